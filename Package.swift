@@ -1,0 +1,88 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Settings every Swift target shares: language mode 6 with the upcoming features the house style asks for.
+let common: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+/// The programs carry the Swift runtime with them, so that they start fast and run where no toolchain is.
+let standalone: [LinkerSetting] = [.unsafeFlags(["-static-stdlib"], .when(platforms: [.linux]))]
+
+let grpc: [Target.Dependency] = [
+  .product(name: "GRPCCore", package: "grpc-swift-2"),
+  .product(name: "GRPCNIOTransportHTTP2Posix", package: "grpc-swift-nio-transport"),
+]
+
+let package = Package(
+  name: "apus",
+  products: [
+    .executable(name: "apus", targets: ["apus"]),
+    .executable(name: "apus-proxy", targets: ["apus-proxy"]),
+  ],
+  dependencies: [
+    // The TLS library of the data plane. CNIOBoringSSL is not a declared product: the version is pinned exactly.
+    .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+    .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
+    .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
+    .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+  ],
+  targets: [
+    // Layer 0: the nouns, and what goes over the wire.
+    .target(name: "MeshModel", swiftSettings: common),
+    .target(name: "MeshWire", swiftSettings: common),
+    // Layer 1: one idea each.
+    .target(name: "CMeshSystem"),
+    .target(name: "MeshPolicy", dependencies: ["MeshModel"], swiftSettings: common),
+    .target(name: "MeshHTTP", swiftSettings: common),
+    .target(name: "MeshReactor", dependencies: ["CMeshSystem"], swiftSettings: common),
+    .target(
+      name: "MeshTLS", dependencies: ["MeshModel", .product(name: "NIOSSL", package: "swift-nio-ssl")],
+      swiftSettings: common),
+    .target(name: "MeshTelemetry", dependencies: ["MeshModel"], swiftSettings: common),
+    .target(
+      name: "MeshIdentity",
+      dependencies: [
+        "MeshModel",
+        .product(name: "X509", package: "swift-certificates"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ], swiftSettings: common),
+    // Layer 2: the data path, the control plane, and the leaves that carry heavy dependencies.
+    .target(
+      name: "MeshProxy",
+      dependencies: ["MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry"],
+      swiftSettings: common),
+    .target(name: "MeshControl", dependencies: ["MeshModel", "MeshWire"], swiftSettings: common),
+    .target(
+      name: "MeshStore", dependencies: ["MeshControl", .product(name: "GRDB", package: "GRDB.swift")],
+      swiftSettings: common),
+    .target(
+      name: "MeshXDS", dependencies: ["MeshControl", "MeshIdentity", "MeshWire"] + grpc, swiftSettings: common),
+    .target(
+      name: "MeshAPI",
+      dependencies: [
+        "MeshControl",
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "Yams", package: "Yams"),
+      ], swiftSettings: common),
+    // Layer 3: the programs.
+    .executableTarget(
+      name: "apus-proxy", dependencies: ["MeshProxy"], swiftSettings: common, linkerSettings: standalone),
+    .executableTarget(
+      name: "apus",
+      dependencies: [
+        "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: common, linkerSettings: standalone),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,1 @@
+// MeshModel: the nouns of the mesh. Standard library only.
