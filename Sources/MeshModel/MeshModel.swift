@@ -1,1 +1,0 @@
-// MeshModel: the nouns of the mesh. Standard library only.

@@ -1,0 +1,178 @@
+/// Where a run of bytes lies, relative to the `base` of the `MessageHead` it belongs to.
+package struct ByteRange: Equatable, Sendable {
+  /// Distance of the first byte from the base.
+  package var offset: UInt32
+  /// Number of bytes.
+  package var length: UInt32
+
+  package static let empty = ByteRange(offset: 0, length: 0)
+
+  @inlinable
+  package init(offset: UInt32, length: UInt32) {
+    self.offset = offset
+    self.length = length
+  }
+
+  @inlinable package var end: Int { Int(offset) &+ Int(length) }
+  @inlinable package var isEmpty: Bool { length == 0 }
+}
+
+/// One header or trailer field, as offsets into the bytes it was read from.
+package struct FieldRef: Sendable {
+  package var name: ByteRange
+  package var value: ByteRange
+  /// Which interned name this is; `.other` for names that the mesh gives no meaning.
+  package var known: KnownHeader
+
+  @inlinable
+  package init(name: ByteRange, value: ByteRange, known: KnownHeader) {
+    self.name = name
+    self.value = value
+    self.known = known
+  }
+}
+
+/// Request methods the mesh tells apart (RFC 9110, section 9).
+package enum Method: UInt8, Sendable, CaseIterable {
+  case get, head, post, put, delete, connect, options, trace, patch
+  /// Any other token; its bytes are in `MessageHead.method`.
+  case other
+
+  /// Whether repeating the request has the same intended effect as sending it once (RFC 9110, 9.2.2).
+  @inlinable package var isIdempotent: Bool {
+    switch self {
+    case .get, .head, .put, .delete, .options, .trace: true
+    case .post, .connect, .patch, .other: false
+    }
+  }
+
+  /// Whether the request only reads (RFC 9110, 9.2.1).
+  @inlinable package var isSafe: Bool {
+    switch self {
+    case .get, .head, .options, .trace: true
+    case .post, .put, .delete, .connect, .patch, .other: false
+    }
+  }
+}
+
+/// Header names to which the mesh gives a meaning, interned so that the traffic path compares one byte.
+package enum KnownHeader: UInt8, Sendable, CaseIterable {
+  case other = 0
+  // Message framing and hop-by-hop (RFC 9110, 7.6.1).
+  case host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer, upgrade, expect
+  case proxyAuthenticate, proxyAuthorization, http2Settings
+  // Trust boundary and tracing.
+  case xForwardedFor, xForwardedProto, xForwardedHost, xForwardedClientCert, forwarded, via
+  case xRequestID, traceparent, tracestate, baggage, b3
+  // Deadlines, retries, gRPC.
+  case grpcTimeout, grpcStatus, grpcMessage, grpcRetryPushback, expectedRequestTimeout, retryAfter
+  case contentType, server, date, cookie, authorization, location, apusReason
+  // HTTP/2 pseudo-header fields (RFC 9113, 8.3).
+  case pseudoMethod, pseudoScheme, pseudoAuthority, pseudoPath, pseudoStatus, pseudoProtocol
+
+  /// The name in lower case, as it is compared and as HTTP/2 sends it; empty for `.other`.
+  package var name: StaticString {
+    switch self {
+    case .other: ""
+    case .host: "host"
+    case .contentLength: "content-length"
+    case .transferEncoding: "transfer-encoding"
+    case .connection: "connection"
+    case .keepAlive: "keep-alive"
+    case .proxyConnection: "proxy-connection"
+    case .te: "te"
+    case .trailer: "trailer"
+    case .upgrade: "upgrade"
+    case .expect: "expect"
+    case .proxyAuthenticate: "proxy-authenticate"
+    case .proxyAuthorization: "proxy-authorization"
+    case .http2Settings: "http2-settings"
+    case .xForwardedFor: "x-forwarded-for"
+    case .xForwardedProto: "x-forwarded-proto"
+    case .xForwardedHost: "x-forwarded-host"
+    case .xForwardedClientCert: "x-forwarded-client-cert"
+    case .forwarded: "forwarded"
+    case .via: "via"
+    case .xRequestID: "x-request-id"
+    case .traceparent: "traceparent"
+    case .tracestate: "tracestate"
+    case .baggage: "baggage"
+    case .b3: "b3"
+    case .grpcTimeout: "grpc-timeout"
+    case .grpcStatus: "grpc-status"
+    case .grpcMessage: "grpc-message"
+    case .grpcRetryPushback: "grpc-retry-pushback-ms"
+    case .expectedRequestTimeout: "x-envoy-expected-rq-timeout-ms"
+    case .retryAfter: "retry-after"
+    case .contentType: "content-type"
+    case .server: "server"
+    case .date: "date"
+    case .cookie: "cookie"
+    case .authorization: "authorization"
+    case .location: "location"
+    case .apusReason: "x-apus-reason"
+    case .pseudoMethod: ":method"
+    case .pseudoScheme: ":scheme"
+    case .pseudoAuthority: ":authority"
+    case .pseudoPath: ":path"
+    case .pseudoStatus: ":status"
+    case .pseudoProtocol: ":protocol"
+    }
+  }
+}
+
+/// A request or response head as offsets into the buffer it was read from: no copy, no allocation.
+///
+/// HTTP/1 heads point into the receive buffer, HTTP/2 heads into the arena that HPACK decoded into; everything after the
+/// codec (routing, policies, writing the head out again) sees only this. It is valid until the loop's next read.
+package struct MessageHead {
+  /// The bytes every range is relative to.
+  package var base: UnsafePointer<UInt8>
+  /// The fields in the order received, pseudo-header fields left out. Storage belongs to the loop.
+  package var fields: UnsafeMutablePointer<FieldRef>
+  package var fieldCount: Int
+  package var methodToken: Method
+  /// The method's bytes (requests).
+  package var method: ByteRange
+  /// The request target as received (requests).
+  package var target: ByteRange
+  /// The path, canonical (RFC 3986 section 6.2.2; see `PathNormalizer`), without the query.
+  package var path: ByteRange
+  /// The query, without the question mark; empty if there is none.
+  package var query: ByteRange
+  /// The one canonical authority: from the absolute-form target, else from Host or `:authority`.
+  package var authority: ByteRange
+  /// Status code (responses), 0 in requests.
+  package var status: UInt16
+
+  @inlinable
+  package init(base: UnsafePointer<UInt8>, fields: UnsafeMutablePointer<FieldRef>) {
+    self.base = base
+    self.fields = fields
+    self.fieldCount = 0
+    self.methodToken = .other
+    self.method = .empty
+    self.target = .empty
+    self.path = .empty
+    self.query = .empty
+    self.authority = .empty
+    self.status = 0
+  }
+
+  /// The bytes of `range`.
+  @inlinable
+  package func bytes(_ range: ByteRange) -> UnsafeBufferPointer<UInt8> {
+    UnsafeBufferPointer(start: base + Int(range.offset), count: Int(range.length))
+  }
+
+  /// The first field with this interned name, if there is one.
+  @inlinable
+  package func first(_ known: KnownHeader) -> FieldRef? {
+    var index = 0
+    while index < fieldCount {
+      if fields[index].known == known { return fields[index] }
+      index &+= 1
+    }
+    return nil
+  }
+}
