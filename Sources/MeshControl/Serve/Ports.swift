@@ -1,0 +1,198 @@
+/// Remembers registered workloads across a restart of the control plane, so that endpoints are known until the
+/// proxies attach again. The bytes are the caller's own; the store does not look into them.
+package protocol WorkloadStore: Sendable {
+  /// Everything remembered, with the time it was last saved, in no particular order.
+  func load() async throws(StoreError) -> [StoredWorkload]
+  /// Adds or replaces one workload and notes the present time beside it.
+  func save(uid: String, bytes: [UInt8]) async throws(StoreError)
+  /// Forgets one workload; forgetting what is not there is no error.
+  func remove(uid: String) async throws(StoreError)
+}
+
+/// One workload as a `WorkloadStore` remembers it.
+package struct StoredWorkload: Sendable, Equatable {
+  package var uid: String
+  package var bytes: [UInt8]
+  package var lastSeen: Timestamp
+
+  package init(uid: String, bytes: [UInt8], lastSeen: Timestamp) {
+    self.uid = uid
+    self.bytes = bytes
+    self.lastSeen = lastSeen
+  }
+}
+
+/// Takes what discovery learns about workloads; the compiler of configuration is behind it.
+package protocol WorkloadSink: Sendable {
+  /// A workload came, or changed (address, ports, labels, health).
+  func upsert(_ workload: MeshWorkload) async
+  /// A workload has gone; unknown ids are ignored.
+  func remove(uid: String) async
+  /// Replaces all that was known, as after a restart.
+  func replaceAll(_ workloads: [MeshWorkload]) async
+}
+
+/// The proxies that are, or lately were, connected to this control plane.
+package protocol ProxyDirectory: Sendable {
+  func proxies() async -> [ProxyStatus]
+}
+
+/// How one proxy stands towards the configuration meant for it.
+package struct ProxyStatus: Sendable, Equatable {
+  package enum State: String, Sendable, Equatable, CaseIterable {
+    /// Everything sent has been acknowledged.
+    case synced = "SYNCED"
+    /// Something sent has not been acknowledged yet.
+    case stale = "STALE"
+    /// The last answer to something sent was a refusal.
+    case nacked = "NACKED"
+    /// The stream has gone; the proxy keeps its last configuration.
+    case disconnected = "DISCONNECTED"
+  }
+
+  /// A refusal that stands: which type, and the proxy's own words.
+  package struct Refusal: Sendable, Equatable {
+    package var typeURL: String
+    package var message: String
+
+    package init(typeURL: String, message: String) {
+      self.typeURL = typeURL
+      self.message = message
+    }
+  }
+
+  package var id: String
+  package var workload: String
+  package var namespace: String
+  package var service: String
+  /// Version label of the workload; empty when it has none.
+  package var version: String
+  package var connectedSince: Timestamp?
+  /// Per type URL, the version last sent and the version last acknowledged.
+  package var sent: [String: String]
+  package var acked: [String: String]
+  package var refusal: Refusal?
+  package var certificateNotAfter: Timestamp?
+  package var state: State
+
+  package init(
+    id: String, workload: String, namespace: String, service: String, version: String, connectedSince: Timestamp?,
+    sent: [String: String], acked: [String: String], refusal: Refusal?, certificateNotAfter: Timestamp?, state: State
+  ) {
+    self.id = id
+    self.workload = workload
+    self.namespace = namespace
+    self.service = service
+    self.version = version
+    self.connectedSince = connectedSince
+    self.sent = sent
+    self.acked = acked
+    self.refusal = refusal
+    self.certificateNotAfter = certificateNotAfter
+    self.state = state
+  }
+}
+
+/// Golden figures of the mesh over a sliding window, added up from what the proxies report.
+package protocol StatsSource: Sendable {
+  /// - Parameter window: how far to look back; implementations bound it to what they keep.
+  func statistics(window: Duration) async -> MeshStatistics
+}
+
+/// What `StatsSource` answers: one row per service and workload, one per edge between them.
+package struct MeshStatistics: Sendable, Equatable {
+  package enum Subject: String, Sendable, Equatable {
+    case service, workload
+  }
+
+  package struct Row: Sendable, Equatable {
+    package var namespace: String
+    package var name: String
+    package var subject: Subject
+    /// Instances with a connected proxy, and all instances.
+    package var meshedCount: Int
+    package var instanceCount: Int
+    package var figures: Figures
+
+    package init(
+      namespace: String, name: String, subject: Subject, meshedCount: Int, instanceCount: Int, figures: Figures
+    ) {
+      self.namespace = namespace
+      self.name = name
+      self.subject = subject
+      self.meshedCount = meshedCount
+      self.instanceCount = instanceCount
+      self.figures = figures
+    }
+  }
+
+  package struct Edge: Sendable, Equatable {
+    package var sourceNamespace: String
+    package var source: String
+    package var destinationNamespace: String
+    package var destination: String
+    package var figures: Figures
+
+    package init(
+      sourceNamespace: String, source: String, destinationNamespace: String, destination: String, figures: Figures
+    ) {
+      self.sourceNamespace = sourceNamespace
+      self.source = source
+      self.destinationNamespace = destinationNamespace
+      self.destination = destination
+      self.figures = figures
+    }
+  }
+
+  package struct Figures: Sendable, Equatable {
+    package var requests: UInt64
+    /// Share of requests answered without a failure, 0...1. Absent when there were no requests.
+    package var successRate: Double?
+    package var requestsPerSecond: Double
+    /// Latency quantiles in milliseconds. Absent when there were no requests.
+    package var p50Ms: Double?
+    package var p95Ms: Double?
+    package var p99Ms: Double?
+    /// TCP connections open now.
+    package var tcpConnections: UInt64
+
+    package init(
+      requests: UInt64, successRate: Double?, requestsPerSecond: Double, p50Ms: Double?, p95Ms: Double?,
+      p99Ms: Double?, tcpConnections: UInt64
+    ) {
+      self.requests = requests
+      self.successRate = successRate
+      self.requestsPerSecond = requestsPerSecond
+      self.p50Ms = p50Ms
+      self.p95Ms = p95Ms
+      self.p99Ms = p99Ms
+      self.tcpConnections = tcpConnections
+    }
+  }
+
+  package var rows: [Row]
+  package var edges: [Edge]
+
+  package init(rows: [Row], edges: [Edge]) {
+    self.rows = rows
+    self.edges = edges
+  }
+}
+
+/// Issues the join tokens with which a workload's proxy asks for its first certificate.
+package protocol TokenMinter: Sendable {
+  /// A token for one service account, good until `expiresAt`.
+  /// - Parameter lifetime: how long it is to be good; absent means the minter's default of 24 h. Minters bound it.
+  func mint(namespace: String, account: String, lifetime: Duration?) async throws -> JoinToken
+}
+
+/// A join token and its end.
+package struct JoinToken: Sendable, Equatable {
+  package var token: String
+  package var expiresAt: Timestamp
+
+  package init(token: String, expiresAt: Timestamp) {
+    self.token = token
+    self.expiresAt = expiresAt
+  }
+}
