@@ -83,6 +83,8 @@ let package = Package(
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common, linkerSettings: standalone),
+    // Tests.
+    .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: common),
   ],
   swiftLanguageModes: [.v6]
 )
