@@ -73,6 +73,7 @@ let package = Package(
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Yams", package: "Yams"),
       ], swiftSettings: common),
+    .testTarget(name: "MeshWireTests", dependencies: ["MeshWire"], swiftSettings: common),
     // Layer 3: the programs.
     .executableTarget(
       name: "apus-proxy", dependencies: ["MeshProxy"], swiftSettings: common, linkerSettings: standalone),
