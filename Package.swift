@@ -86,6 +86,8 @@ let package = Package(
       ], swiftSettings: common, linkerSettings: standalone),
     // Tests.
     .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: common),
+    // The house rules, checked like anything else.
+    .testTarget(name: "TidyTests", swiftSettings: common),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -1,0 +1,48 @@
+# One build configuration for everything: release. `make` alone lists the targets.
+SWIFT ?= swift
+BUILD  = $(SWIFT) build -c release
+PYTEST = .build-peers/tests/bin/python -m pytest
+APUS   = .build/release/apus
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-peers build up test test-unit test-integration alloc-gate bench format lint clean
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 28
+
+setup: ## install what building needs (Debian packages; checks the Swift toolchain)
+	@Scripts/setup
+
+setup-peers: ## install the real programs that the tests run against
+	@Scripts/setup-peers tests
+
+build: setup ## build the programs
+	@Scripts/progress "Building apus and apus-proxy (the first time takes about ten minutes)" $(BUILD)
+
+up: build ## start a mesh with a small shop of services and traffic in it
+	@exec $(APUS) up --demo
+
+test: test-unit alloc-gate test-integration ## run every test (30 minutes on two cores from a clean clone)
+
+test-unit: setup ## run the Swift tests
+	@Scripts/progress "Building the programs and their tests" $(BUILD) --build-tests
+	$(SWIFT) test -c release --skip-build --disable-xctest
+
+test-integration: build setup-peers ## run real programs through the built ones (ARGS are passed to pytest)
+	$(PYTEST) Tests/Integration $(ARGS)
+
+alloc-gate: build ## count allocations and retains of one steady request: both must be zero
+	@Benchmarks/alloc-gate
+
+bench: build ## compare with Envoy, HAProxy and nginx (ARGS, e.g. ARGS=--quick)
+	@Scripts/setup-peers bench
+	@.build-peers/bench/bin/python Benchmarks/run.py $(ARGS)
+
+format: setup ## format the sources
+	@Scripts/format
+
+lint: setup ## check formatting and scripts
+	@Scripts/format --check
+
+clean: ## remove everything that was built or installed here
+	rm -rf .build .build-peers Benchmarks/results

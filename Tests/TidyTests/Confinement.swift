@@ -1,0 +1,62 @@
+/// What turns the compiler's checks off is confined to places with names and reasons.
+enum Confinement {
+  /// Targets whose purpose is to talk to C: pointers are their trade.
+  static let pointerTargets: [String: String] = [
+    "MeshReactor": "calls the kernel with addresses",
+    "MeshTLS": "calls the TLS library with addresses",
+  ]
+
+  /// Files elsewhere that use pointers, each with the reason.
+  static let pointerFiles: [String: String] = [
+    "Sources/MeshModel/MessageHead.swift": "views of received bytes without a copy, once per request",
+    "Sources/MeshWire/Protobuf.swift": "copies a string into the message in one step",
+  ]
+
+  /// Files that promise thread safety the compiler cannot check, each with the reason.
+  static let uncheckedFiles: [String: String] = [:]
+
+  static func check(
+    _ source: SourceText, pointerTargets: [String: String] = pointerTargets,
+    pointerFiles: [String: String] = pointerFiles, uncheckedFiles: [String: String] = uncheckedFiles
+  ) -> [Violation] {
+    var found: [Violation] = []
+    let target = Repository.target(of: source.path)
+    if pointerTargets[target] == nil, pointerFiles[source.path] == nil {
+      found += lines(withWordsFrom: ["Unsafe", "withUnsafe", "Unmanaged", "OpaquePointer"], in: source).map {
+        Violation(
+          path: source.path, line: $0,
+          message: "pointers are confined: use Span or an array, or name this file and the reason in Confinement")
+      }
+    }
+    if uncheckedFiles[source.path] == nil {
+      found += (source.positions(of: "@unchecked") + source.positions(of: "nonisolated(unsafe)")).sorted().map {
+        Violation(
+          path: source.path, line: source.line(at: $0),
+          message: "unchecked sharing: use Mutex, Atomic or an actor, or name this file and the reason in Confinement")
+      }
+    }
+    return found
+  }
+
+  /// Entries of the tables above that name no file any more: a reason without a subject.
+  static func stale(files: Set<String>) -> [String] {
+    (Array(pointerFiles.keys) + uncheckedFiles.keys).filter { !files.contains($0) }.sorted()
+  }
+
+  /// The lines, each once, on which a word begins with one of `prefixes`.
+  private static func lines(withWordsFrom prefixes: [String], in source: SourceText) -> [Int] {
+    var found: Set<Int> = []
+    let code = source.code
+    var index = 0
+    while index < code.count {
+      guard SourceText.isWord(code[index]) else {
+        index += 1
+        continue
+      }
+      let word = code[index...].prefix(while: SourceText.isWord)
+      if prefixes.contains(where: { word.starts(with: $0.utf8) }) { found.insert(source.line(at: index)) }
+      index = word.endIndex
+    }
+    return found.sorted()
+  }
+}

@@ -1,0 +1,72 @@
+/// Which modules each target may import. Arrows point downward only; what a target must not know is not in its row.
+enum ImportRules {
+  /// The C library under its two names.
+  private static let libc: Set<String> = ["Glibc", "Musl"]
+  private static let foundation: Set<String> = ["Foundation", "FoundationEssentials"]
+
+  static let allowed: [String: Set<String>] = [
+    "MeshModel": [],
+    "MeshWire": ["MeshModel"],
+    "MeshPolicy": ["MeshModel"],
+    "MeshHTTP": Set(["MeshModel"]).union(libc),
+    "MeshReactor": Set(["CMeshSystem", "Synchronization"]).union(libc),
+    "MeshTLS": Set(["MeshModel", "CNIOBoringSSL", "Synchronization"]).union(libc),
+    "MeshTelemetry": Set(["MeshModel", "Synchronization"]).union(libc),
+    "MeshProxy": Set([
+      "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry", "CMeshSystem",
+      "Synchronization",
+    ]).union(libc),
+    "apus-proxy": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
+    "MeshIdentity": Set(["MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1"])
+      .union(foundation),
+    "MeshControl": Set(["MeshModel", "MeshWire", "Logging"]).union(foundation),
+    "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging"]).union(foundation),
+    "MeshXDS": Set([
+      "MeshControl", "MeshIdentity", "MeshModel", "MeshWire", "GRPCCore", "GRPCNIOTransportHTTP2",
+      "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "NIOCore", "NIOPosix", "NIOSSL", "X509", "SwiftASN1",
+      "Crypto", "Logging", "Synchronization",
+    ]).union(foundation),
+    "MeshAPI": Set([
+      "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "Yams", "Logging", "AsyncAlgorithms",
+      "ServiceLifecycle",
+    ]).union(foundation),
+    "apus": Set([
+      "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshWire", "ArgumentParser",
+      "AsyncHTTPClient", "Hummingbird", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "ServiceLifecycle", "Yams",
+      "Synchronization", "Dispatch",
+    ]).union(foundation).union(libc),
+  ]
+
+  /// Targets of the traffic path: no Foundation, no event loop but their own.
+  static let dataPlane: Set<String> = [
+    "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry", "MeshProxy",
+    "apus-proxy",
+  ]
+
+  static func check(_ source: SourceText) -> [Violation] {
+    let target = Repository.target(of: source.path)
+    return imports(in: source).compactMap { module, line in
+      guard let row = allowed[target] else {
+        return Violation(
+          path: source.path, line: line,
+          message: "target `\(target)` has no row in ImportRules: add one that says what it may know")
+      }
+      guard !row.contains(module) else { return nil }
+      let permitted = row.isEmpty ? "the standard library only" : row.sorted().joined(separator: ", ")
+      return Violation(
+        path: source.path, line: line, message: "`\(target)` must not import \(module); it may import \(permitted)")
+    }
+  }
+
+  /// The modules a file imports, with their lines. `import struct A.B` counts as A.
+  static func imports(in source: SourceText) -> [(module: String, line: Int)] {
+    source.positions(of: "import").compactMap { start in
+      let line = source.line(at: start)
+      let rest = source.code[(start + 6)...].prefix { $0 != UInt8(ascii: "\n") }
+      let words = String(decoding: rest, as: UTF8.self).split(separator: " ")
+      let kinds: Set<Substring> = ["struct", "class", "enum", "protocol", "func", "var", "let", "typealias"]
+      guard let name = words.first(where: { !kinds.contains($0) }) else { return nil }
+      return (String(name.split(separator: ".").first ?? name), line)
+    }
+  }
+}
