@@ -1,5 +1,5 @@
 /// Where a run of bytes lies, relative to the `base` of the `MessageHead` it belongs to.
-package struct ByteRange: Equatable, Sendable {
+package struct ByteRange: Equatable, Sendable, BitwiseCopyable {
   /// Distance of the first byte from the base.
   package var offset: UInt32
   /// Number of bytes.
@@ -18,7 +18,7 @@ package struct ByteRange: Equatable, Sendable {
 }
 
 /// One header or trailer field, as offsets into the bytes it was read from.
-package struct FieldRef: Sendable {
+package struct FieldRef: Sendable, BitwiseCopyable {
   package var name: ByteRange
   package var value: ByteRange
   /// Which interned name this is; `.other` for names that the mesh gives no meaning.
@@ -33,7 +33,7 @@ package struct FieldRef: Sendable {
 }
 
 /// Request methods the mesh tells apart (RFC 9110, section 9).
-package enum Method: UInt8, Sendable, CaseIterable {
+package enum Method: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case get, head, post, put, delete, connect, options, trace, patch
   /// Any other token; its bytes are in `MessageHead.method`.
   case other
@@ -56,7 +56,7 @@ package enum Method: UInt8, Sendable, CaseIterable {
 }
 
 /// Header names to which the mesh gives a meaning, interned so that the traffic path compares one byte.
-package enum KnownHeader: UInt8, Sendable, CaseIterable {
+package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case other = 0
   // Message framing and hop-by-hop (RFC 9110, 7.6.1).
   case host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer, upgrade, expect
@@ -125,7 +125,7 @@ package enum KnownHeader: UInt8, Sendable, CaseIterable {
 ///
 /// HTTP/1 heads point into the receive buffer, HTTP/2 heads into the arena that HPACK decoded into; everything after the
 /// codec (routing, policies, writing the head out again) sees only this. It is valid until the loop's next read.
-package struct MessageHead {
+package struct MessageHead: BitwiseCopyable {
   /// The bytes every range is relative to.
   package var base: UnsafePointer<UInt8>
   /// The fields in the order received, pseudo-header fields left out. Storage belongs to the loop.

@@ -3,7 +3,7 @@
 /// The name is stable and is what people meet: in the header `x-apus-reason`, in the metric label `error_reason`, in the
 /// access log and in the command line. Raw values are given out by the compiler in this order, start at 1 (0 means
 /// "no reason" in packed keys) and are never written to disk or sent to a peer.
-package enum Reason: UInt8, CaseIterable, Sendable {
+package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   // Routing: the mesh could not tell where to send the request, or answered it itself.
   case noService = 1, noRoute, backendNotFound, backendNotPermitted, noBackendWeight
   case noEndpoint, noHealthyEndpoint, connectTargetForbidden, loopDetected, directResponse, redirect
@@ -92,7 +92,7 @@ package struct ReasonDetail: Sendable {
 }
 
 /// The response flags of Envoy's access log (`%RESPONSE_FLAGS%`) that Apus uses, as the label `response_flags`.
-package enum ResponseFlag: UInt8, CaseIterable, Sendable {
+package enum ResponseFlag: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case none, noRoute, noCluster, noHealthyUpstream, upstreamFailure, upstreamOverflow, upstreamTimeout
   case upstreamTermination, upstreamRemoteReset, upstreamProtocolError, retryLimitExceeded
   case downstreamTermination, downstreamProtocolError, streamIdle, durationTimeout, overload, rateLimited

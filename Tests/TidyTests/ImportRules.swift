@@ -7,7 +7,7 @@ enum ImportRules {
   static let allowed: [String: Set<String>] = [
     "MeshModel": [],
     "MeshWire": ["MeshModel"],
-    "MeshPolicy": ["MeshModel"],
+    "MeshPolicy": Set(["MeshModel"]).union(libc),
     "MeshHTTP": Set(["MeshModel"]).union(libc),
     "MeshReactor": Set(["CMeshSystem", "Synchronization"]).union(libc),
     "MeshTLS": Set(["MeshModel", "CNIOBoringSSL", "Synchronization"]).union(libc),

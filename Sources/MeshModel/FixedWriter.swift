@@ -1,0 +1,77 @@
+/// Writes bytes one after another into memory of a fixed size that somebody else owns. It never writes past the end:
+/// what does not fit is left out and `overflowed` says so. Nothing is allocated.
+package struct FixedWriter {
+  /// Where the bytes go.
+  package let base: UnsafeMutablePointer<UInt8>
+  /// How many fit.
+  package let capacity: Int
+  /// How many there are.
+  package private(set) var count = 0
+  /// Whether something was left out.
+  package private(set) var overflowed = false
+
+  package init(base: UnsafeMutablePointer<UInt8>, capacity: Int) {
+    self.base = base
+    self.capacity = max(0, capacity)
+  }
+
+  /// A writer into `buffer`; with no memory it overflows at the first byte.
+  package init(_ buffer: UnsafeMutableBufferPointer<UInt8>) {
+    // Any address does where the capacity is zero.
+    let start = buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 16).unsafelyUnwrapped
+    self.init(base: start, capacity: buffer.count)
+  }
+
+  /// The bytes written.
+  package var written: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
+
+  /// Bytes that still fit.
+  package var remaining: Int { capacity &- count }
+
+  /// Takes back everything after the first `length` bytes, and the overflow.
+  package mutating func truncate(to length: Int) {
+    count = min(max(0, length), count)
+    overflowed = false
+  }
+
+  package mutating func append(_ byte: UInt8) {
+    guard count < capacity else {
+      overflowed = true
+      return
+    }
+    base[count] = byte
+    count &+= 1
+  }
+
+  /// Appends `length` bytes, or nothing if they do not all fit.
+  package mutating func append(_ source: UnsafePointer<UInt8>, count length: Int) {
+    guard length > 0 else { return }
+    guard length <= capacity &- count else {
+      overflowed = true
+      return
+    }
+    (base + count).update(from: source, count: length)
+    count &+= length
+  }
+
+  /// Appends all of `source`, or nothing if it does not fit.
+  package mutating func append(_ source: UnsafeBufferPointer<UInt8>) {
+    guard let start = source.baseAddress else { return }
+    append(start, count: source.count)
+  }
+
+  package mutating func append(_ text: StaticString) {
+    guard text.hasPointerRepresentation else { return }
+    append(text.utf8Start, count: text.utf8CodeUnitCount)
+  }
+
+  /// Appends `value` in decimal.
+  package mutating func append(decimal value: UInt64) {
+    var divisor: UInt64 = 1
+    while value / divisor >= 10 { divisor = divisor &* 10 }
+    while divisor > 0 {
+      append(UInt8(truncatingIfNeeded: 48 &+ (value / divisor) % 10))
+      divisor /= 10
+    }
+  }
+}

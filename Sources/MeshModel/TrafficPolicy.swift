@@ -1,0 +1,214 @@
+/// One thing that is wrong in a setting: all of them are gathered, none stops the search for the next.
+package struct SettingViolation: Equatable, Sendable {
+  /// Where, as a path from the settings' own root: `retry.attempts`.
+  package var path: String
+  /// What is wrong and how to mend it, one sentence.
+  package var message: String
+
+  package init(path: String, message: String) {
+    self.path = path
+    self.message = message
+  }
+}
+
+/// A limit on time, with "off" said outright.
+package enum TimeLimit: Hashable, Sendable, BitwiseCopyable {
+  /// Not set here: what the enclosing policy says holds.
+  case inherited
+  /// No limit.
+  case off
+  /// After this many nanoseconds. Always above zero and at most `longestNanoseconds` when made by `after`.
+  case nanoseconds(Int64)
+
+  /// The longest limit there can be: 365 days, so that adding one to a clock never overflows.
+  package static let longestNanoseconds: Int64 = 365 * 86_400 * 1_000_000_000
+
+  /// The limit after `duration`; `.off` if that is zero or negative (Gateway API: "0s" disables a timeout).
+  package static func after(_ duration: Duration) -> TimeLimit {
+    let nanoseconds = duration.saturatingNanoseconds
+    return nanoseconds <= 0 ? .off : .nanoseconds(min(nanoseconds, longestNanoseconds))
+  }
+
+  /// This limit, or `parent` where this one is inherited.
+  @inlinable
+  package func or(_ parent: TimeLimit) -> TimeLimit {
+    if case .inherited = self { return parent }
+    return self
+  }
+}
+
+/// A limit on a number of things, with "off" said outright.
+package enum CountLimit: Equatable, Sendable, BitwiseCopyable {
+  /// No limit.
+  case off
+  /// At most this many.
+  case atMost(UInt32)
+
+  /// The part of this limit that each of `count` loops enforces, rounded up: nothing is shared between loops.
+  package func share(ofLoops count: Int) -> CountLimit {
+    guard case .atMost(let limit) = self, count > 1 else { return self }
+    let parts = UInt32(clamping: count)
+    return .atMost(limit / parts &+ (limit % parts == 0 ? 0 : 1))
+  }
+}
+
+extension Duration {
+  /// Nanoseconds, held at the ends of `Int64`.
+  package var saturatingNanoseconds: Int64 {
+    let (seconds, attoseconds) = components
+    let (scaled, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+    if overflow { return seconds < 0 ? .min : .max }
+    let (sum, carry) = scaled.addingReportingOverflow(attoseconds / 1_000_000_000)
+    return carry ? (seconds < 0 ? .min : .max) : sum
+  }
+}
+
+/// How an endpoint is chosen among those of a service.
+package enum LoadBalancer: Equatable, Sendable, BitwiseCopyable {
+  /// In turn, in proportion to the endpoints' weights, spread smoothly.
+  case roundRobin
+  /// At random, in proportion to the weights.
+  case random
+  /// Of two drawn at random, the one with fewer requests in flight per weight.
+  case leastRequest
+  /// Of two drawn at random, the one with the lower cost: recent latency, quick to rise and slow to fall, times the
+  /// requests in flight. The default. `decayNanoseconds` is the time constant in which an old latency fades.
+  case peakEWMA(decayNanoseconds: Int64)
+
+  /// Ten seconds of memory, as Finagle and Linkerd have it.
+  package static let standard = LoadBalancer.peakEWMA(decayNanoseconds: 10_000_000_000)
+}
+
+/// How much may be under way to one service from one proxy. Above it the mesh answers at once, rather than queue.
+package struct CircuitLimits: Equatable, Sendable, BitwiseCopyable {
+  /// Open connections to all endpoints. Default 10,000.
+  package var connections = CountLimit.atMost(10_000)
+  /// Requests that wait for a connection. Default 4,096.
+  package var pending = CountLimit.atMost(4_096)
+  /// Requests in flight. Default 10,000.
+  package var requests = CountLimit.atMost(10_000)
+  /// Retries in flight. Default 256; the retry budget is what bounds them in ordinary times.
+  package var retries = CountLimit.atMost(256)
+
+  package init() {}
+
+  package func violations(at path: String) -> [SettingViolation] {
+    [("maxConnections", connections), ("maxPendingRequests", pending), ("maxRequests", requests)].compactMap {
+      guard $0.1 == .atMost(0) else { return nil }
+      return SettingViolation(
+        path: "\(path).\($0.0)", message: "must be at least 1; leave it out for the default, or say \"off\"")
+    }
+  }
+}
+
+/// When an endpoint that fails is left alone for a while.
+package struct OutlierSettings: Equatable, Sendable, BitwiseCopyable {
+  /// Answers 500…599, or failures to get an answer, in a row. Default 5.
+  package var consecutiveServerErrors = CountLimit.atMost(5)
+  /// Answers 502, 503, 504, or failures to get an answer, in a row. Default off, since the above is as strict.
+  package var consecutiveGatewayErrors = CountLimit.off
+  /// Failures to connect, resets and timeouts, in a row. Default 5.
+  package var consecutiveLocalFailures = CountLimit.atMost(5)
+  /// Time of the first ejection; the n-th in succession takes n times as long. Default 30 s.
+  package var baseEjectionNanoseconds: Int64 = 30_000_000_000
+  /// The longest ejection. Default 300 s.
+  package var maxEjectionNanoseconds: Int64 = 300_000_000_000
+  /// How often ejected endpoints are looked at. Default 10 s.
+  package var sweepNanoseconds: Int64 = 10_000_000_000
+  /// The share of a service's endpoints that may be ejected at a time, 0…100. At least one may be where there is more
+  /// than one. Default 10.
+  package var maxEjectionPercent: UInt32 = 10
+
+  package init() {}
+
+  package func violations(at path: String) -> [SettingViolation] {
+    var found: [SettingViolation] = []
+    if maxEjectionPercent > 100 {
+      found.append(.init(path: "\(path).maxEjectionPercent", message: "is \(maxEjectionPercent); must be 0…100"))
+    }
+    let day: Int64 = 86_400_000_000_000
+    let times = [
+      ("baseEjectionTime", baseEjectionNanoseconds), ("maxEjectionTime", maxEjectionNanoseconds),
+      ("interval", sweepNanoseconds),
+    ]
+    for (name, value) in times where value < 1_000_000 || value > day {
+      found.append(.init(path: "\(path).\(name)", message: "must be between 1ms and 24h"))
+    }
+    if maxEjectionNanoseconds < baseEjectionNanoseconds {
+      found.append(.init(path: "\(path).maxEjectionTime", message: "is below baseEjectionTime; raise it"))
+    }
+    let counts = [
+      ("consecutive5xxErrors", consecutiveServerErrors), ("consecutiveGatewayErrors", consecutiveGatewayErrors),
+      ("consecutiveLocalOriginFailures", consecutiveLocalFailures),
+    ]
+    for (name, value) in counts where value == .atMost(0) {
+      found.append(.init(path: "\(path).\(name)", message: "must be at least 1; say \"off\" to switch it off"))
+    }
+    return found
+  }
+}
+
+/// Connections kept open to each endpoint.
+package struct PoolSettings: Equatable, Sendable, BitwiseCopyable {
+  /// Idle connections kept for each endpoint by each loop. Default 64.
+  package var maxIdlePerEndpoint: UInt32 = 64
+  /// An idle connection is closed after this time. Default 55 s: under the 60 s and 75 s of common servers.
+  package var idleNanoseconds: Int64 = 55_000_000_000
+  /// Requests after which a connection is closed. Default off.
+  package var maxRequestsPerConnection = CountLimit.off
+  /// Time to connect, the TLS handshake included. Default 5 s.
+  package var connectNanoseconds: Int64 = 5_000_000_000
+
+  package init() {}
+
+  package func violations(at path: String) -> [SettingViolation] {
+    var found: [SettingViolation] = []
+    if maxRequestsPerConnection == .atMost(0) {
+      found.append(.init(path: "\(path).maxRequestsPerConnection", message: "must be at least 1; or say \"off\""))
+    }
+    for (name, value) in [("idleTimeout", idleNanoseconds), ("connectTimeout", connectNanoseconds)]
+    where value < 1_000_000 || value > 86_400_000_000_000 {
+      found.append(.init(path: "\(path).\(name)", message: "must be between 1ms and 24h"))
+    }
+    return found
+  }
+}
+
+/// Everything that a `TrafficPolicy` sets for one service. The initial value is right for someone who sets nothing.
+package struct TrafficPolicy: Equatable, Sendable, BitwiseCopyable {
+  package var loadBalancer = LoadBalancer.standard
+  /// Under this share of healthy endpoints, 0…100, health is ignored and all are used: better a chance than none.
+  /// Default 50.
+  package var panicThresholdPercent: UInt32 = 50
+  package var circuit = CircuitLimits()
+  /// Nil is off.
+  package var outlier: OutlierSettings? = OutlierSettings()
+  package var retry = RetrySettings()
+  package var retryBudget = RetryBudgetSettings()
+  /// The whole request, retries included. Default off: streams and large bodies take the time they take.
+  package var requestTimeout = TimeLimit.off
+  /// One request to one backend. Default off.
+  package var backendRequestTimeout = TimeLimit.off
+  /// Nothing moving in either direction. Default 5 min.
+  package var streamIdleTimeout = TimeLimit.nanoseconds(300_000_000_000)
+  package var pool = PoolSettings()
+
+  package init() {}
+
+  /// Everything that is out of bounds, each with its path.
+  package func violations() -> [SettingViolation] {
+    var found: [SettingViolation] = []
+    if panicThresholdPercent > 100 {
+      found.append(.init(path: "panicThreshold", message: "is \(panicThresholdPercent); must be 0…100"))
+    }
+    if case .peakEWMA(let decay) = loadBalancer, decay < 1_000_000 || decay > 3_600_000_000_000 {
+      found.append(.init(path: "loadBalancer.peakEWMA.decay", message: "must be between 1ms and 1h"))
+    }
+    found += circuit.violations(at: "circuitBreaker")
+    found += outlier?.violations(at: "outlierDetection") ?? []
+    found += retry.violations(at: "retry")
+    found += retryBudget.violations(at: "retryBudget")
+    found += pool.violations(at: "connectionPool")
+    return found
+  }
+}

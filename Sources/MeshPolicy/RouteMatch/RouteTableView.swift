@@ -1,0 +1,190 @@
+package import MeshModel
+
+#if canImport(Glibc)
+  import Glibc
+#elseif canImport(Musl)
+  import Musl
+#endif
+
+/// One alternative of one rule, as the traffic path tests it. The path has been matched by where the entry was found,
+/// except for its regular expression.
+struct RouteEntry {
+  var rule: Int32
+  /// Raw value of `Method`, `anyMethod` for every one.
+  var method: UInt8
+  var headers: TableSlice
+  var query: TableSlice
+  /// Index of the path's regular expression, -1 for none.
+  var regex: Int32
+  var prefixLength: UInt32
+
+  static let anyMethod: UInt8 = 255
+}
+
+/// A condition on a header field or query parameter.
+struct NamedCondition {
+  /// Lower case for headers.
+  var name: ByteRange
+  var known: KnownHeader
+  /// The condition is on the request's authority: `host` or `:authority`.
+  var isAuthority: Bool
+  /// The text to be equal to, where `regex` is -1.
+  var value: ByteRange
+  var regex: Int32
+}
+
+/// A place in the tree of path elements: what is known once the elements so far have matched.
+struct PrefixNode {
+  var entries: TableSlice
+  /// The nearest node above that has entries, -1 for none.
+  var fallback: Int32
+}
+
+/// A hash slot: for exact paths `owner` is 0 and `target` a bucket, for prefixes a parent and its child node.
+struct PathSlot {
+  var hash: UInt64
+  var text: ByteRange
+  var owner: Int32
+  /// -1 marks a free slot.
+  var target: Int32
+}
+
+/// A compiled route table as plain pointers, for the traffic path: nothing in it is retained or allocated. Valid while
+/// the `RouteTable` it belongs to lives.
+package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
+  // Unchecked: it points at memory that is never written after compilation.
+  /// What all ranges of the table are relative to.
+  package let bytes: UnsafePointer<UInt8>
+  package let rules: UnsafeBufferPointer<CompiledRule>
+  package let backends: UnsafeBufferPointer<CompiledBackend>
+  package let edits: UnsafeBufferPointer<CompiledEdit>
+  package let droppedNames: UnsafeBufferPointer<ByteRange>
+  package let fields: UnsafeBufferPointer<CompiledField>
+
+  let entries: UnsafeBufferPointer<RouteEntry>
+  let conditions: UnsafeBufferPointer<NamedCondition>
+  let programs: UnsafeBufferPointer<RegexView>
+  let exactSlots: UnsafeBufferPointer<PathSlot>
+  let exactBuckets: UnsafeBufferPointer<TableSlice>
+  let regexEntries: TableSlice
+  let prefixSlots: UnsafeBufferPointer<PathSlot>
+  let nodes: UnsafeBufferPointer<PrefixNode>
+
+  /// The text of a range of this table.
+  @inlinable
+  package func text(_ range: ByteRange) -> UnsafeBufferPointer<UInt8> {
+    UnsafeBufferPointer(start: bytes + Int(range.offset), count: Int(range.length))
+  }
+
+  /// The rule that takes the request, by the precedence of Gateway API: an exact path, then a regular expression
+  /// (longest pattern first; Gateway API leaves their place open), then the longest prefix; among equals one with a
+  /// method, then most headers, then most query parameters, then the oldest route, then `namespace/name` in alphabetical
+  /// order, then the order within the route.
+  package func match(_ head: borrowing MessageHead) -> RouteHit {
+    let path = head.bytes(head.path)
+    if exactSlots.count > 0, let hit = matchExact(path, head) { return hit }
+    if regexEntries.count > 0, let hit = scan(regexEntries, path, head) { return hit }
+    return matchPrefix(path, head)
+  }
+
+  private func matchExact(_ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead) -> RouteHit? {
+    guard let start = path.baseAddress,
+      let bucket = find(exactSlots, owner: 0, start, path.count)
+    else { return nil }
+    return scan(exactBuckets[Int(bucket)], path, head)
+  }
+
+  private func matchPrefix(_ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead) -> RouteHit {
+    var node: Int32 = 0
+    if prefixSlots.count > 0, let start = path.baseAddress, path.count > 1, start[0] == UInt8(ascii: "/") {
+      var position = 1
+      while position <= path.count {
+        let rest = path.count &- position
+        var length = rest
+        if rest > 0, let slash = memchr(start + position, 47, rest) {
+          length = UnsafeRawPointer(slash) - UnsafeRawPointer(start + position)
+        }
+        guard let child = find(prefixSlots, owner: node, start + position, length) else { break }
+        node = child
+        position &+= length &+ 1
+      }
+    }
+    while node >= 0 {
+      let place = nodes[Int(node)]
+      if place.entries.count > 0, let hit = scan(place.entries, path, head) { return hit }
+      node = place.fallback
+    }
+    return .none
+  }
+
+  private func find(
+    _ slots: UnsafeBufferPointer<PathSlot>, owner: Int32, _ start: UnsafePointer<UInt8>, _ count: Int
+  ) -> Int32? {
+    let hash = pathHash(start, count, seed: UInt64(truncatingIfNeeded: owner))
+    let mask = slots.count &- 1
+    var index = Int(truncatingIfNeeded: hash) & mask
+    while true {
+      let slot = slots[index]
+      if slot.target < 0 { return nil }
+      if slot.hash == hash, slot.owner == owner, Int(slot.text.length) == count,
+        memcmp(bytes + Int(slot.text.offset), start, count) == 0
+      {
+        return slot.target
+      }
+      index = (index &+ 1) & mask
+    }
+  }
+
+  private func scan(
+    _ slice: TableSlice, _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead
+  ) -> RouteHit? {
+    var index = Int(slice.start)
+    let end = index &+ Int(slice.count)
+    while index < end {
+      let entry = entries[index]
+      index &+= 1
+      if entry.method != RouteEntry.anyMethod, entry.method != head.methodToken.rawValue { continue }
+      if entry.regex >= 0, !programs[Int(entry.regex)].matches(path) { continue }
+      if entry.headers.count > 0, !allHeaders(entry.headers, head) { continue }
+      if entry.query.count > 0, !allQuery(entry.query, head) { continue }
+      return RouteHit(rule: entry.rule, prefixLength: entry.prefixLength)
+    }
+    return nil
+  }
+
+  /// One of the rule's backends, each with the probability of its weight.
+  package func pickBackend(_ rule: Int32, _ random: inout FastRandom) -> BackendPick {
+    guard rule >= 0, Int(rule) < rules.count else { return .unavailable(.internalError) }
+    let slice = rules[Int(rule)].backends
+    let total = rules[Int(rule)].totalWeight
+    guard total > 0 else { return .unavailable(.noBackendWeight) }
+    var index = slice.start
+    if slice.count > 1 {
+      let drawn = random.below(total)
+      while backends[Int(index)].cumulativeWeight <= drawn { index &+= 1 }
+    }
+    if let reason = backends[Int(index)].unusable { return .unavailable(reason) }
+    return .backend(index)
+  }
+}
+
+/// A hash of a path or path element. Keys come from configuration, so that nobody can send colliding ones.
+func pathHash(_ bytes: UnsafePointer<UInt8>, _ count: Int, seed: UInt64) -> UInt64 {
+  @inline(__always) func mix(_ left: UInt64, _ right: UInt64) -> UInt64 {
+    let product = left.multipliedFullWidth(by: right)
+    return product.high ^ product.low
+  }
+  var hash = seed &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(truncatingIfNeeded: count)
+  let raw = UnsafeRawPointer(bytes)
+  var offset = 0
+  while count &- offset >= 8 {
+    hash = mix(hash ^ raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self), 0xA076_1D64_78BD_642F)
+    offset &+= 8
+  }
+  var tail: UInt64 = 0
+  while offset < count {
+    tail = tail << 8 | UInt64(bytes[offset])
+    offset &+= 1
+  }
+  return mix(hash ^ tail ^ 0xE703_7ED1_A0B4_28DB, 0x8EBC_6AF0_9C88_C6E3)
+}
