@@ -20,7 +20,7 @@ enum ImportRules {
     "MeshIdentity": Set(["MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1"])
       .union(foundation),
     "MeshControl": Set(["MeshModel", "MeshWire", "Logging"]).union(foundation),
-    "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging"]).union(foundation),
+    "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging", "Synchronization"]).union(foundation),
     "MeshXDS": Set([
       "MeshControl", "MeshIdentity", "MeshModel", "MeshWire", "GRPCCore", "GRPCNIOTransportHTTP2",
       "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "NIOCore", "NIOPosix", "NIOSSL", "X509", "SwiftASN1",
