@@ -42,7 +42,7 @@ let package = Package(
     // Layer 1: one idea each.
     .target(name: "CMeshSystem"),
     .target(name: "MeshPolicy", dependencies: ["MeshModel"], swiftSettings: common),
-    .target(name: "MeshHTTP", swiftSettings: common),
+    .target(name: "MeshHTTP", dependencies: ["MeshModel"], swiftSettings: common),
     .target(name: "MeshReactor", dependencies: ["CMeshSystem"], swiftSettings: common),
     .target(
       name: "MeshTLS", dependencies: ["MeshModel", .product(name: "NIOSSL", package: "swift-nio-ssl")],
@@ -90,6 +90,7 @@ let package = Package(
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),
     .testTarget(name: "TidyTests", swiftSettings: common),
+    .testTarget(name: "MeshHTTPTests", dependencies: ["MeshHTTP", "MeshModel"], swiftSettings: common),
   ],
   swiftLanguageModes: [.v6]
 )

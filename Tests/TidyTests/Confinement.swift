@@ -5,6 +5,8 @@ enum Confinement {
     "MeshReactor": "calls the kernel with addresses",
     "MeshTLS": "calls the TLS library with addresses",
     "MeshTLSTests": "gives a TLS session memory to read and to write",
+    "MeshHTTP": "reads and writes heads, bodies and frames in place",
+    "MeshHTTPTests": "gives the codecs memory to read and write",
     "MeshPolicy": "reads compiled tables and received heads in place, with nothing to retain",
     "MeshPolicyTests": "gives those tables heads to read",
   ]

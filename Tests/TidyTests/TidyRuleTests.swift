@@ -103,10 +103,11 @@ import Testing
 
   @Test func pointersAndUncheckedSharingNeedANamedPlace() {
     let text = "let p: UnsafeRawPointer\nfinal class C: @unchecked Sendable {}\nnonisolated(unsafe) var x = 1\n"
-    #expect(Confinement.check(swift(text), pointerFiles: [:], uncheckedFiles: [:]).map(\.line) == [1, 2, 3])
-    let path = "Sources/MeshHTTP/Example.swift"
-    #expect(Confinement.check(swift(text), pointerFiles: [path: "reason"], uncheckedFiles: [:]).map(\.line) == [2, 3])
-    #expect(Confinement.check(swift(text), pointerFiles: [:], uncheckedFiles: [path: "reason"]).map(\.line) == [1])
+    let path = "Sources/MeshWire/Example.swift"
+    let file = swift(text, path: path)
+    #expect(Confinement.check(file, pointerFiles: [:], uncheckedFiles: [:]).map(\.line) == [1, 2, 3])
+    #expect(Confinement.check(file, pointerFiles: [path: "reason"], uncheckedFiles: [:]).map(\.line) == [2, 3])
+    #expect(Confinement.check(file, pointerFiles: [:], uncheckedFiles: [path: "reason"]).map(\.line) == [1])
     #expect(Confinement.check(swift("let p: UnsafeRawPointer", path: "Sources/MeshReactor/A.swift")).isEmpty)
   }
 

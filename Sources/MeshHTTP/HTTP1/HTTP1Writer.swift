@@ -1,0 +1,225 @@
+// Unsafe by design: heads are written straight into the output buffer.
+package import MeshModel
+
+/// Writes heads and chunk framing into memory given by the caller. A plain value: no allocation, no copy of the buffer.
+///
+/// Every function checks the room that is left. What does not fit is not written, and neither is anything after it:
+/// look at `overflowed` once at the end, and throw the output away if it is set.
+package struct HTTP1Writer {
+  private let start: UnsafeMutablePointer<UInt8>
+  private let capacity: Int
+  /// Bytes written so far.
+  package private(set) var count = 0
+  /// Whether something did not fit.
+  package private(set) var overflowed = false
+
+  /// A writer over `capacity` bytes at `start`.
+  package init(_ start: UnsafeMutablePointer<UInt8>, capacity: Int) {
+    self.start = start
+    self.capacity = capacity
+  }
+
+  /// Bytes as they are.
+  @inline(__always)
+  package mutating func bytes(_ source: UnsafePointer<UInt8>, _ length: Int) {
+    guard !overflowed, length >= 0, length <= capacity &- count else {
+      overflowed = true
+      return
+    }
+    UnsafeMutableRawPointer(start + count).copyMemory(from: source, byteCount: length)
+    count &+= length
+  }
+
+  /// Bytes as they are.
+  package mutating func bytes(_ source: UnsafeBufferPointer<UInt8>) {
+    guard let address = source.baseAddress else { return }
+    bytes(address, source.count)
+  }
+
+  /// Constant text.
+  @inline(__always)
+  package mutating func text(_ text: StaticString) { bytes(text.utf8Start, text.utf8CodeUnitCount) }
+
+  /// One byte.
+  @inline(__always)
+  package mutating func byte(_ byte: UInt8) {
+    guard !overflowed, count < capacity else {
+      overflowed = true
+      return
+    }
+    start[count] = byte
+    count &+= 1
+  }
+
+  /// A number in decimal digits.
+  package mutating func decimal(_ number: UInt64) {
+    var digits = 1
+    var rest = number
+    while rest >= 10 {
+      rest /= 10
+      digits &+= 1
+    }
+    guard !overflowed, digits <= capacity &- count else {
+      overflowed = true
+      return
+    }
+    rest = number
+    var index = count &+ digits
+    count = index
+    while digits > 0 {
+      index &-= 1
+      digits &-= 1
+      start[index] = 0x30 &+ UInt8(truncatingIfNeeded: rest % 10)
+      rest /= 10
+    }
+  }
+
+  /// The line that begins a chunk of `size` bytes of data; CR LF must follow the data.
+  package mutating func chunkHeader(_ size: UInt64) {
+    var shift = size == 0 ? 0 : (63 &- size.leadingZeroBitCount) & ~3
+    while shift >= 0 {
+      let digit = UInt8(truncatingIfNeeded: size &>> UInt64(shift)) & 15
+      byte(digit < 10 ? 0x30 &+ digit : 0x57 &+ digit)
+      shift &-= 4
+    }
+    endOfLine()
+  }
+
+  /// CR LF; also the end of a head.
+  @inline(__always)
+  package mutating func endOfLine() {
+    byte(0x0D)
+    byte(0x0A)
+  }
+
+  /// `method SP target SP HTTP/1.1 CRLF`, the target being `path?query` in their canonical form.
+  package mutating func requestLine(_ head: MessageHead) {
+    bytes(head.start(head.method), head.method.size)
+    byte(0x20)
+    bytes(head.start(head.path), head.path.size)
+    if head.query.size > 0 {
+      byte(0x3F)
+      bytes(head.start(head.query), head.query.size)
+    }
+    text(" HTTP/1.1\r\n")
+  }
+
+  /// `HTTP/1.1 SP status SP phrase CRLF`.
+  package mutating func statusLine(_ status: UInt16) {
+    text("HTTP/1.1 ")
+    decimal(UInt64(status))
+    byte(0x20)
+    text(StatusPhrase.of(status))
+    endOfLine()
+  }
+
+  /// A field with an interned name, written in lower case.
+  @inline(__always)
+  package mutating func field(_ name: KnownHeader, _ value: UnsafeBufferPointer<UInt8>) {
+    text(name.name)
+    text(": ")
+    bytes(value)
+    endOfLine()
+  }
+
+  /// A field with a constant value.
+  @inline(__always)
+  package mutating func field(_ name: KnownHeader, _ value: StaticString) {
+    text(name.name)
+    text(": ")
+    text(value)
+    endOfLine()
+  }
+
+  /// A field with a number.
+  package mutating func field(_ name: KnownHeader, _ value: UInt64) {
+    text(name.name)
+    text(": ")
+    decimal(value)
+    endOfLine()
+  }
+
+  /// A field with any name. Name and value must have come from a parsed head or from checked configuration.
+  package mutating func field(_ name: UnsafeBufferPointer<UInt8>, _ value: UnsafeBufferPointer<UInt8>) {
+    bytes(name)
+    text(": ")
+    bytes(value)
+    endOfLine()
+  }
+
+  /// One field of a head.
+  @inline(__always)
+  package mutating func field(_ field: FieldRef, of head: MessageHead) {
+    bytes(head.start(field.name), field.name.size)
+    text(": ")
+    bytes(head.start(field.value), field.value.size)
+    endOfLine()
+  }
+
+  /// The fields of an HTTP/1 head that are not in `dropped`, as they were received. Field lines that lie side by side
+  /// are copied in one go.
+  ///
+  /// - Parameter fieldsEnd: where the fields end, from the info of the same head.
+  package mutating func fields(of head: MessageHead, except dropped: FieldSet, fieldsEnd: UInt32) {
+    var index = 0
+    while index < head.fieldCount {
+      if dropped.contains(index) {
+        index &+= 1
+        continue
+      }
+      let from = head.fields[index].name.offset
+      repeat { index &+= 1 } while index < head.fieldCount && !dropped.contains(index)
+      let to = index < head.fieldCount ? head.fields[index].name.offset : fieldsEnd
+      guard to >= from else { return }
+      bytes(head.base + Int(from), Int(to &- from))
+    }
+  }
+}
+
+/// The reason phrases of RFC 9110, section 15.
+package enum StatusPhrase {
+  /// The phrase for a status; a general word for one that is not in the registry.
+  package static func of(_ status: UInt16) -> StaticString {
+    switch status {
+    case 100: "Continue"
+    case 101: "Switching Protocols"
+    case 200: "OK"
+    case 201: "Created"
+    case 202: "Accepted"
+    case 204: "No Content"
+    case 206: "Partial Content"
+    case 301: "Moved Permanently"
+    case 302: "Found"
+    case 303: "See Other"
+    case 304: "Not Modified"
+    case 307: "Temporary Redirect"
+    case 308: "Permanent Redirect"
+    case 400: "Bad Request"
+    case 401: "Unauthorized"
+    case 403: "Forbidden"
+    case 404: "Not Found"
+    case 405: "Method Not Allowed"
+    case 408: "Request Timeout"
+    case 409: "Conflict"
+    case 411: "Length Required"
+    case 412: "Precondition Failed"
+    case 413: "Content Too Large"
+    case 414: "URI Too Long"
+    case 415: "Unsupported Media Type"
+    case 416: "Range Not Satisfiable"
+    case 417: "Expectation Failed"
+    case 421: "Misdirected Request"
+    case 422: "Unprocessable Content"
+    case 426: "Upgrade Required"
+    case 429: "Too Many Requests"
+    case 431: "Request Header Fields Too Large"
+    case 500: "Internal Server Error"
+    case 501: "Not Implemented"
+    case 502: "Bad Gateway"
+    case 503: "Service Unavailable"
+    case 504: "Gateway Timeout"
+    case 505: "HTTP Version Not Supported"
+    default: status < 400 ? "OK" : "Error"
+    }
+  }
+}
