@@ -1,0 +1,148 @@
+"""What the kernel says about a process: CPU time, memory; and the small programs that a measurement needs."""
+
+import glob
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PROXY_CPU, LOAD_CPU = 0, 1
+
+
+def cpu_ns(pids):
+    """Nanoseconds on the CPU of all threads of the processes, from the scheduler's own accounts."""
+    total = 0
+    for pid in pids:
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            try:
+                with open(path) as file:
+                    total += int(file.read().split()[0])
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return total
+
+
+def memory_mb(pids):
+    """Resident and proportional memory of the processes, in MB (10^6 bytes)."""
+    rss = pss = 0
+    for pid in pids:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            for line in file:
+                if line.startswith("Rss:"):
+                    rss += int(line.split()[1])
+                elif line.startswith("Pss:"):
+                    pss += int(line.split()[1])
+    return {"rss": rss * 1024 / 1e6, "pss": pss * 1024 / 1e6}
+
+
+def family(pid):
+    """A process and its children (nginx has a master and a worker)."""
+    found = [pid]
+    for parent in found:
+        for path in glob.glob(f"/proc/{parent}/task/*/children"):
+            try:
+                with open(path) as file:
+                    found += [int(word) for word in file.read().split()]
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+    return found
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_port(port, process, seconds=10.0):
+    """Waits until something listens, looking every millisecond; returns how long it took."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < seconds:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return time.monotonic() - begin
+        if process.poll() is not None:
+            raise RuntimeError(f"{process.args[3]} ended with status {process.returncode} before it listened:\n"
+                               + last_lines(process.log))
+        time.sleep(0.001)
+    raise RuntimeError(f"{process.args[3]} does not listen on port {port}:\n" + last_lines(process.log))
+
+
+def spawn(command, cpu, log, **options):
+    """Starts a program on one CPU, its output in a file."""
+    with open(log, "ab") as output:
+        process = subprocess.Popen(
+            ["taskset", "-c", str(cpu), *command], stdout=output, stderr=output, stdin=subprocess.DEVNULL, **options)
+    process.log = log
+    return process
+
+
+def last_lines(path, count=15):
+    with open(path, errors="replace") as file:
+        return "".join(file.readlines()[-count:])
+
+
+def stop(process):
+    """Ends a program that `spawn` started, by force when it takes longer than three seconds."""
+    if process.poll() is not None:
+        return
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(3)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Spinner:
+    """Keeps the proxy's core awake with a thread of the idle class: it runs only when nothing else wants to.
+
+    Without it, in a virtual machine, every wake-up from another core costs more than the work of a fast proxy.
+    """
+
+    def __enter__(self):
+        code = ("import os\nos.sched_setaffinity(0, {%d})\n"
+                "os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))\n"
+                "while os.getppid() == %d:\n  for _ in range(1000000): pass\n" % (PROXY_CPU, os.getpid()))
+        self.process = subprocess.Popen([sys.executable, "-c", code])
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+def build_load(folder, tls=True):
+    """Compiles the load generator; returns its path."""
+    source, program = os.path.join(HERE, "load.c"), os.path.join(folder, "load")
+    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
+        libraries = ["-lssl", "-lcrypto"] if tls else ["-DNO_TLS"]
+        subprocess.run(["cc", "-O2", "-o", program, source, *libraries], check=True)
+    return program
+
+
+def run_load(program, port, cpu=LOAD_CPU, watch=None, **options):
+    """One run of the load generator; options are its flags, e.g. connections=64, seconds=3, path="/1k".
+
+    `watch` is called when the warm-up ends and again when the run ends, with the connections still open.
+    """
+    command = ["taskset", "-c", str(cpu), program, "--port", str(port)]
+    for name, value in options.items():
+        if value is True:
+            command.append(f"--{name}")
+        elif value is not None and value is not False:
+            command += [f"--{name}", str(value)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        if options.get("warmup"):
+            process.stdout.readline()
+            if watch:
+                watch()
+        result = process.stdout.readline()
+        if watch:
+            watch()
+        process.stdin.close()
+    return json.loads(result)

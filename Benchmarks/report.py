@@ -1,0 +1,119 @@
+"""Turns measurements into a table of at most 80 columns, a JSON file, and a page for people."""
+
+import json
+import os
+import platform
+import statistics
+import sys
+
+ORDER = ["apus", "envoy", "haproxy", "nginx"]
+
+
+def progress(text):
+    """One line that overwrites itself on a terminal, and nothing elsewhere but on standard error."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\033[K{text}")
+        sys.stderr.flush()
+
+
+def machine():
+    model = "unknown"
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "arch": platform.machine()}
+
+
+def ratio(row, name, key="cpu_us"):
+    """Apus's figure over another proxy's: the median of the ratios within each round."""
+    ours, theirs = row["rounds"].get("apus"), row["rounds"].get(name)
+    if not ours or not theirs:
+        return None
+    return statistics.median(a[key] / b[key] for a, b in zip(ours, theirs))
+
+
+def cell(value, width=8, digits=1):
+    return f"{value:{width}.{digits}f}" if value is not None else " " * (width - 1) + "–"
+
+
+def table(title, rows, key, digits=1, ratios=True):
+    names = [name for name in ORDER if any(name in row["proxies"] for row in rows)]
+    lines = [title, f"{'':24}" + "".join(f"{name:>9}" for name in names)
+             + ("  /envoy /haproxy" if ratios and "apus" in names else "")]
+    for row in rows:
+        line = f"{row['title']:24}"
+        for name in names:
+            line += " " + cell(row["proxies"].get(name, {}).get(key), 8, digits)
+        if ratios and "apus" in names:
+            line += cell(ratio(row, "envoy", key), 8, 2) + cell(ratio(row, "haproxy", key), 9, 2)
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def tables(result):
+    """Every table of a run, as text."""
+    found = []
+    if result["rows"]:
+        found.append(table("CPU µs per request of the proxy (of both, for a pair)", result["rows"], "cpu_us"))
+        found.append(table("Requests per second", result["rows"], "rps", digits=0, ratios=False))
+        found.append(table("Memory after the load, MB (proportional; both, for a pair)", result["rows"], "pss"))
+    if result["latency"]:
+        for key, name in (("p50_us", "median"), ("p99_us", "99th percentile")):
+            found.append(table(f"Latency, µs, {name}; 16 connections, 1 KB, counted from when due",
+                               [result["latency"]], key))
+    if result["idle"]:
+        found.append(table("Idle memory, MB (resident)", [result["idle"]], "rss"))
+        found.append(table("Start to listening, ms", [result["idle"]], "ready_ms"))
+    names = [name for name in ORDER if name in result["sizes_mb"]]
+    if names:
+        found.append("Program on disk, stripped, MB\n" + f"{'':24}" + "".join(f"{name:>9}" for name in names) + "\n"
+                     + f"{'':24}" + "".join(" " + cell(result["sizes_mb"][name], 8) for name in names))
+    return found
+
+
+PAGE = """# Benchmarks
+
+How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` repeats it and prints the same tables;
+`ARGS=--quick` takes a few minutes, `ARGS="--only pair"` picks rows, `ARGS="--page docs/benchmarks.md"` writes this page.
+
+## How it is measured
+
+- The proxy has one CPU to itself. Load generator and backend (nginx) share the other.
+- A thread of the idle scheduling class keeps the proxy's CPU awake. Without it, in a virtual machine, each wake-up from
+  the other CPU costs more than the work of a fast proxy, and the busiest proxy looks best.
+- CPU time is the scheduler's own account of all threads of the proxy (`/proc/PID/task/*/schedstat`), divided by the
+  requests answered. It is the figure to compare: throughput here is bounded by the load's CPU.
+- The proxies take turns, round after round; the figures are medians of the rounds, the ratios medians of the ratios
+  within each round.
+- All of them do the same work: route by path prefix, make a request id, keep connections to the backend, keep
+  statistics on and the access log off, use one worker thread. TLS is version 1.3 with P-256 certificates.
+- *mTLS* is one hop that wants a client certificate; *pair* is two proxies with mutual TLS and HTTP/1.1 between them
+  (their CPU added); *L4* copies bytes without looking at them.
+- Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
+
+## The machine
+
+{cpu}, {cpus} CPUs, Linux {kernel}, {arch}. {rounds} rounds of {seconds:g} s.
+
+## Results
+
+{tables}
+
+A dash means that the proxy cannot do this kind of work in the build that was used.
+"""
+
+
+def write(result, path, page):
+    with open(path, "w") as file:
+        json.dump(result, file, indent=1)
+    progress("")
+    found = tables(result)
+    print("\n\n".join(found))
+    print(f"\nAll samples: {os.path.relpath(path)}")
+    if page:
+        blocks = "\n\n".join(f"```\n{text}\n```" for text in found)
+        with open(page, "w") as file:
+            file.write(PAGE.format(tables=blocks, rounds=result["rounds"], seconds=result["seconds"],
+                                   **result["machine"]))

@@ -1,0 +1,200 @@
+"""Compares Apus with Envoy, HAProxy and nginx on the same load and backend, in turn, and prints medians and ratios.
+
+  run.py [--quick] [--rounds N] [--seconds S] [--only SUBSTRING]... [--proxies a,b] [--json FILE] [--page FILE]
+
+The proxy has one CPU to itself (with an idle-class spinner that keeps it awake), load and backend share the other.
+The figure that counts is CPU time per request of the proxy's processes, from the scheduler's accounts.
+"""
+
+import argparse
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import measure
+import proxies
+import report
+from certificates import Certificates
+
+SIZES = {"13 B": "/", "1 KB": "/1k", "100 KB": "/100k"}
+
+# (title, shape of work, size of the answer, connections); the quick run takes those marked.
+WORK = [
+    ("plain 13 B, 1 conn", "plain", "13 B", 1, False),
+    ("plain 13 B, 64 conn", "plain", "13 B", 64, True),
+    ("plain 13 B, 1000 conn", "plain", "13 B", 1000, False),
+    ("plain 1 KB, 64 conn", "plain", "1 KB", 64, False),
+    ("plain 100 KB, 64 conn", "plain", "100 KB", 64, False),
+    ("TLS 13 B, 64 conn", "tls", "13 B", 64, True),
+    ("TLS 100 KB, 64 conn", "tls", "100 KB", 64, False),
+    ("mTLS 13 B, 64 conn", "mtls", "13 B", 64, True),
+    ("pair 13 B, 64 conn", "pair", "13 B", 64, True),
+    ("pair 1 KB, 64 conn", "pair", "1 KB", 64, False),
+    ("pair 100 KB, 64 conn", "pair", "100 KB", 64, False),
+    ("L4 13 B, 64 conn", "l4", "13 B", 64, True),
+]
+
+
+class Backend:
+    """nginx on the load's CPU, answering from memory or from a small file."""
+
+    def __init__(self, folder):
+        os.makedirs(folder, exist_ok=True)
+        self.port = measure.free_port()
+        for name, size in (("1k", 1024), ("100k", 102400)):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(b"x" * size)
+        config = os.path.join(folder, "backend.conf")
+        with open(config, "w") as file:
+            file.write(
+                f"daemon off; worker_processes 1; pid {folder}/pid; worker_rlimit_nofile 8192;\n"
+                "events { worker_connections 4096; }\n"
+                f"http {{ access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;\n"
+                f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
+                f"uwsgi_temp_path {folder}; scgi_temp_path {folder}; open_file_cache max=10;\n"
+                f"server {{ listen 127.0.0.1:{self.port} backlog=4096; root {folder};\n"
+                "location = / { return 200 'Hello, world!'; } } }\n")
+        self.process = measure.spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], measure.LOAD_CPU,
+                                     os.path.join(folder, "log"))
+        measure.wait_port(self.port, self.process)
+
+
+def measure_once(proxy, load, backend, shape, size, connections, seconds):
+    """CPU per request, throughput and memory of one proxy at full load."""
+    port = proxy.start(shape, backend.port)
+    try:
+        flags = {"path": SIZES[size], "connections": connections}
+        if shape in ("tls", "mtls"):
+            flags.update(tls=True, sni="backend")
+        if shape == "mtls":
+            flags.update(cert=proxy.certificates.client, key=proxy.certificates.client_key,
+                         alpn=proxy.alpn)
+        pids, spent, memory = proxy.pids(), [], []
+
+        def watch():
+            spent.append(measure.cpu_ns(pids))
+            memory.append(measure.memory_mb(pids))
+        result = measure.run_load(load, port, watch=watch, warmup=max(0.5, seconds / 3), seconds=seconds, **flags)
+        if result["requests"] == 0 or result["failed"] or result["server_errors"]:
+            raise RuntimeError(f"{proxy.name}: the load failed: {result}")
+        cpu = spent[1] - spent[0]
+        return {"cpu_us": cpu / 1e3 / result["requests"], "rps": result["rps"],
+                "busy": cpu / 1e9 / result["seconds"], **memory[1]}
+    finally:
+        proxy.stop()
+
+
+def latency_once(proxy, load, backend, seconds):
+    """Latency at 1000 requests a second on 16 connections, 1 KB answers, counted from when each request was due."""
+    port = proxy.start("plain", backend.port)
+    try:
+        result = measure.run_load(load, port, warmup=1, seconds=seconds, rate=1000, connections=16, path="/1k")
+        return {"p50_us": result["p50_us"], "p99_us": result["p99_us"]}
+    finally:
+        proxy.stop()
+
+
+def idle_once(proxy, backend):
+    """Memory after start, and the time from start to listening with the configuration at hand."""
+    proxy.start("plain", backend.port)
+    try:
+        ready = proxy.ready_seconds
+        time.sleep(0.3)
+        return {"ready_ms": ready * 1e3, **measure.memory_mb(proxy.pids())}
+    finally:
+        proxy.stop()
+
+
+def median_of(samples):
+    return {key: statistics.median(sample[key] for sample in samples) for key in samples[0]}
+
+
+def collect(title, names, rounds, once):
+    """Runs `once(name)` for each proxy in turn, round after round; returns medians, and ratios within each round."""
+    samples = {name: [] for name in names}
+    for number in range(rounds):
+        for name in list(samples):
+            report.progress(f"{title}: round {number + 1} of {rounds}, {name}")
+            try:
+                samples[name].append(once(name))
+            except proxies.Unavailable as reason:
+                report.progress(f"{title}: {name} left out: {reason}")
+                del samples[name]
+    row = {"title": title, "proxies": {name: median_of(values) for name, values in samples.items() if values}}
+    row["rounds"] = {name: values for name, values in samples.items()}
+    return row
+
+
+def sizes(names):
+    """Size on disk of each program, stripped, in MB."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for name in names:
+            try:
+                program = shutil.which(proxies.ALL[name](folder, None).command("-")[0])
+            except proxies.Unavailable:
+                continue
+            target = os.path.join(folder, "stripped")
+            subprocess.run(["strip", "-o", target, program], check=True)
+            found[name] = os.path.getsize(target) / 1e6
+    return found
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer shapes, two short rounds")
+    parser.add_argument("--rounds", type=int, default=None, help="rounds per row (default 5, quick 2)")
+    parser.add_argument("--seconds", type=float, default=None, help="seconds per sample (default 3, quick 1.5)")
+    parser.add_argument("--only", action="append", default=[], help="only rows whose title has this in it")
+    parser.add_argument("--proxies", default=",".join(proxies.ALL), help="which, by name")
+    parser.add_argument("--json", default=os.path.join(measure.HERE, "results", "latest.json"))
+    parser.add_argument("--page", default=None, help="also write the page for people here")
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    if os.cpu_count() < 2:
+        sys.exit("Two CPUs are needed: one for the proxy, one for the load and the backend.")
+    rounds = options.rounds or (2 if options.quick else 5)
+    seconds = options.seconds or (1.5 if options.quick else 3.0)
+    names = [name for name in options.proxies.split(",") if name in proxies.ALL]
+    os.makedirs(os.path.dirname(options.json), exist_ok=True)
+
+    with tempfile.TemporaryDirectory(prefix="apus-bench-") as folder, measure.Spinner():
+        # The programs drop to other users or run under several: the folder must be open to them.
+        os.chmod(folder, 0o755)
+        certificates = Certificates(os.path.join(folder, "certificates"))
+        load = measure.build_load(folder)
+        backend = Backend(os.path.join(folder, "backend"))
+
+        def proxy(name):
+            return proxies.ALL[name](os.path.join(folder, name), certificates)
+
+        try:
+            work = [row for row in WORK if (row[4] or not options.quick)
+                    and (not options.only or any(word in row[0] for word in options.only))]
+            rows = []
+            for title, shape, size, connections, _ in work:
+                def once(name, shape=shape, size=size, connections=connections):
+                    return measure_once(proxy(name), load, backend, shape, size, connections, seconds)
+                rows.append(collect(title, names, rounds, once))
+            latency = idle = None
+            if not options.only:
+                latency = collect("1000 requests/s", names, rounds,
+                                  lambda name: latency_once(proxy(name), load, backend, seconds * 2))
+                idle = collect("idle", names, rounds, lambda name: idle_once(proxy(name), backend))
+        finally:
+            measure.stop(backend.process)
+
+    result = {"machine": report.machine(), "rounds": rounds, "seconds": seconds, "rows": rows, "latency": latency,
+              "idle": idle, "sizes_mb": sizes(names)}
+    report.write(result, options.json, options.page)
+
+
+if __name__ == "__main__":
+    main()
