@@ -87,6 +87,7 @@ let package = Package(
     // Tests.
     .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshTLSTests", dependencies: ["MeshTLS", "MeshModel"], swiftSettings: common),
+    .testTarget(name: "MeshIdentityTests", dependencies: ["MeshIdentity", "MeshModel"], swiftSettings: common),
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),
     .testTarget(name: "TidyTests", swiftSettings: common),
