@@ -89,7 +89,7 @@ package final class SQLiteStore: ResourceStore, WorkloadStore {
 
   package func changes(
     after version: UInt64
-  ) async throws(StoreError) -> AsyncThrowingStream<ResourceEvent, any Error> {
+  ) async throws(StoreError) -> AsyncThrowingStream<[ResourceEvent], any Error> {
     try await perform { [path, limits, watchers] db in
       let newest = try EventTable.newestVersion(db)
       let oldest = try EventTable.oldestVersion(db)
@@ -98,7 +98,7 @@ package final class SQLiteStore: ResourceStore, WorkloadStore {
       }
       let backlog = try EventTable.events(after: version, db, path: path)
       // Nothing can be committed between reading the backlog and this: both are on the connection's own queue.
-      return watchers.add(backlog: backlog, bufferCount: limits.watchBufferCount, newest: newest)
+      return watchers.add(backlog: backlog, bufferCount: limits.watchBufferCount)
     }
   }
 
@@ -168,12 +168,12 @@ extension SQLiteStore {
 package struct StoreLimits: Sendable {
   /// How many past changes are kept for watchers; default 10,000.
   package var historyCount: Int
-  /// How many changes may wait for one watcher before it is ended; default 10,000.
+  /// How many commits may wait for one watcher before it is ended; default 1000.
   package var watchBufferCount: Int
   /// Pages of 4 KiB that the file may have; absent: as many as the disk holds.
   package var maxPageCount: Int?
 
-  package init(historyCount: Int = 10_000, watchBufferCount: Int = 10_000, maxPageCount: Int? = nil) {
+  package init(historyCount: Int = 10_000, watchBufferCount: Int = 1000, maxPageCount: Int? = nil) {
     self.historyCount = historyCount
     self.watchBufferCount = watchBufferCount
     self.maxPageCount = maxPageCount

@@ -99,7 +99,8 @@ enum StoreFile {
     // The last change of each object that the history still knows must be what the table has.
     var latest: [ResourceKey: ResourceEvent] = [:]
     for event in events { latest[event.resource.key] = event }
-    let stored = Dictionary(objects.map { ($0.key, $0.metadata.resourceVersion) }, uniquingKeysWith: { first, _ in first })
+    let stored = Dictionary(
+      objects.map { ($0.key, $0.metadata.resourceVersion) }, uniquingKeysWith: { first, _ in first })
     for (key, event) in latest {
       let expected = event.change == .deleted ? nil : String(event.resourceVersion)
       guard stored[key].flatMap({ $0 }) == expected else {

@@ -6,17 +6,17 @@ import Synchronization
 final class Watchers: Sendable {
   private struct State {
     var nextID = 0
-    var open: [Int: AsyncThrowingStream<ResourceEvent, any Error>.Continuation] = [:]
+    var open: [Int: AsyncThrowingStream<[ResourceEvent], any Error>.Continuation] = [:]
   }
 
   private let state = Mutex(State())
 
   func add(
-    backlog: [ResourceEvent], bufferCount: Int, newest: UInt64
-  ) -> AsyncThrowingStream<ResourceEvent, any Error> {
-    let (stream, continuation) = AsyncThrowingStream<ResourceEvent, any Error>.makeStream(
-      bufferingPolicy: .bufferingOldest(backlog.count + max(1, bufferCount)))
-    for event in backlog { continuation.yield(event) }
+    backlog: [ResourceEvent], bufferCount: Int
+  ) -> AsyncThrowingStream<[ResourceEvent], any Error> {
+    let (stream, continuation) = AsyncThrowingStream<[ResourceEvent], any Error>.makeStream(
+      bufferingPolicy: .bufferingOldest(1 + max(1, bufferCount)))
+    if !backlog.isEmpty { continuation.yield(backlog) }
     let id = state.withLock { state in
       state.nextID += 1
       state.open[state.nextID] = continuation
@@ -32,13 +32,8 @@ final class Watchers: Sendable {
     // Ending a watcher calls back into this object: that is done outside the lock.
     let open = state.withLock { $0.open }
     for continuation in open.values {
-      for event in events {
-        if case .dropped = continuation.yield(event) {
-          continuation.finish(
-            throwing: StoreError.gone(requested: event.resourceVersion, oldest: event.resourceVersion))
-          break
-        }
-      }
+      guard case .dropped = continuation.yield(events), let first = events.first else { continue }
+      continuation.finish(throwing: StoreError.gone(requested: first.resourceVersion, oldest: first.resourceVersion))
     }
   }
 

@@ -13,7 +13,8 @@ extension Resource {
     let countBefore = report.violations.count + report.omittedCount
     guard let members = value.members else {
       report.add(
-        .typeInvalid, at: "", "the document is \(value.typeName), not an object; "
+        .typeInvalid, at: "",
+        "the document is \(value.typeName), not an object; "
           + "begin with apiVersion, kind, metadata and spec", position: value.position)
       return nil
     }

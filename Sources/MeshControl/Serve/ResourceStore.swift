@@ -14,9 +14,9 @@ package protocol ResourceStore: Sendable {
   /// Writes statuses. Objects that have gone or were replaced since (another uid) and statuses that are already so are
   /// passed over. The generation stays.
   func writeStatuses(_ statuses: [StatusUpdate]) async throws(StoreError)
-  /// Changes after `version`, in order, without end. Ends with `StoreError.gone` when the history does not reach back
-  /// so far, or when the watcher is too slow for the changes.
-  func changes(after version: UInt64) async throws(StoreError) -> AsyncThrowingStream<ResourceEvent, any Error>
+  /// Changes after `version`, in order, without end; those of one commit come together. Ends with `StoreError.gone` when
+  /// the history does not reach back so far, or when the watcher is too slow for the changes.
+  func changes(after version: UInt64) async throws(StoreError) -> AsyncThrowingStream<[ResourceEvent], any Error>
 }
 
 /// Objects, and the version at which the list was true: the point to watch from.

@@ -22,7 +22,8 @@ package struct GatewayDuration: Sendable, Hashable, Comparable {
         index += 1
       }
       guard index > start, index < bytes.count else { return nil }
-      let isMilliseconds = bytes[index] == UInt8(ascii: "m") && index + 1 < bytes.count
+      let isMilliseconds =
+        bytes[index] == UInt8(ascii: "m") && index + 1 < bytes.count
         && bytes[index + 1] == UInt8(ascii: "s")
       switch bytes[index] {
       case UInt8(ascii: "h"): total += number * 3_600_000

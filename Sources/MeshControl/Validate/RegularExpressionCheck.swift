@@ -23,7 +23,9 @@ package enum RegularExpressionCheck {
     var parser = Parser(bytes: Array(text.utf8))
     do {
       let states = try parser.alternatives(depth: 0)
-      guard parser.index == parser.bytes.count else { return "a group is closed that was never opened; write \\) for \")\"" }
+      guard parser.index == parser.bytes.count else {
+        return "a group is closed that was never opened; write \\) for \")\""
+      }
       guard states <= maxStates else {
         return "expanded it has over \(maxStates) states; use fewer or smaller repetitions"
       }
@@ -77,8 +79,9 @@ package enum RegularExpressionCheck {
         try escape()
         return 1
       case UInt8(ascii: "*"), UInt8(ascii: "+"), UInt8(ascii: "?"):
-        throw Fault(message: "\"\(Character(Unicode.Scalar(byte)))\" has nothing before it to repeat; put a backslash "
-          + "before it to mean itself")
+        throw Fault(
+          message: "\"\(Character(Unicode.Scalar(byte)))\" has nothing before it to repeat; put a backslash "
+            + "before it to mean itself")
       default: return 1
       }
     }

@@ -70,7 +70,8 @@ package struct HTTPRouteFilter: FieldObject, Equatable {
       } else if entry.kind != type, entry.isThere {
         report.add(
           .forbidden, at: "\(path).\(entry.kind.field)",
-          "does not belong to a filter of type \(type.rawValue); change the type to \(entry.kind.rawValue) or remove it")
+          "does not belong to a filter of type \(type.rawValue); change the type to \(entry.kind.rawValue) or remove it"
+        )
       }
     }
   }
@@ -150,7 +151,8 @@ package struct PathModifier: FieldObject, Equatable {
       // The text becomes part of a request line: nothing there may end it.
       guard let text, text.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7F }) else { continue }
       report.add(
-        .invalid, at: "\(path).\(name)", "has spaces, control characters or characters that are not ASCII; "
+        .invalid, at: "\(path).\(name)",
+        "has spaces, control characters or characters that are not ASCII; "
           + "write them percent-encoded")
     }
   }

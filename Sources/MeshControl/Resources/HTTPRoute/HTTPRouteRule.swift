@@ -25,7 +25,8 @@ package struct HTTPRouteRule: FieldObject, Equatable {
     HTTPRouteFilter.checkTogether(filters, path: "\(path).filters", into: report)
     if !backendRefs.isEmpty, filters.contains(where: { $0.requestRedirect != nil }) {
       report.add(
-        .forbidden, at: "\(path).backendRefs", "a rule that redirects sends nothing on; remove backendRefs or the "
+        .forbidden, at: "\(path).backendRefs",
+        "a rule that redirects sends nothing on; remove backendRefs or the "
           + "RequestRedirect filter")
     }
     if !backendRefs.isEmpty, backendRefs.allSatisfy({ $0.weight == 0 }) {
@@ -50,7 +51,8 @@ package struct HTTPRouteRule: FieldObject, Equatable {
       for (name, modifier) in named where modifier?.type == .replacePrefixMatch {
         report.add(
           .invalid, at: "\(place)[\(index)].\(name).path",
-          "replacePrefixMatch needs exactly one match, of type PathPrefix; split \(path) into rules with one match each")
+          "replacePrefixMatch needs exactly one match, of type PathPrefix; split \(path) into rules with one match each"
+        )
       }
     }
   }
@@ -106,7 +108,8 @@ package struct HTTPRouteMatch: FieldObject, Equatable {
           .invalid, at: here, "\(quoted(value)) contains \"\(part)\", which no canonical path does; take it out")
       }
       for end in ["/..", "/."] where value.hasSuffix(end) {
-        report.add(.invalid, at: here, "\(quoted(value)) ends with \"\(end)\", which no canonical path does; take it off")
+        report.add(
+          .invalid, at: here, "\(quoted(value)) ends with \"\(end)\", which no canonical path does; take it off")
       }
       if !Self.isPathText(value) {
         report.add(

@@ -1,0 +1,81 @@
+import MeshWire
+
+extension MeshIndex {
+  /// A TrafficPolicy as it goes to the proxies. What it leaves out stays absent: the proxy has the defaults.
+  static func config(_ policy: Typed<TrafficPolicySpec>) -> TrafficPolicyConfig {
+    var config = TrafficPolicyConfig()
+    config.source = policy.qualifiedName
+    switch policy.spec.loadBalancer?.algorithm {
+    case .none: config.balancer = .unspecified
+    case .peakEWMA: config.balancer = .peakEWMA
+    case .roundRobin: config.balancer = .roundRobin
+    case .leastRequest: config.balancer = .leastRequest
+    case .random: config.balancer = .random
+    }
+    config.pool = policy.spec.connectionPool.map(self.config)
+    config.circuitBreaker = policy.spec.circuitBreaker.map(self.config)
+    config.outlier = policy.spec.outlierDetection.map(self.config)
+    config.retry = policy.spec.retry.map(self.config)
+    config.retryBudget = policy.spec.retryBudget.map(self.config)
+    config.timeouts = policy.spec.timeouts.map(self.config)
+    return config
+  }
+
+  /// `0s` means no limit, which on the wire is absence.
+  static func config(_ timeouts: RouteTimeouts) -> TimeoutConfig {
+    var config = TimeoutConfig()
+    config.requestMilliseconds = milliseconds(timeouts.request).flatMap { $0 == 0 ? nil : $0 }
+    config.backendRequestMilliseconds = milliseconds(timeouts.backendRequest).flatMap { $0 == 0 ? nil : $0 }
+    return config
+  }
+
+  private static func config(_ pool: TrafficPolicySpec.ConnectionPool) -> PoolConfig {
+    var config = PoolConfig()
+    config.connectTimeoutMilliseconds = milliseconds(pool.connectTimeout)
+    config.idleTimeoutMilliseconds = milliseconds(pool.idleTimeout)
+    config.maxRequestsPerConnection = number(pool.maxRequestsPerConnection)
+    return config
+  }
+
+  private static func config(_ breaker: TrafficPolicySpec.CircuitBreaker) -> CircuitBreakerConfig {
+    var config = CircuitBreakerConfig()
+    config.maxConnections = number(breaker.maxConnections)
+    config.maxPendingRequests = number(breaker.maxPendingRequests)
+    config.maxRequests = number(breaker.maxRequests)
+    config.maxRetries = number(breaker.maxRetries)
+    return config
+  }
+
+  private static func config(_ outlier: TrafficPolicySpec.OutlierDetection) -> OutlierConfig {
+    var config = OutlierConfig()
+    config.consecutive5xx = number(outlier.consecutive5xx)
+    config.consecutiveGatewayErrors = number(outlier.consecutiveGatewayErrors)
+    config.intervalMilliseconds = milliseconds(outlier.interval)
+    config.baseEjectionMilliseconds = milliseconds(outlier.baseEjectionTime)
+    config.maxEjectionMilliseconds = milliseconds(outlier.maxEjectionTime)
+    config.maxEjectionPercent = number(outlier.maxEjectionPercent)
+    return config
+  }
+
+  private static func config(_ retry: TrafficPolicySpec.Retry) -> RetryConfig {
+    var config = RetryConfig()
+    config.attempts = number(retry.attempts)
+    config.codes = retry.codes.map { UInt32(clamping: $0) }
+    config.backoffMilliseconds = milliseconds(retry.backoff)
+    config.perTryMilliseconds = milliseconds(retry.perTryTimeout)
+    return config
+  }
+
+  private static func config(_ budget: TrafficPolicySpec.RetryBudget) -> RetryBudgetConfig {
+    var config = RetryBudgetConfig()
+    config.percent = number(budget.percent)
+    config.minRetriesPerSecond = number(budget.minRetriesPerSecond)
+    return config
+  }
+
+  private static func number(_ value: Int?) -> UInt32? { value.map { UInt32(clamping: $0) } }
+
+  private static func milliseconds(_ duration: GatewayDuration?) -> UInt32? {
+    duration.map { UInt32(clamping: $0.milliseconds) }
+  }
+}

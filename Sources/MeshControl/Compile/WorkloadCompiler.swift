@@ -1,0 +1,143 @@
+import MeshWire
+
+extension MeshIndex {
+  /// One workload as it goes to the proxies, with the services it belongs to; nil where there is none of that id.
+  package func compile(workload uid: String) -> ConfigResource? {
+    guard let workload = workloads[uid] else { return nil }
+    var config = WorkloadConfig()
+    config.uid = workload.uid
+    config.namespace = workload.namespace
+    config.name = workload.name
+    if workload.hasProxy { config.identity = workload.spiffeID }
+    config.address = workload.address
+    config.app = workload.labels["app"] ?? workload.labels["app.kubernetes.io/name"] ?? ""
+    config.version = workload.labels["version"] ?? workload.labels["app.kubernetes.io/version"] ?? ""
+    config.zone = workload.zone
+    config.health = Health(workload.health)
+    let chosenBy = services(choosing: workload.labels, namespace: workload.namespace)
+    config.ports = workload.ports.sorted { $0.appPort < $1.appPort }.map { port in
+      var entry = WorkloadPort()
+      entry.appPort = UInt32(port.appPort)
+      entry.inboundPort = port.meshPort.map { UInt32($0) }
+      entry.name = port.name
+      entry.appProtocol = appProtocol(of: port, services: chosenBy)
+      return entry
+    }
+    config.services = chosenBy.map { $0.name.description }
+    return ConfigResource(name: uid, bytes: config.protobuf())
+  }
+
+  /// What a port of a workload speaks: what it says itself, else what a service that leads to it says.
+  private func appProtocol(of port: MeshWorkload.Port, services: [Typed<ServiceSpec>]) -> AppProtocol {
+    let own = AppProtocol(declared: port.appProtocol, portName: nil)
+    guard own == .unspecified else { return own }
+    for service in services {
+      for entry in service.spec.ports where targetPort(of: entry, service: service) == Int(port.appPort) {
+        let declared = AppProtocol(declared: entry.appProtocol, portName: entry.name)
+        if declared != .unspecified { return declared }
+      }
+    }
+    return .unspecified
+  }
+
+  /// The endpoints of a slice, as workloads without a proxy. Nothing where the slice names no service.
+  package func compile(slice key: ResourceKey) -> [ConfigResource] {
+    guard let slice = slices[key], let service = slice.service else { return [] }
+    return slice.spec.endpoints.enumerated().compactMap { index, endpoint in
+      guard let address = endpoint.addresses.first else { return nil }
+      var config = WorkloadConfig()
+      config.uid = "slice/\(slice.qualifiedName)/\(index)"
+      config.namespace = slice.metadata.namespace
+      config.name = slice.metadata.name
+      config.address = address
+      config.app = service.name
+      config.zone = endpoint.zone ?? ""
+      config.health =
+        if endpoint.conditions?.terminating == true {
+          .draining
+        } else {
+          endpoint.conditions?.ready == false ? .unhealthy : .healthy
+        }
+      config.ports = slice.spec.ports.filter { $0.transport == .tcp }.map { port in
+        var entry = WorkloadPort()
+        entry.appPort = UInt32(clamping: port.port)
+        entry.name = port.name
+        entry.appProtocol = AppProtocol(declared: port.appProtocol, portName: port.name)
+        return entry
+      }
+      config.services = [service.description]
+      return ConfigResource(name: config.uid, bytes: config.protobuf())
+    }
+  }
+
+  /// What one proxy is to know about itself.
+  package func compile(proxy: ProxyDescription, trustDomain: String) -> ConfigResource {
+    let workload = workloads[proxy.workload]
+    let labels = workload?.labels ?? proxy.labels
+    let chosenBy = services(choosing: labels, namespace: proxy.namespace)
+    var config = ProxyConfig()
+    config.namespace = proxy.namespace
+    config.workload = workload?.name ?? proxy.workload
+    config.trustDomain = trustDomain
+    config.mutualTLS = peerMode(port: nil, labels: labels, namespace: proxy.namespace).mode
+    config.inbound = (workload?.ports ?? []).sorted { $0.appPort < $1.appPort }.map { port in
+      let decision = peerMode(port: Int(port.appPort), labels: labels, namespace: proxy.namespace)
+      var entry = InboundPortConfig()
+      entry.appPort = UInt32(port.appPort)
+      entry.mutualTLS = decision.mode
+      entry.source = decision.source
+      entry.appProtocol = appProtocol(of: port, services: chosenBy)
+      entry.service =
+        chosenBy.first { service in
+          service.spec.ports.contains { targetPort(of: $0, service: service) == Int(port.appPort) }
+        }?.name.description ?? ""
+      return entry
+    }
+    return ConfigResource(name: "self", bytes: config.protobuf())
+  }
+
+  /// The mode for a port of a workload (nil: for its other ports) and the object that decided it; no object means the
+  /// mesh's default, STRICT.
+  func peerMode(port: Int?, labels: [String: String], namespace: String) -> (mode: MutualTLSMode, source: String) {
+    let all = authentications.values.sorted(by: Typed<PeerAuthenticationSpec>.hasPrecedence)
+    let choosing = all.filter { $0.metadata.namespace == namespace && $0.spec.selector?.matches(labels) == true }
+    for entry in choosing {
+      if let port, let found = entry.spec.portLevel.first(where: { $0.port == port }) {
+        return (MutualTLSMode(found.mode), entry.qualifiedName)
+      }
+    }
+    let wider = all.filter { $0.spec.selector == nil }
+    let ordered =
+      choosing + wider.filter { $0.metadata.namespace == namespace }
+      + wider.filter { $0.metadata.namespace == PeerAuthenticationSpec.meshNamespace }
+    for entry in ordered {
+      if let mode = entry.spec.mode { return (MutualTLSMode(mode), entry.qualifiedName) }
+    }
+    return (.strict, "")
+  }
+}
+
+extension MeshWorkload {
+  /// The identity that its proxy's certificate carries.
+  package var spiffeID: String { "spiffe://\(trustDomain)/ns/\(namespace)/sa/\(account)" }
+}
+
+extension Health {
+  init(_ health: MeshWorkload.Health) {
+    switch health {
+    case .healthy: self = .healthy
+    case .unhealthy: self = .unhealthy
+    case .draining: self = .draining
+    }
+  }
+}
+
+extension MutualTLSMode {
+  init(_ mode: PeerAuthenticationSpec.Mode) {
+    switch mode {
+    case .strict: self = .strict
+    case .permissive: self = .permissive
+    case .disable: self = .disable
+    }
+  }
+}

@@ -1,0 +1,116 @@
+// Who depends on whom. A change compiles again exactly what these functions answer, before and after it.
+
+extension MeshIndex {
+  /// What the present state of this object has a say in.
+  func dependents(of key: ResourceKey) -> Affected {
+    var affected = Affected()
+    switch key.groupKind {
+    case ServiceSpec.kind.groupKind:
+      let name = ServiceName(namespace: key.namespace, name: key.name)
+      affected.services.insert(name)
+      affected.policies = policiesByTarget[name] ?? []
+      affected.slices = slicesByService[name] ?? []
+      for route in (routesByParent[name] ?? []).union(routesByBackend[name] ?? []) { add(route: route, to: &affected) }
+      if let service = services[name] { affected.workloads = Set(members(of: service).map(\.uid)) }
+    case HTTPRouteSpec.kind.groupKind: add(route: key, to: &affected)
+    case TrafficPolicySpec.kind.groupKind:
+      affected.policies.insert(key)
+      for target in policies[key]?.targets ?? [] {
+        affected.services.insert(target)
+        // Of several policies on a service one decides: the others' statuses may change.
+        affected.policies.formUnion(policiesByTarget[target] ?? [])
+      }
+    case EndpointSliceSpec.kind.groupKind:
+      affected.slices.insert(key)
+      if let service = slices[key]?.service { affected.services.insert(service) }
+    case DirectResponseSpec.kind.groupKind:
+      for route in routesByNamespace[key.namespace] ?? [] {
+        if routes[route]?.refersTo(directResponse: key.name) == true { add(route: route, to: &affected) }
+      }
+    default: break
+    }
+    return affected
+  }
+
+  private func add(route key: ResourceKey, to affected: inout Affected) {
+    affected.routes.insert(key)
+    affected.services.formUnion(routes[key]?.parentServices ?? [])
+  }
+
+  /// What this workload has a say in: itself, and services that look up ports by name.
+  func dependents(of workload: MeshWorkload) -> Affected {
+    var affected = Affected()
+    affected.workloads.insert(workload.uid)
+    for name in servicesByNamespace[workload.namespace] ?? [] {
+      guard let service = services[name], service.spec.hasNamedTargetPort, service.selects(workload.labels) else {
+        continue
+      }
+      affected.services.insert(name)
+    }
+    return affected
+  }
+
+  /// The workloads that a service's selector chooses, in order of their ids.
+  package func members(of service: Typed<ServiceSpec>) -> [MeshWorkload] {
+    guard !service.spec.selector.isEmpty else { return [] }
+    return (workloadsByNamespace[service.metadata.namespace] ?? []).compactMap { workloads[$0] }
+      .filter { service.selects($0.labels) }.sorted { $0.uid < $1.uid }
+  }
+
+  /// The services that choose these labels, in order of their names.
+  package func services(choosing labels: [String: String], namespace: String) -> [Typed<ServiceSpec>] {
+    (servicesByNamespace[namespace] ?? []).compactMap { services[$0] }.filter { $0.selects(labels) }
+      .sorted { $0.name < $1.name }
+  }
+}
+
+extension Typed where Spec == ServiceSpec {
+  /// Whether the selector chooses these labels. A service without a selector chooses none.
+  func selects(_ labels: [String: String]) -> Bool {
+    !spec.selector.isEmpty && LabelSelector(matchLabels: spec.selector).matches(labels)
+  }
+
+  var name: ServiceName { ServiceName(namespace: metadata.namespace, name: metadata.name) }
+}
+
+extension ServiceSpec {
+  var hasNamedTargetPort: Bool {
+    ports.contains { if case .name = $0.targetPort { true } else { false } }
+  }
+}
+
+extension Typed where Spec == EndpointSliceSpec {
+  /// The service that the slice's label names.
+  var service: ServiceName? {
+    metadata.labels[EndpointSliceSpec.serviceLabel].map { ServiceName(namespace: metadata.namespace, name: $0) }
+  }
+}
+
+extension Typed where Spec == TrafficPolicySpec {
+  var targets: [ServiceName] {
+    spec.targetRefs.map { ServiceName(namespace: metadata.namespace, name: $0.name) }
+  }
+}
+
+extension Typed where Spec == HTTPRouteSpec {
+  /// The service a parent reference means; nil for a parent of another kind.
+  func service(of parent: ParentReference) -> ServiceName? {
+    guard parent.group.isEmpty, parent.kind == "Service" else { return nil }
+    return ServiceName(namespace: parent.namespace ?? metadata.namespace, name: parent.name)
+  }
+
+  var parentServices: [ServiceName] { spec.parentRefs.compactMap { service(of: $0) } }
+
+  /// The service a backend means; nil for a backend of another kind.
+  func service(of backend: BackendReference) -> ServiceName? {
+    guard backend.group.isEmpty, backend.kind == "Service" else { return nil }
+    return ServiceName(namespace: backend.namespace ?? metadata.namespace, name: backend.name)
+  }
+
+  var backendServices: [ServiceName] { spec.rules.flatMap(\.backendRefs).compactMap { service(of: $0) } }
+
+  func refersTo(directResponse name: String) -> Bool {
+    let filters = spec.rules.flatMap { $0.filters + $0.backendRefs.flatMap(\.filters) }
+    return filters.contains { $0.extensionRef?.name == name }
+  }
+}
