@@ -8,8 +8,15 @@ let common: [SwiftSetting] = [
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
 
-/// The programs carry the Swift runtime with them, so that they start fast and run where no toolchain is.
-let standalone: [LinkerSetting] = [.unsafeFlags(["-static-stdlib"], .when(platforms: [.linux]))]
+/// The programs carry the Swift runtime with them, so that they start fast and run where no toolchain is. Nothing looks
+/// up their symbols while they run, so the table for that (a tenth of the file) is left out.
+let standalone: [LinkerSetting] = [
+  .unsafeFlags(["-static-stdlib", "-Xlinker", "--no-export-dynamic"], .when(platforms: [.linux]))
+]
+
+/// The proxy in addition leaves out what it never calls of the packages that bring its TLS library: 14.7 MB become 8.5.
+let lean: [LinkerSetting] =
+  standalone + [.unsafeFlags(["-ld-path=\(Context.packageDirectory)/Scripts/lean-link"], .when(platforms: [.linux]))]
 
 let grpc: [Target.Dependency] = [
   .product(name: "GRPCCore", package: "grpc-swift-2"),
@@ -76,7 +83,7 @@ let package = Package(
     .testTarget(name: "MeshWireTests", dependencies: ["MeshWire"], swiftSettings: common),
     // Layer 3: the programs.
     .executableTarget(
-      name: "apus-proxy", dependencies: ["MeshProxy"], swiftSettings: common, linkerSettings: standalone),
+      name: "apus-proxy", dependencies: ["MeshProxy"], swiftSettings: common, linkerSettings: lean),
     .executableTarget(
       name: "apus",
       dependencies: [
