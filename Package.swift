@@ -65,7 +65,9 @@ let package = Package(
     // Layer 2: the data path, the control plane, and the leaves that carry heavy dependencies.
     .target(
       name: "MeshProxy",
-      dependencies: ["MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry"],
+      dependencies: [
+        "CMeshSystem", "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry",
+      ],
       swiftSettings: common),
     .target(name: "MeshControl", dependencies: ["MeshModel", "MeshWire"], swiftSettings: common),
     .target(

@@ -1,9 +1,12 @@
 #define _GNU_SOURCE
 #include "CMeshSystem.h"
 #include <errno.h>
+#include <linux/tcp.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -54,6 +57,14 @@ int cms_set_reset_on_close(int fd) {
   return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
+uint64_t cms_bytes_acknowledged(int fd) {
+  struct tcp_info info = {0};
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return UINT64_MAX;
+  if (length < offsetof(struct tcp_info, tcpi_bytes_acked) + sizeof info.tcpi_bytes_acked) return UINT64_MAX;
+  return info.tcpi_bytes_acked;
+}
+
 static int quota(const char *path, const char *period_path) {
   char text[64] = {0};
   long limit = 0, period = 0;
@@ -98,3 +109,15 @@ int cms_next_signal(int fd) {
 }
 
 void cms_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+void cms_limit_arenas(int count) {
+#ifdef M_ARENA_MAX
+  mallopt(M_ARENA_MAX, count);
+#else
+  (void)count;
+#endif
+}
+
+ssize_t cms_send(int fd, const void *bytes, size_t count) { return send(fd, bytes, count, MSG_NOSIGNAL); }
+
+void cms_shutdown_write(int fd) { shutdown(fd, SHUT_WR); }

@@ -3,9 +3,9 @@ internal import Glibc
 internal import Synchronization
 
 /// What epoll reported, as the loop's owner reads it.
-package struct Readiness: OptionSet, Sendable {
-  package let rawValue: UInt32
-  package init(rawValue: UInt32) { self.rawValue = rawValue }
+public struct Readiness: OptionSet, Sendable {
+  public let rawValue: UInt32
+  public init(rawValue: UInt32) { self.rawValue = rawValue }
   package static let readable = Readiness(rawValue: EPOLLIN.rawValue)
   package static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
   /// The peer will send no more.
@@ -17,8 +17,9 @@ package struct Readiness: OptionSet, Sendable {
 /// One thread's reactor: epoll, a timer wheel, a receive buffer, a mailbox. Nothing in it is shared but the mailbox.
 ///
 /// A turn is: wait, read the clock once, take the mail, hand out readiness, hand out due timers, end the turn (the owner
-/// flushes what became dirty and frees what died). Subclasses say what happens at each of these points.
-package class EventLoop {
+/// flushes what became dirty and frees what died). Subclasses say what happens at each of these points; the language
+/// wants `open` and `public` for that, in a package without public products.
+open class EventLoop {
   /// Bytes one read may take. Large bodies cross in few system calls; an idle loop touches none of it.
   package static let receiveCapacity = 256 * 1024
   /// Room before the receive buffer, so that a longer head can be put in front of a body that was received with it.
@@ -63,11 +64,11 @@ package class EventLoop {
   }
 
   /// A descriptor that was registered with `context` is ready.
-  package func ready(_ context: UnsafeMutableRawPointer, _ readiness: Readiness) {}
+  open func ready(_ context: UnsafeMutableRawPointer, _ readiness: Readiness) {}
   /// A timer is due; it is unlinked.
-  package func expired(_ timer: UnsafeMutablePointer<WheelTimer>) {}
+  open func expired(_ timer: UnsafeMutablePointer<WheelTimer>) {}
   /// Everything of this turn has been handed out.
-  package func turnEnded() {}
+  open func turnEnded() {}
 
   /// Runs `job` on the loop's thread, soon. Callable from any thread.
   package func submit(_ job: @escaping @Sendable () -> Void) { mailbox.put(job) }

@@ -8,7 +8,7 @@ struct TimerLink {
 ///
 /// Arming to a later time only writes the new deadline: the wheel finds out when the old slot comes round. A timer that
 /// is pushed back on every request therefore costs one store.
-package struct WheelTimer {
+public struct WheelTimer {
   var link = TimerLink()
   /// The tick at which it is to fire; `.max`: not armed.
   var deadline: UInt64 = .max

@@ -28,6 +28,8 @@ uint64_t cms_wall_nanoseconds(void);
 ssize_t cms_send2(int fd, const void *first, size_t first_count, const void *second, size_t second_count);
 /// Sets SO_LINGER to zero so that close sends a reset.
 int cms_set_reset_on_close(int fd);
+/// Bytes that the peer's kernel has acknowledged since the connection began; the largest number where it cannot be known.
+uint64_t cms_bytes_acknowledged(int fd);
 /// Number of processors this process may use, bounded by the cgroup's quota (v1 and v2) and the affinity mask.
 int cms_usable_processors(void);
 /// Fills `length` random bytes from the kernel.
@@ -38,3 +40,9 @@ int cms_signalfd(const int *signals, int count);
 int cms_next_signal(int fd);
 /// Sets the calling thread's name (15 bytes).
 void cms_name_thread(const char *name);
+/// Bounds the number of the allocator's arenas.
+void cms_limit_arenas(int count);
+/// send without SIGPIPE.
+ssize_t cms_send(int fd, const void *bytes, size_t count);
+/// Ends our direction of a connection.
+void cms_shutdown_write(int fd);

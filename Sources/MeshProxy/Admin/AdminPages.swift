@@ -1,0 +1,105 @@
+internal import CMeshSystem
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshWire
+
+/// What the admin interface shows and does.
+extension Proxy {
+  func answer(_ request: AdminRequest, _ done: @escaping (AdminResponse) -> Void) {
+    switch (request.method, request.path) {
+    case ("GET", "/"): done(.text(Self.adminIndex))
+    case ("GET", "/live"): done(.text("live\n"))
+    case ("GET", "/ready"):
+      if isDraining { return done(.text("draining\n", status: 503)) }
+      done(isReady ? .text("ready\n") : .text("not ready: \(control?.waitingFor ?? "starting")\n", status: 503))
+    case ("GET", "/config_dump"): done(.json(snapshot.json() + "\n"))
+    case ("GET", "/clusters"): clusters(done)
+    case ("GET", "/connections"): connections(done)
+    case ("GET", "/metrics"): done(.text("\n"))
+    case ("POST", "/drain"):
+      done(.text("draining\n"))
+      drain()
+    case ("GET", "/logging"): done(.text("\(log.threshold)\n"))
+    case ("POST", "/logging"): setLogging(request, done)
+    case (_, "/live"), (_, "/ready"), (_, "/config_dump"), (_, "/clusters"), (_, "/connections"), (_, "/metrics"),
+      (_, "/drain"), (_, "/logging"), (_, "/"):
+      done(.text("method \(request.method) is not allowed here\n", status: 405))
+    default: done(.text("no such page; see /\n", status: 404))
+    }
+  }
+
+  private static let adminIndex = """
+    GET  /ready        200 when there is a configuration to work from
+    GET  /live         200 as long as the process turns
+    GET  /metrics      Prometheus text; OpenMetrics where asked for by Accept
+    GET  /config_dump  what is in force, as JSON that --config takes
+    GET  /clusters     services, endpoints, what the balancer knows of them
+    GET  /connections  how many of what kind, by worker
+    GET  /logging      the log's level; POST /logging?level=debug sets it
+    POST /drain        finishes what is under way and ends
+
+    """
+
+  private func setLogging(_ request: AdminRequest, _ done: (AdminResponse) -> Void) {
+    guard let name = request.query["level"], let level = LogLevel.allCases.first(where: { "\($0)" == name }) else {
+      return done(.text("level is one of error, warning, info, debug\n", status: 400))
+    }
+    log.threshold = level
+    done(.text("\(level)\n"))
+  }
+
+  private func clusters(_ done: @escaping (AdminResponse) -> Void) {
+    onAllWorkers({ $0.clusterReports() }) { reports in
+      var text = ""
+      for (index, report) in reports.enumerated() {
+        text += "worker \(index)\n" + report.joined()
+      }
+      done(.text(text))
+    }
+  }
+
+  private func connections(_ done: @escaping (AdminResponse) -> Void) {
+    onAllWorkers({ ($0.downstreamCount, $0.upstreamCount, $0.exchangeCount) }) { counts in
+      let workers = counts.enumerated().map {
+        "{\"worker\":\($0.offset),\"downstream\":\($0.element.0),\"upstream\":\($0.element.1),\"exchanges\":\($0.element.2)}"
+      }
+      done(.json("{\"workers\":[\(workers.joined(separator: ","))]}\n"))
+    }
+  }
+}
+
+extension Worker {
+  /// The clusters as people read them.
+  func clusterReports() -> [String] {
+    endpoints.clusters.map { cluster in
+      let name = String(decoding: cluster.pointee.label, as: UTF8.self)
+      var text = "\(name):\(cluster.pointee.port)\n"
+      text += "  breaker"
+      for kind in BreakerKind.allCases {
+        let limit = cluster.pointee.breaker.limit(kind).map { "\($0)" } ?? "off"
+        text += "  \(kind) \(cluster.pointee.breaker.count(kind))/\(limit)"
+      }
+      text += "  retry budget left \(cluster.pointee.budget.available)\n"
+      for index in 0..<Int(cluster.pointee.set.count) {
+        let endpoint = cluster.pointee.endpoints[index]
+        let state = cluster.pointee.set.base[index]
+        var flags: [String] = []
+        if state.flags.contains(.unhealthy) { flags.append("unhealthy") }
+        if state.flags.contains(.ejected) { flags.append("ejected") }
+        if state.flags.contains(.draining) { flags.append("draining") }
+        text += "  \(endpoint.pointee.address) \(flags.isEmpty ? "healthy" : flags.joined(separator: ","))"
+        text += " weight \(state.weight) in flight \(state.inFlight)"
+        text += " latency \(Int(state.latencyNanoseconds / 1000)) us"
+        text += " connections \(endpoint.pointee.connectionCount) idle \(endpoint.pointee.idleCount)"
+        text += endpoint.pointee.expectation == nil ? " plaintext\n" : " mTLS\n"
+      }
+      return text
+    }
+  }
+
+  /// What inbound listeners demand of clients from now on.
+  func setModes(_ modes: [MutualTLSMode]) {
+    for index in listeners.indices where index < modes.count { listeners[index].mutualTLS = modes[index] }
+  }
+}

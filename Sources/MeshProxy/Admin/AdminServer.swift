@@ -1,0 +1,165 @@
+// Unsafe by design: requests are parsed in place.
+internal import CMeshSystem
+internal import Glibc
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshReactor
+
+/// A request to the admin interface.
+struct AdminRequest {
+  var method: String
+  var path: String
+  var query: [String: String]
+}
+
+/// What the admin interface answers.
+struct AdminResponse {
+  var status: UInt16 = 200
+  var contentType = "text/plain; charset=utf-8"
+  var body: [UInt8] = []
+
+  static func text(_ text: String, status: UInt16 = 200) -> AdminResponse {
+    AdminResponse(status: status, body: Array(text.utf8))
+  }
+
+  static func json(_ text: String, status: UInt16 = 200) -> AdminResponse {
+    AdminResponse(status: status, contentType: "application/json", body: Array(text.utf8))
+  }
+}
+
+/// The admin interface: HTTP/1.1 on loopback, one request a connection, on the side thread.
+final class AdminServer: SideHandler {
+  /// Answers `request` by calling its second argument once, now or later in this thread.
+  typealias Handler = (AdminRequest, @escaping (AdminResponse) -> Void) -> Void
+
+  let port: UInt16
+  private let loop: SideLoop
+  private let descriptor: Int32
+  private let handler: Handler
+
+  /// - Throws: `SystemError` when the address cannot be listened on.
+  init(loop: SideLoop, address: SocketAddress, handler: @escaping Handler) throws(SystemError) {
+    self.loop = loop
+    self.handler = handler
+    descriptor = try Sockets.listen(address, backlog: 64)
+    port = Sockets.localAddress(descriptor)?.port ?? address.port
+    super.init()
+    try loop.registerLevel(descriptor, self)
+  }
+
+  override func ready(_ readiness: Readiness) {
+    for _ in 0..<16 {
+      var storage = sockaddr_storage()
+      var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
+      let accepted = cms_accept(descriptor, &storage, &length)
+      guard accepted >= 0 else { return }
+      let connection = AdminConnection(loop: loop, descriptor: accepted, handler: handler)
+      do throws(SystemError) { try loop.register(accepted, connection) } catch { close(accepted) }
+    }
+  }
+}
+
+/// One connection to the admin interface.
+private final class AdminConnection: SideHandler {
+  private let loop: SideLoop
+  private let descriptor: Int32
+  private let handler: AdminServer.Handler
+  private var input: [UInt8] = []
+  private var output: [UInt8] = []
+  private var sent = 0
+  private var isAnswering = false
+  private var isClosed = false
+  private var timer: SideTimer?
+
+  init(loop: SideLoop, descriptor: Int32, handler: @escaping AdminServer.Handler) {
+    self.loop = loop
+    self.descriptor = descriptor
+    self.handler = handler
+    super.init()
+    // A client that does not get on is let go.
+    timer = loop.after(30_000_000_000) { [weak self] in self?.finish() }
+  }
+
+  override func ready(_ readiness: Readiness) {
+    if isClosed { return }
+    if isAnswering { return flush() }
+    var chunk = [UInt8](repeating: 0, count: 16384)
+    while !isClosed, !isAnswering {
+      let received = recv(descriptor, &chunk, chunk.count, 0)
+      guard received > 0 else {
+        if received == 0 || (errno != EAGAIN && errno != EINTR) { finish() }
+        return
+      }
+      input += chunk[..<received]
+      parse()
+    }
+  }
+
+  private func parse() {
+    let scratch = 4096
+    var buffer = input + [UInt8](repeating: 0, count: scratch)
+    var fields = [FieldRef](repeating: FieldRef(name: .empty, value: .empty, known: .other), count: FieldSet.capacity)
+    let limits = HTTP1Limits(maxHeadBytes: 16 * 1024)
+    let count = input.count
+    buffer.withUnsafeMutableBufferPointer { bytes in
+      fields.withUnsafeMutableBufferPointer { storage in
+        guard let base = bytes.baseAddress, let fieldBase = storage.baseAddress else { return }
+        var head = MessageHead(base: base, fields: fieldBase)
+        var info = HTTP1RequestInfo()
+        let result = HTTP1Parser.parseRequestHead(
+          base, count: count, scanned: 0, limits: limits, scratch: HeadScratch(offset: count, capacity: scratch),
+          into: &head, info: &info)
+        switch result {
+        case .needMore: break
+        case .failure(let error): respond(.text("\(error.reason)\n", status: error.status))
+        case .complete:
+          let request = AdminRequest(
+            method: String(decoding: head.bytes(head.method), as: UTF8.self),
+            path: String(decoding: head.bytes(head.path), as: UTF8.self),
+            query: Self.query(String(decoding: head.bytes(head.query), as: UTF8.self)))
+          isAnswering = true
+          handler(request) { [weak self] in self?.respond($0) }
+        }
+      }
+    }
+  }
+
+  private static func query(_ text: String) -> [String: String] {
+    var values: [String: String] = [:]
+    for pair in text.split(separator: "&") {
+      let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
+      values[parts[0]] = parts.count > 1 ? parts[1] : ""
+    }
+    return values
+  }
+
+  private func respond(_ response: AdminResponse) {
+    isAnswering = true
+    let head =
+      "HTTP/1.1 \(response.status) \(StatusPhrase.of(response.status))\r\ncontent-type: \(response.contentType)\r\n"
+      + "content-length: \(response.body.count)\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+    output = Array(head.utf8) + response.body
+    flush()
+  }
+
+  private func flush() {
+    while sent < output.count {
+      let count = output[sent...].withUnsafeBytes { cms_send(descriptor, $0.baseAddress, $0.count) }
+      guard count > 0 else {
+        if count < 0, errno == EAGAIN || errno == EINTR { return }
+        return finish()
+      }
+      sent += count
+    }
+    if !output.isEmpty { finish() }
+  }
+
+  private func finish() {
+    if isClosed { return }
+    isClosed = true
+    timer?.cancel()
+    cms_shutdown_write(descriptor)
+    close(descriptor)
+    loop.unregister(self)
+  }
+}

@@ -1,0 +1,113 @@
+// Unsafe by design: exchanges live in slabs of the worker and point at connections.
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+
+typealias ExchangeRef = UnsafeMutablePointer<Exchange>
+
+/// The state bits of an exchange.
+struct ExchangeFlags: OptionSet {
+  let rawValue: UInt32
+  /// The whole request has been received.
+  static let requestComplete = ExchangeFlags(rawValue: 1)
+  /// Something of the response has gone to the client.
+  static let responseStarted = ExchangeFlags(rawValue: 2)
+  /// The whole request is still in `request`: it could be sent again.
+  static let replayable = ExchangeFlags(rawValue: 4)
+  /// The client's connection can serve another request afterwards.
+  static let keepAlive = ExchangeFlags(rawValue: 8)
+  /// The client speaks HTTP/1.0: no chunks, no interim responses.
+  static let http10 = ExchangeFlags(rawValue: 16)
+  /// The request asks for another protocol.
+  static let upgrade = ExchangeFlags(rawValue: 32)
+  /// The upstream has been given all that `request` holds.
+  static let sent = ExchangeFlags(rawValue: 64)
+  /// A tunnel and no HTTP: a TCP session, or CONNECT.
+  static let tunnel = ExchangeFlags(rawValue: 128)
+  /// CONNECT: the client waits for `200`.
+  static let connectMethod = ExchangeFlags(rawValue: 256)
+  /// Waits for its back-off before the next try.
+  static let backingOff = ExchangeFlags(rawValue: 512)
+  /// Waits for a connection of its cluster.
+  static let pending = ExchangeFlags(rawValue: 1024)
+  /// The response's chunks are taken apart for a client of HTTP/1.0.
+  static let dechunk = ExchangeFlags(rawValue: 2048)
+  /// Counted among the requests in flight of its cluster.
+  static let counted = ExchangeFlags(rawValue: 4096)
+  /// A try after the first, counted among the retries in flight.
+  static let retrying = ExchangeFlags(rawValue: 8192)
+  /// The mesh answered itself.
+  static let localReply = ExchangeFlags(rawValue: 16384)
+  /// The request came from a connection with mTLS.
+  static let mutualTLS = ExchangeFlags(rawValue: 32768)
+  /// It met a connection that the endpoint was just closing, and was given another.
+  static let racedOnce = ExchangeFlags(rawValue: 65536)
+}
+
+/// One request with its response, or one TCP session, from acceptance to its record.
+struct Exchange {
+  /// First, so that the timer's address is the exchange's.
+  var timer = WheelTimer()
+  var flags: ExchangeFlags = []
+  var downstream: ConnectionRef
+  var upstream: ConnectionRef?
+  /// The configuration it began with.
+  var generation: GenerationRef
+  var cluster: ClusterRef?
+  var endpoint: EndpointRef?
+  /// Index of the rule that matched in its route table; -1: none.
+  var rule: Int32 = -1
+  /// The table that `rule` and `backend` are indexes in; lives as long as the generation.
+  var routes: UnsafePointer<RouteTableView>?
+  /// Position of the backend chosen among the rule's; -1: the service itself.
+  var backend: Int32 = -1
+  var method = Method.other
+  var reason: Reason?
+  /// Why the last attempt failed, while another is made.
+  var attemptReason: Reason?
+  var attempts: UInt8 = 0
+  var retryCount: UInt8 = 0
+  /// Whether the failed attempt had got as far as sending.
+  var attemptWasSent = false
+  /// The endpoint of the last attempt, for the record.
+  var lastEndpoint: EndpointRef?
+  /// Endpoints already tried, newest last; `count` of them are set.
+  var tried: (Int32, Int32, Int32, Int32) = (-1, -1, -1, -1)
+  var status: UInt16 = 0
+  /// The request as it goes upstream: the head, and as much of the body as can be sent again.
+  var request = ByteQueue()
+  /// Length of the head in `request`.
+  var headLength = 0
+  /// Where parts of the head lie in `request`, for the record.
+  var path = ByteRange.empty
+  var authority = ByteRange.empty
+  var requestID = ByteRange.empty
+  /// Times, monotonic nanoseconds; 0: not reached.
+  var started: UInt64 = 0
+  var attemptStarted: UInt64 = 0
+  var firstByte: UInt64 = 0
+  /// When the whole request must be done, when this try must be; `.max`: no limit.
+  var deadline: UInt64 = .max
+  var tryDeadline: UInt64 = .max
+  /// Length of one try, nanoseconds; `.max`: no limit.
+  var tryLimit: UInt64 = .max
+  /// When bytes last moved, and how many had by the start of the watch window.
+  var lastActivity: UInt64 = 0
+  var watchedBytes: UInt64 = 0
+  var bodyWindowStart: UInt64 = 0
+  /// When the next try begins, while it backs off.
+  var retryAt: UInt64 = 0
+  var requestBytes: UInt64 = 0
+  var responseBytes: UInt64 = 0
+  /// Links of the cluster's waiting list, or of the free list.
+  var next: ExchangeRef?
+  var previous: ExchangeRef?
+  /// Index in the list of all that are in flight is not kept; the worker counts them per generation.
+  var edge: UInt32 = 0
+
+  init(downstream: ConnectionRef, generation: GenerationRef) {
+    self.downstream = downstream
+    self.generation = generation
+  }
+}

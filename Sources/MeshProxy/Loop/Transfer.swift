@@ -1,0 +1,271 @@
+// Unsafe by design: bytes move between kernel, loop buffers and connections.
+internal import CMeshSystem
+internal import Glibc
+internal import MeshHTTP
+internal import MeshReactor
+internal import MeshTLS
+
+/// Reading and writing sockets, with TLS or without, under backpressure.
+extension Worker {
+  // MARK: Reading
+
+  /// Hands out what is left over and then what the socket holds, until it is drained or the connection pauses.
+  func read(_ connection: ConnectionRef) {
+    if connection.pointee.tls != nil { return readSealed(connection) }
+    while connection.pointee.flags.isDisjoint(with: [.dead, .paused, .connecting]) {
+      let kept = takeInput(connection, into: receiveBuffer)
+      var received = 0
+      var isShort = true
+      var isEnd = false
+      if connection.pointee.flags.contains(.unread) {
+        let room = EventLoop.receiveCapacity - Self.parseScratch - kept
+        received = recv(connection.pointee.fd, receiveBuffer + kept, room, 0)
+        isShort = received < room
+        if received == 0 {
+          isEnd = true
+          received = 0
+        } else if received < 0 {
+          isEnd = errno != EAGAIN && errno != EINTR
+          if isEnd { connection.pointee.flags.insert(.readClosed) }
+          received = 0
+        }
+      }
+      if isShort { connection.pointee.flags.remove(.unread) }
+      let count = kept &+ received
+      if count > 0 {
+        let consumed = deliver(connection, receiveBuffer, count)
+        if connection.pointee.flags.contains(.dead) { return }
+        if consumed < count { connection.pointee.input.append(receiveBuffer + consumed, count &- consumed) }
+      }
+      if isEnd {
+        // An end seen while paused is remembered: the socket is asked again after `resume`.
+        if connection.pointee.flags.contains(.paused), !connection.pointee.input.isEmpty {
+          connection.pointee.flags.insert(.unread)
+          return
+        }
+        return ended(connection)
+      }
+      if isShort { return }
+    }
+  }
+
+  /// Moves what is left over to the front of a loop buffer; returns how much.
+  private func takeInput(_ connection: ConnectionRef, into buffer: UnsafeMutablePointer<UInt8>) -> Int {
+    let kept = min(connection.pointee.input.count, EventLoop.receiveCapacity / 2)
+    guard kept > 0, let bytes = connection.pointee.input.bytes else { return 0 }
+    memcpy(buffer, bytes, kept)
+    connection.pointee.input.consume(kept)
+    connection.pointee.input.shrink(keep: 0)
+    return kept
+  }
+
+  private func readSealed(_ connection: ConnectionRef) {
+    while connection.pointee.flags.isDisjoint(with: [.dead, .paused, .connecting]) {
+      let kept = takeInput(connection, into: plaintextBuffer)
+      if kept > 0, !deliverPlaintext(connection, kept) { return }
+      guard connection.pointee.flags.contains(.unread), !connection.pointee.flags.contains(.paused) else { return }
+      let room = EventLoop.receiveCapacity - Self.parseScratch
+      let received = recv(connection.pointee.fd, receiveBuffer, room, 0)
+      if received < room { connection.pointee.flags.remove(.unread) }
+      if received > 0 {
+        open(connection, receiveBuffer, received)
+      } else if received == 0 || (errno != EAGAIN && errno != EINTR) {
+        return ended(connection)
+      }
+      if received < room { return }
+    }
+  }
+
+  /// Decrypts what was received and hands it out piece by piece.
+  func open(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    var offset = 0
+    while let session = connection.pointee.tls, !connection.pointee.flags.contains(.dead) {
+      let kept = takeInput(connection, into: plaintextBuffer)
+      let room = Self.plaintextCapacity - Self.parseScratch - kept
+      sealed.pointee.reset(keeping: Self.outputHighWater)
+      let result = session.feed(
+        bytes + offset, count &- offset, plaintext: plaintextBuffer + kept, capacity: room, output: sealed,
+        nowSeconds: nowSeconds)
+      offset &+= result.consumed
+      transmitSealed(connection)
+      if connection.pointee.flags.contains(.dead) { return }
+      let produced = kept &+ result.produced
+      switch result.state {
+      case .failure(let failure): return sessionFailed(connection, failure)
+      case .handshakeDone:
+        handshakeFinished(connection)
+        continue
+      case .closeNotify:
+        if produced > 0, !deliverPlaintext(connection, produced) { return }
+        return ended(connection)
+      case .wantMore:
+        if produced > 0 { _ = deliverPlaintext(connection, produced) }
+        return
+      case .plaintextFull:
+        if !deliverPlaintext(connection, produced) { return }
+      }
+    }
+  }
+
+  /// Sends what the TLS library has just produced.
+  func transmitSealed(_ connection: ConnectionRef) {
+    if let base = sealed.pointee.base, sealed.pointee.count > 0 { transmit(connection, base, sealed.pointee.count) }
+  }
+
+  /// Hands out `count` bytes of the plaintext buffer and keeps what is not taken; false when the connection has gone.
+  private func deliverPlaintext(_ connection: ConnectionRef, _ count: Int) -> Bool {
+    let consumed = connection.pointee.flags.contains(.paused) ? 0 : deliver(connection, plaintextBuffer, count)
+    if connection.pointee.flags.contains(.dead) { return false }
+    if consumed < count { connection.pointee.input.append(plaintextBuffer + consumed, count &- consumed) }
+    return true
+  }
+
+  /// Gives bytes to whoever the connection's role says; returns how many were taken. Bytes not taken come again with
+  /// those that follow them.
+  private func deliver(_ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+    switch connection.pointee.role {
+    case .downstreamHTTP1: requestBytes(connection, bytes, count)
+    case .upstreamHTTP1: responseBytes(connection, bytes, count)
+    case .tunnel: tunnelBytes(connection, bytes, count)
+    case .undecided: undecidedBytes(connection, bytes, count)
+    case .lingering: count
+    case .upstreamTunnel, .listener: 0
+    }
+  }
+
+  /// Stops reading a connection until `resume`.
+  func pause(_ connection: ConnectionRef) { connection.pointee.flags.insert(.paused) }
+
+  /// Looks at a connection's input again before this turn ends.
+  func resume(_ connection: ConnectionRef) {
+    connection.pointee.flags.remove(.paused)
+    lookAgain(connection)
+  }
+
+  /// Hands out what is left over once more before this turn ends.
+  func lookAgain(_ connection: ConnectionRef) {
+    guard connection.pointee.flags.isDisjoint(with: [.resuming, .dead]) else { return }
+    connection.pointee.flags.insert(.resuming)
+    connection.pointee.nextResuming = resumingHead
+    resumingHead = connection
+  }
+
+  // MARK: Writing
+
+  /// Sends plaintext: sealed under TLS, at once where the socket takes it, kept where not.
+  func write(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    guard count > 0, !connection.pointee.flags.contains(.dead) else { return }
+    guard let session = connection.pointee.tls else { return transmit(connection, bytes, count) }
+    sealed.pointee.reset(keeping: Self.outputHighWater)
+    if let failure = session.seal(bytes, count, output: sealed) { return sessionFailed(connection, failure) }
+    transmitSealed(connection)
+  }
+
+  /// Sends bytes as they are, keeping what the kernel does not take.
+  func transmit(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    var sent = 0
+    if connection.pointee.output.isEmpty {
+      sent = cms_send(connection.pointee.fd, bytes, count)
+      if sent > 0 { connection.pointee.bytesSent &+= UInt64(sent) }
+      if sent == count { return }
+      if sent < 0 {
+        guard errno == EAGAIN || errno == ENOTCONN || errno == EINTR else {
+          // The read side will find the reset, with what the peer may have sent before it.
+          connection.pointee.flags.insert([.writeClosed, .unread])
+          return lookAgain(connection)
+        }
+        sent = 0
+      }
+    }
+    if !connection.pointee.flags.contains(.writeClosed) {
+      connection.pointee.output.append(bytes + sent, count &- sent)
+    }
+  }
+
+  /// Sends what has been kept.
+  func flush(_ connection: ConnectionRef) {
+    while let bytes = connection.pointee.output.bytes, !connection.pointee.output.isEmpty {
+      let sent = cms_send(connection.pointee.fd, bytes, connection.pointee.output.count)
+      if sent < 0 {
+        if errno == EAGAIN || errno == ENOTCONN || errno == EINTR { return }
+        connection.pointee.output.clear()
+        connection.pointee.flags.insert([.writeClosed, .unread])
+        return lookAgain(connection)
+      }
+      connection.pointee.bytesSent &+= UInt64(sent)
+      connection.pointee.output.consume(sent)
+    }
+    connection.pointee.output.shrink(keep: 0)
+    drainedOutput(connection)
+  }
+
+  /// Everything kept has been sent: whoever waited for that goes on.
+  private func drainedOutput(_ connection: ConnectionRef) {
+    if connection.pointee.flags.contains(.closing) { return finishClosing(connection) }
+    if connection.pointee.flags.contains(.finishing) { shutdownWrite(connection) }
+    if let source = source(feeding: connection), source.pointee.flags.contains(.paused) { resume(source) }
+  }
+
+  /// The connection whose bytes become this one's output.
+  private func source(feeding connection: ConnectionRef) -> ConnectionRef? {
+    switch connection.pointee.role {
+    case .tunnel: connection.pointee.other
+    case .downstreamHTTP1: connection.pointee.exchange?.pointee.upstream
+    case .upstreamHTTP1: connection.pointee.exchange?.pointee.downstream
+    default: nil
+    }
+  }
+
+  /// Whether so much waits to be sent that nothing more should be read for it.
+  func isCongested(_ connection: ConnectionRef) -> Bool { connection.pointee.output.count >= Self.outputHighWater }
+
+  // MARK: Closing
+
+  /// Closes once everything has been sent.
+  func closeAfterFlush(_ connection: ConnectionRef) {
+    if connection.pointee.flags.contains(.dead) { return }
+    connection.pointee.flags.insert(.closing)
+    if connection.pointee.output.isEmpty { finishClosing(connection) }
+  }
+
+  /// Tells the peer that nothing more comes, and lingers until it closes too, for a second at most.
+  private func finishClosing(_ connection: ConnectionRef) {
+    shutdownWrite(connection)
+    if connection.pointee.flags.contains(.readClosed) || connection.pointee.flags.contains(.dead) {
+      return kill(connection)
+    }
+    connection.pointee.role = .lingering
+    connection.pointee.flags.remove([.closing, .paused])
+    connection.pointee.input.release()
+    arm(connection, after: 1_000_000_000)
+    connection.pointee.flags.insert(.unread)
+    lookAgain(connection)
+  }
+
+  /// Ends our direction: close_notify under TLS, then FIN.
+  func shutdownWrite(_ connection: ConnectionRef) {
+    guard !connection.pointee.flags.contains(.writeClosed) else { return }
+    if let session = connection.pointee.tls {
+      sealed.pointee.reset(keeping: Self.outputHighWater)
+      session.shutdown(output: sealed)
+      transmitSealed(connection)
+      if !connection.pointee.output.isEmpty {
+        connection.pointee.flags.insert(.finishing)
+        return
+      }
+    }
+    connection.pointee.flags.insert(.writeClosed)
+    cms_shutdown_write(connection.pointee.fd)
+  }
+
+  /// Arms the connection's timer.
+  func arm(_ connection: ConnectionRef, after nanoseconds: UInt64) {
+    timers.arm(
+      UnsafeMutableRawPointer(connection).assumingMemoryBound(to: WheelTimer.self), deadline: now &+ nanoseconds)
+  }
+
+  /// Keeps the connection's timer from firing.
+  func disarm(_ connection: ConnectionRef) {
+    timers.cancel(UnsafeMutableRawPointer(connection).assumingMemoryBound(to: WheelTimer.self))
+  }
+}

@@ -1,0 +1,261 @@
+// Unsafe by design: the worker owns the memory of its connections and exchanges.
+internal import CMeshSystem
+internal import Glibc
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+package import MeshReactor
+internal import MeshTLS
+internal import MeshTelemetry
+
+/// One thread of the data plane: a loop with its own listeners, connections, pools, balancer state and counters. Nothing
+/// here is shared with other workers; configuration comes as immutable generations through the mailbox.
+///
+/// What happens to a request is told, stage by stage, by the files of `RequestPath/`.
+package final class Worker: EventLoop, @unchecked Sendable {
+  // Unchecked: everything here belongs to the thread that runs the loop; others reach it through `submit` only.
+  /// Most that may wait to be sent to a peer that reads slowly before nothing more is read for it.
+  static let outputHighWater = 256 * 1024
+  /// Room for a head that is being written.
+  static let headCapacity = 80 * 1024
+  /// Plaintext that one read of TLS may produce, with what was left over before.
+  static let plaintextCapacity = EventLoop.receiveCapacity
+  /// Kept free behind received bytes for what the parser rewrites.
+  static let parseScratch = 16 * 1024
+
+  let index: Int
+  let settings: ProxySettings
+  var random: FastRandom
+  /// The configuration that new requests begin with.
+  var generation: GenerationRef
+  /// Older ones that requests still use.
+  var retired: [GenerationRef] = []
+  let endpoints: EndpointRegistry
+  var listeners: [ListenerState] = []
+  let telemetry: WorkerTelemetry
+  var peers: PeerTable
+
+  /// Storage for the fields of the head being parsed.
+  let fields: UnsafeMutablePointer<FieldRef>
+  /// A second head: the response's while the request's fields are looked at.
+  let headBuffer: UnsafeMutablePointer<UInt8>
+  let plaintextBuffer: UnsafeMutablePointer<UInt8>
+  /// Ciphertext on its way out, emptied at every use.
+  let sealed: UnsafeMutablePointer<TLSOutput>
+  /// The certificates in force; new connections take them.
+  var credentials: Credentials?
+  var requestInfo = HTTP1RequestInfo()
+  var responseInfo = HTTP1ResponseInfo()
+  let limits = HTTP1Limits()
+
+  var dirtyHead: ConnectionRef?
+  var resumingHead: ConnectionRef?
+  var graveyard: ConnectionRef?
+  var freeExchanges: ExchangeRef?
+  /// All downstream connections, newest first.
+  var downstreamHead: ConnectionRef?
+  var downstreamCount = 0
+  var upstreamCount = 0
+  var exchangeCount = 0
+  var isDraining = false
+  var drainDeadline: UInt64 = .max
+  var drained: (@Sendable () -> Void)?
+  let sweepTimer: UnsafeMutablePointer<WheelTimer>
+
+  /// - Throws: `SystemError` when the kernel gives no descriptors.
+  init(
+    index: Int, settings: ProxySettings, configuration: CompiledConfiguration, telemetry: WorkerTelemetry, seed: UInt64
+  ) throws(SystemError) {
+    self.index = index
+    self.settings = settings
+    self.telemetry = telemetry
+    random = FastRandom(seed: seed)
+    endpoints = EndpointRegistry(loops: settings.workers)
+    fields = .allocate(capacity: FieldSet.capacity)
+    fields.initialize(repeating: FieldRef(name: .empty, value: .empty, known: .other), count: FieldSet.capacity)
+    headBuffer = .allocate(capacity: Self.headCapacity)
+    let size = EventLoop.receiveHeadroom + Self.plaintextCapacity + 64
+    plaintextBuffer = UnsafeMutablePointer<UInt8>.allocate(capacity: size) + EventLoop.receiveHeadroom
+    sealed = .allocate(capacity: 1)
+    sealed.initialize(to: TLSOutput())
+    peers = PeerTable()
+    generation = Generation.make(configuration, endpoints: endpoints)
+    sweepTimer = .allocate(capacity: 1)
+    sweepTimer.initialize(to: WheelTimer())
+    sweepTimer.pointee.kind = TimerKind.sweep.rawValue
+    try super.init()
+    timers.arm(sweepTimer, deadline: now &+ 1_000_000_000)
+  }
+
+  deinit {
+    fields.deallocate()
+    headBuffer.deallocate()
+    (plaintextBuffer - EventLoop.receiveHeadroom).deallocate()
+    sealed.pointee.deallocate()
+    sealed.deallocate()
+    while let exchange = freeExchanges {
+      freeExchanges = exchange.pointee.next
+      exchange.pointee.request.release()
+      exchange.deallocate()
+    }
+  }
+
+  /// Seconds since 1970, as certificates count time.
+  var nowSeconds: Int64 { Int64(bitPattern: wallNow / 1_000_000_000) &+ settings.clockOffsetSeconds }
+
+  // MARK: What the loop tells us
+
+  public override func ready(_ context: UnsafeMutableRawPointer, _ readiness: Readiness) {
+    let connection = context.assumingMemoryBound(to: Connection.self)
+    if connection.pointee.flags.contains(.dead) { return }
+    if connection.pointee.role == .listener { return accept(on: connection) }
+    if !readiness.isDisjoint(with: .hangup), connection.pointee.flags.contains(.connecting) {
+      return connectFinished(connection)
+    }
+    if readiness.contains(.writable) {
+      if connection.pointee.flags.contains(.connecting) {
+        connectFinished(connection)
+        if connection.pointee.flags.contains(.dead) { return }
+      } else if !connection.pointee.output.isEmpty {
+        flush(connection)
+        if connection.pointee.flags.contains(.dead) { return }
+      }
+    }
+    if !readiness.isDisjoint(with: [.readable, .readClosed, .hangup]) {
+      connection.pointee.flags.insert(.unread)
+      if !readiness.isDisjoint(with: .hangup), connection.pointee.flags.contains(.paused) {
+        // Broken in both directions: nobody waits for what is not read.
+        return broken(connection)
+      }
+      read(connection)
+    }
+  }
+
+  public override func expired(_ timer: UnsafeMutablePointer<WheelTimer>) {
+    switch TimerKind(rawValue: timer.pointee.kind) {
+    case .connection: connectionExpired(UnsafeMutableRawPointer(timer).assumingMemoryBound(to: Connection.self))
+    case .exchange: exchangeExpired(UnsafeMutableRawPointer(timer).assumingMemoryBound(to: Exchange.self))
+    case .sweep: sweep()
+    case nil: break
+    }
+  }
+
+  public override func turnEnded() {
+    // Looking at input again may produce output, and flushing may let input be looked at again; every step makes
+    // progress on bytes that are bounded, so this ends.
+    while resumingHead != nil || dirtyHead != nil {
+      while let connection = resumingHead {
+        resumingHead = connection.pointee.nextResuming
+        connection.pointee.flags.remove(.resuming)
+        if !connection.pointee.flags.contains(.dead) { read(connection) }
+      }
+      while let connection = dirtyHead {
+        dirtyHead = connection.pointee.nextDirty
+        connection.pointee.flags.remove(.dirty)
+        if !connection.pointee.flags.contains(.dead) { flush(connection) }
+      }
+    }
+    while let connection = graveyard {
+      graveyard = connection.pointee.next
+      connection.deallocate()
+    }
+    if isDraining { checkDrained() }
+  }
+
+  // MARK: Memory
+
+  /// A connection over a descriptor, registered with the loop.
+  func makeConnection(_ descriptor: Int32, role: ConnectionRole) -> ConnectionRef? {
+    let connection = ConnectionRef.allocate(capacity: 1)
+    connection.initialize(to: Connection(role: role))
+    connection.pointee.fd = descriptor
+    connection.pointee.timer.kind = TimerKind.connection.rawValue
+    guard cms_epoll_add(epoll, descriptor, connection) == 0 else {
+      close(descriptor)
+      connection.deallocate()
+      return nil
+    }
+    return connection
+  }
+
+  /// An exchange out of the slab.
+  func makeExchange(downstream: ConnectionRef) -> ExchangeRef {
+    let exchange: ExchangeRef
+    if let free = freeExchanges {
+      freeExchanges = free.pointee.next
+      // The timer may still be linked in the wheel: arming it again is then one store.
+      let request = free.pointee.request
+      let timer = free.pointee.timer
+      free.pointee = Exchange(downstream: downstream, generation: generation)
+      free.pointee.request = request
+      free.pointee.timer = timer
+      exchange = free
+    } else {
+      exchange = .allocate(capacity: 1)
+      exchange.initialize(to: Exchange(downstream: downstream, generation: generation))
+    }
+    exchange.pointee.timer.kind = TimerKind.exchange.rawValue
+    exchange.pointee.started = now
+    exchange.pointee.lastActivity = now
+    generation.pointee.exchangeCount &+= 1
+    exchangeCount &+= 1
+    downstream.pointee.exchange = exchange
+    downstream.pointee.exchangeCount &+= 1
+    return exchange
+  }
+
+  /// Gives an exchange back; whatever it was connected to must have been let go.
+  func freeExchange(_ exchange: ExchangeRef) {
+    timers.cancel(UnsafeMutableRawPointer(exchange).assumingMemoryBound(to: WheelTimer.self))
+    let held = exchange.pointee.generation
+    held.pointee.exchangeCount &-= 1
+    exchangeCount &-= 1
+    exchange.pointee.request.clear()
+    exchange.pointee.request.shrink(keep: 8192)
+    exchange.pointee.next = freeExchanges
+    freeExchanges = exchange
+    if held.pointee.exchangeCount == 0, held != generation { releaseRetired(held) }
+  }
+
+  /// Closes a connection at once. Its exchange and its lists must have been taken care of by the caller.
+  func kill(_ connection: ConnectionRef) {
+    if connection.pointee.flags.contains(.dead) { return }
+    connection.pointee.flags.insert(.dead)
+    close(connection.pointee.fd)
+    timers.remove(UnsafeMutableRawPointer(connection).assumingMemoryBound(to: WheelTimer.self))
+    if connection.pointee.flags.contains(.pooled) { unpool(connection) }
+    if connection.pointee.flags.contains(.counted), let endpoint = connection.pointee.endpoint {
+      connectionClosed(endpoint)
+    }
+    if connection.pointee.listener >= 0 { unlinkDownstream(connection) }
+    connection.pointee.tls?.free()
+    connection.pointee.tls = nil
+    connection.pointee.input.release()
+    connection.pointee.output.release()
+    connection.pointee.next = graveyard
+    graveyard = connection
+  }
+
+  func linkDownstream(_ connection: ConnectionRef) {
+    connection.pointee.next = downstreamHead
+    connection.pointee.previous = nil
+    downstreamHead?.pointee.previous = connection
+    downstreamHead = connection
+    downstreamCount &+= 1
+  }
+
+  private func unlinkDownstream(_ connection: ConnectionRef) {
+    if let previous = connection.pointee.previous {
+      previous.pointee.next = connection.pointee.next
+    } else {
+      downstreamHead = connection.pointee.next
+    }
+    connection.pointee.next?.pointee.previous = connection.pointee.previous
+    downstreamCount &-= 1
+  }
+}
+
+/// Whose timer it is.
+enum TimerKind: UInt8 {
+  case connection, exchange, sweep
+}

@@ -1,0 +1,133 @@
+// Unsafe by design: clusters and endpoints are plain structs whose memory this registry owns.
+internal import CMeshSystem
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTLS
+
+/// The clusters and endpoints of one worker, across configurations: what is there under the same key stays, with its
+/// connections, its latencies and its counts.
+final class EndpointRegistry {
+  private struct Held {
+    var cluster: ClusterRef
+    var endpoints: [String: EndpointRef] = [:]
+  }
+
+  private var held: [String: Held] = [:]
+  private var keys: [Int32: String] = [:]
+  private var removed: [EndpointRef] = []
+  private var nextID: Int32 = 0
+  private let loops: Int
+
+  /// - Parameter loops: workers among which the limits of a policy are divided.
+  init(loops: Int) { self.loops = loops }
+
+  private func now() -> UInt64 { cms_monotonic_nanoseconds() }
+
+  /// The cluster of a specification, brought up to date, with one holder more.
+  func take(_ spec: ClusterSpec) -> ClusterRef {
+    var entry = held[spec.key] ?? Held(cluster: makeCluster(spec))
+    let cluster = entry.cluster
+    cluster.pointee.holders &+= 1
+    if cluster.pointee.policy.retryBudget != spec.policy.retryBudget {
+      cluster.pointee.budget = RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now()))
+    }
+    cluster.pointee.policy = spec.policy
+    cluster.pointee.isTCP = spec.isTCP
+    cluster.pointee.breaker.set(spec.policy.circuit, loops: loops)
+    update(&entry, spec)
+    held[spec.key] = entry
+    return cluster
+  }
+
+  /// One holder less; the last takes the cluster out.
+  func letGo(_ cluster: ClusterRef) {
+    cluster.pointee.holders &-= 1
+    guard cluster.pointee.holders == 0, let key = keys[cluster.pointee.id], let entry = held.removeValue(forKey: key) else {
+      return
+    }
+    for endpoint in entry.endpoints.values {
+      endpoint.pointee.slot = -1
+      removed.append(endpoint)
+    }
+    // The cluster's memory stays for the exchanges that still point at it; a service removed is rare and small.
+  }
+
+  /// Endpoints that are no longer part of any configuration, once each.
+  func takeRemoved() -> [EndpointRef] {
+    defer { removed = [] }
+    return removed
+  }
+
+  /// Frees an endpoint that nothing uses.
+  func retire(_ endpoint: EndpointRef) {
+    endpoint.pointee.expectation?.release()
+    endpoint.deinitialize(count: 1)
+    endpoint.deallocate()
+  }
+
+  /// All clusters, for the sweep and for `/clusters`.
+  var clusters: [ClusterRef] { held.values.map(\.cluster) }
+
+  private func makeCluster(_ spec: ClusterSpec) -> ClusterRef {
+    let label = UnsafeMutableBufferPointer<UInt8>.allocate(capacity: max(1, spec.service.utf8.count))
+    _ = label.initialize(from: spec.service.utf8)
+    nextID += 1
+    keys[nextID] = spec.key
+    let cluster = ClusterRef.allocate(capacity: 1)
+    cluster.initialize(
+      to: ClusterState(
+        id: nextID, port: spec.port,
+        label: UnsafeBufferPointer(rebasing: UnsafeBufferPointer(label)[..<spec.service.utf8.count]),
+        endpoints: .allocate(capacity: 1), set: EndpointSet(base: .allocate(capacity: 1), count: 0, sequence: 0),
+        breaker: Breaker(spec.policy.circuit, loops: loops),
+        budget: RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now()))))
+    return cluster
+  }
+
+  /// Lays the endpoints out anew, in the order of the specification.
+  private func update(_ entry: inout Held, _ spec: ClusterSpec) {
+    let cluster = entry.cluster
+    let count = spec.endpoints.count
+    let states = UnsafeMutablePointer<EndpointState>.allocate(capacity: max(1, count))
+    let references = UnsafeMutablePointer<EndpointRef>.allocate(capacity: max(1, count))
+    var kept: [String: EndpointRef] = [:]
+    for (index, endpoint) in spec.endpoints.enumerated() {
+      var state = EndpointState(weight: endpoint.weight)
+      let reference: EndpointRef
+      if let known = entry.endpoints.removeValue(forKey: endpoint.key), known.pointee.address == endpoint.address {
+        reference = known
+        if known.pointee.slot >= 0 { state = cluster.pointee.set.base[Int(known.pointee.slot)] }
+        state.weight = endpoint.weight
+      } else {
+        nextID += 1
+        reference = .allocate(capacity: 1)
+        reference.initialize(to: PooledEndpoint(id: nextID, address: endpoint.address, cluster: cluster))
+      }
+      if endpoint.isUsable { state.flags.remove(.unhealthy) } else { state.flags.insert(.unhealthy) }
+      replaceExpectation(reference, endpoint.expectation)
+      reference.pointee.labels = endpoint.workload
+      kept[endpoint.key] = reference
+      (states + index).initialize(to: state)
+      (references + index).initialize(to: reference)
+    }
+    for (index, endpoint) in spec.endpoints.enumerated() { kept[endpoint.key]?.pointee.slot = Int32(index) }
+    for gone in entry.endpoints.values {
+      gone.pointee.slot = -1
+      removed.append(gone)
+    }
+    cluster.pointee.set.base.deallocate()
+    cluster.pointee.endpoints.deallocate()
+    cluster.pointee.endpoints = references
+    cluster.pointee.set = EndpointSet(
+      base: states, count: Int32(count), panicPercent: spec.policy.panicThresholdPercent,
+      sequence: UInt32(truncatingIfNeeded: now()))
+    entry.endpoints = kept
+  }
+
+  private func replaceExpectation(_ endpoint: EndpointRef, _ expectation: TLSExpectation?) {
+    if endpoint.pointee.expectation?.takeUnretainedValue().identities == expectation?.identities { return }
+    endpoint.pointee.expectation?.release()
+    endpoint.pointee.expectation = expectation.map { .passRetained($0) }
+  }
+}

@@ -1,0 +1,126 @@
+// Unsafe by design: pools and balancer state are plain structs that the traffic path reaches through pointers.
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTLS
+
+typealias EndpointRef = UnsafeMutablePointer<PooledEndpoint>
+typealias ClusterRef = UnsafeMutablePointer<ClusterState>
+
+/// One endpoint of one cluster, as one worker knows it: where it is, its idle connections, how it has been doing.
+/// It outlives configurations for as long as a connection or an exchange uses it.
+struct PooledEndpoint {
+  /// Unique in the worker; what exchanges remember as tried.
+  let id: Int32
+  var address: SocketAddress
+  /// Whom the connection must lead to; nil: plaintext, outside the mesh or our own application.
+  var expectation: Unmanaged<TLSExpectation>?
+  var cluster: ClusterRef
+  /// Position among the cluster's endpoints; -1: no longer one of them.
+  var slot: Int32 = -1
+  /// For metrics and logs; read when an edge is seen for the first time.
+  var labels = WorkloadLabels()
+  /// Newest first: the connection used last is the one most surely alive.
+  var idleHead: ConnectionRef?
+  var idleCount: UInt32 = 0
+  /// Open connections, idle ones included.
+  var connectionCount: UInt32 = 0
+  /// Exchanges that were given it and have not ended.
+  var exchangeCount: UInt32 = 0
+  /// For resuming TLS sessions.
+  var ticket: TLSTicket?
+  /// Idle time after which the endpoint has been seen to close connections, nanoseconds; `.max`: not seen.
+  var learnedIdle: UInt64 = .max
+}
+
+/// One port of one service, as one worker knows it. It outlives configurations, so that what was learned and counted
+/// survives a change of weights.
+struct ClusterState {
+  let id: Int32
+  var policy = TrafficPolicy()
+  var isTCP = false
+  /// The service's own port, for redirects.
+  var port: UInt16 = 0
+  /// `namespace/name`, as bytes that live as long as the cluster.
+  let label: UnsafeBufferPointer<UInt8>
+  /// The endpoints, position by position those of `set`.
+  var endpoints: UnsafeMutablePointer<EndpointRef>
+  /// What the balancer knows of them.
+  var set: EndpointSet
+  /// Exchanges that wait for a connection, oldest first.
+  var waitingHead: ExchangeRef?
+  var waitingTail: ExchangeRef?
+  var breaker: Breaker
+  var budget: RetryBudget
+  /// Configurations that name it.
+  var holders: UInt32 = 0
+}
+
+extension Worker {
+  /// Takes an idle connection of the endpoint.
+  func takeIdle(_ endpoint: EndpointRef) -> ConnectionRef? {
+    guard let connection = endpoint.pointee.idleHead else { return nil }
+    unpool(connection)
+    disarm(connection)
+    connection.pointee.flags.insert(.reused)
+    return connection
+  }
+
+  /// Keeps a connection for the next request, or closes it when enough are kept.
+  func pool(_ connection: ConnectionRef) {
+    guard let endpoint = connection.pointee.endpoint else { return kill(connection) }
+    let settings = endpoint.pointee.cluster.pointee.policy.pool
+    let isWorn: Bool =
+      if case .atMost(let limit) = settings.maxRequestsPerConnection { connection.pointee.exchangeCount >= limit } else { false }
+    guard !isWorn, !isDraining, endpoint.pointee.slot >= 0, endpoint.pointee.idleCount < settings.maxIdlePerEndpoint,
+      connection.pointee.flags.isDisjoint(with: [.dead, .readClosed, .writeClosed, .closing]),
+      connection.pointee.output.isEmpty, connection.pointee.input.isEmpty
+    else { return kill(connection) }
+    connection.pointee.flags.insert(.pooled)
+    connection.pointee.idleSince = now
+    connection.pointee.previous = nil
+    connection.pointee.next = endpoint.pointee.idleHead
+    endpoint.pointee.idleHead?.pointee.previous = connection
+    endpoint.pointee.idleHead = connection
+    endpoint.pointee.idleCount &+= 1
+    arm(connection, after: min(UInt64(max(1, settings.idleNanoseconds)), endpoint.pointee.learnedIdle))
+  }
+
+  /// Takes a connection out of its endpoint's idle list.
+  func unpool(_ connection: ConnectionRef) {
+    guard let endpoint = connection.pointee.endpoint else { return }
+    connection.pointee.flags.remove(.pooled)
+    if let previous = connection.pointee.previous {
+      previous.pointee.next = connection.pointee.next
+    } else {
+      endpoint.pointee.idleHead = connection.pointee.next
+    }
+    connection.pointee.next?.pointee.previous = connection.pointee.previous
+    connection.pointee.next = nil
+    connection.pointee.previous = nil
+    endpoint.pointee.idleCount &-= 1
+  }
+
+  /// A connection to the endpoint is gone: the next exchange that waits may open one.
+  func connectionClosed(_ endpoint: EndpointRef) {
+    endpoint.pointee.connectionCount &-= 1
+    upstreamCount &-= 1
+    endpoint.pointee.cluster.pointee.breaker.release(.connections)
+    startWaiting(endpoint.pointee.cluster)
+    releaseIfUnused(endpoint)
+  }
+
+  /// Closes all idle connections of an endpoint.
+  func closeIdle(_ endpoint: EndpointRef) {
+    while let connection = endpoint.pointee.idleHead { kill(connection) }
+  }
+
+  /// Frees an endpoint that no configuration, connection or exchange uses any more.
+  func releaseIfUnused(_ endpoint: EndpointRef) {
+    guard endpoint.pointee.slot < 0, endpoint.pointee.connectionCount == 0, endpoint.pointee.exchangeCount == 0 else {
+      return
+    }
+    endpoints.retire(endpoint)
+  }
+}

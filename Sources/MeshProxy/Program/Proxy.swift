@@ -1,0 +1,319 @@
+internal import CMeshSystem
+internal import Glibc
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshReactor
+internal import MeshTLS
+internal import MeshTelemetry
+internal import MeshWire
+
+/// The proxy as a whole: workers, the side thread, and what passes between them. Everything here runs on the side
+/// thread; workers are reached by `submit` only.
+package final class Proxy {
+  let options: ProxyOptions
+  let log: Log
+  let loop: SideLoop
+  let started: UInt64
+  private(set) var listeners: [ListenerConfig] = []
+  private(set) var workers: [WorkerThread] = []
+  /// What is in force.
+  private(set) var snapshot = Snapshot()
+  private(set) var configuration: CompiledConfiguration
+  private(set) var credentials: Credentials?
+  var certificateNotAfter: Int64 = 0
+  private(set) var isReady = false
+  private(set) var isDraining = false
+  private(set) var admin: AdminServer?
+  private(set) var control: ControlClient?
+  private let tickets = TLSTicketKeys()
+  private var exitStatus: Int32 = 0
+
+  /// - Throws: `SystemError`, `StartError` for what keeps the proxy from starting.
+  package init(_ options: ProxyOptions) throws {
+    self.options = options
+    log = Log(options.logLevel)
+    loop = try SideLoop()
+    started = cms_monotonic_nanoseconds()
+    configuration = CompiledConfiguration(Snapshot(), listeners: [])
+  }
+
+  /// Runs until a signal ends it; returns the exit status.
+  package func run() throws -> Int32 {
+    signal(SIGPIPE, SIG_IGN)
+    // Few arenas: workers allocate rarely, and every arena costs memory that is not given back.
+    cms_limit_arenas(2)
+    let signals = try SignalHandler(loop) { [unowned self] in received($0) }
+    try load()
+    try openListeners()
+    try startWorkers()
+    let address = try Self.address(options.adminAddress)
+    admin = try AdminServer(loop: loop, address: address) { [unowned self] in answer($0, $1) }
+    if options.controlPlane != nil {
+      control = try ControlClient(self)
+      control?.start()
+    } else {
+      becomeReady()
+    }
+    log.write(.info, "apus-proxy started: \(workers.count) workers, admin on port \(admin?.port ?? 0)")
+    withExtendedLifetime(signals) { loop.run() }
+    return exitStatus
+  }
+
+  // MARK: Starting
+
+  /// The configuration at hand: a static one, or what an earlier run left on disk.
+  private func load() throws {
+    if let path = options.configPath {
+      do throws(WireError) {
+        snapshot = try Snapshot(json: try Files.read(path))
+      } catch {
+        throw StartError("\(path): \(error)")
+      }
+      if let files = snapshot.certificate { try useFiles(files) }
+    } else {
+      var node = options.node
+      if node.serviceAccount.isEmpty { node.serviceAccount = node.service }
+      if node.trustDomain.isEmpty { node.trustDomain = "cluster.local" }
+      snapshot.node = node
+      if let cached = ControlClient.cached(options, log) {
+        snapshot = cached
+        snapshot.node = node
+      }
+    }
+  }
+
+  private func openListeners() throws {
+    listeners = options.listeners + snapshot.listeners
+    let count = options.workers > 0 ? options.workers : Int(cms_usable_processors())
+    descriptors = Array(repeating: [], count: count)
+    for index in listeners.indices {
+      guard var address = SocketAddress(listeners[index].address) else {
+        throw StartError("the address \(listeners[index].address) of listener \(listeners[index].name) is not ADDRESS:PORT")
+      }
+      for worker in 0..<count {
+        let descriptor = try Sockets.listen(address)
+        if address.port == 0, let bound = Sockets.localAddress(descriptor) {
+          address.port = bound.port
+          listeners[index].address = "\(bound)"
+        }
+        descriptors[worker].append(descriptor)
+      }
+    }
+    snapshot.listeners = listeners
+  }
+  private var descriptors: [[Int32]] = []
+
+  private func startWorkers() throws {
+    configuration = CompiledConfiguration(snapshot, listeners: listeners)
+    report(configuration.problems)
+    var settings = ProxySettings()
+    settings.workers = descriptors.count
+    settings.accessLog = options.accessLog
+    settings.clockOffsetSeconds = options.clockOffsetSeconds
+    for index in descriptors.indices {
+      var seed: UInt64 = 0
+      guard cms_random(&seed, 8) == 0 else { throw SystemError("getrandom") }
+      let worker = try Worker(
+        index: index, settings: settings, configuration: configuration, telemetry: WorkerTelemetry(), seed: seed)
+      worker.credentials = credentials
+      for (position, listener) in listeners.enumerated() {
+        worker.listen(ListenerState(index: Int32(position), config: listener), descriptor: descriptors[index][position])
+      }
+      let thread = WorkerThread(worker)
+      workers.append(thread)
+      try thread.start()
+    }
+  }
+
+  /// Certificates of a static configuration.
+  private func useFiles(_ files: CertificateFiles) throws {
+    do {
+      let identity = try TLSIdentity(
+        chain: try Files.read(files.certificateChain), privateKey: try Files.read(files.privateKey))
+      try use(identity, roots: [try Files.read(files.roots)])
+    } catch {
+      throw StartError("the certificate files cannot be used: \(error)")
+    }
+  }
+
+  static func address(_ text: String) throws -> SocketAddress {
+    guard let address = SocketAddress(text) else { throw StartError("\(text) is not ADDRESS:PORT") }
+    return address
+  }
+
+  // MARK: What changes while it runs
+
+  /// Puts certificates in force for new connections; those that are open keep what they have.
+  func use(_ identity: TLSIdentity, roots: [[UInt8]]) throws {
+    let trust = try TLSTrust(roots: Array(roots.joined()))
+    let domains = [snapshot.proxy?.trustDomain, snapshot.node?.trustDomain, identity.spiffeID?.trustDomain.name]
+      .compactMap { $0 }.filter { !$0.isEmpty }.prefix(1)
+    let names = try (domains + (snapshot.proxy?.trustDomainAliases ?? [])).map { try TrustDomain($0) }
+    func context(_ role: TLSSettings.Role, _ protocols: [String]) throws -> TLSContext {
+      var settings = TLSSettings(
+        role: role, identity: identity, trust: trust, trustDomains: names, protocols: protocols)
+      if case .server = role { settings.ticketKeys = tickets }
+      return try TLSContext(settings)
+    }
+    let fresh = Credentials(
+      server: try context(.server(.required), Credentials.serverProtocols),
+      http: try context(.client, [Credentials.httpProtocol]), tcp: try context(.client, [Credentials.tcpProtocol]))
+    credentials = fresh
+    certificateNotAfter = identity.facts.notAfterSeconds
+    for worker in workers { worker.submit { $0.credentials = fresh } }
+  }
+
+  /// Puts a new snapshot in force; `done` is called once every worker works by it.
+  func apply(_ fresh: Snapshot, done: @escaping () -> Void = {}) {
+    snapshot = fresh
+    snapshot.listeners = listeners
+    let compiled = CompiledConfiguration(snapshot, listeners: listeners)
+    configuration = compiled
+    report(compiled.problems)
+    let modes = listeners.map { listener in
+      snapshot.proxy.map { proxy in
+        proxy.inbound.first { $0.appPort == listener.port }?.mutualTLS ?? proxy.mutualTLS
+      } ?? listener.mutualTLS
+    }
+    onAllWorkers({ worker in
+      worker.adopt(compiled)
+      worker.setModes(modes)
+      return true
+    }) { _ in done() }
+  }
+
+  /// Runs `job` on every worker and hands all results to `done`, back on this thread.
+  func onAllWorkers<Result: Sendable>(
+    _ job: @escaping @Sendable (Worker) -> Result, done: @escaping ([Result]) -> Void
+  ) {
+    let gathered = Gathered<Result>(expected: workers.count, done: done)
+    let back = loop.submitter
+    for worker in workers {
+      worker.submit { inside in
+        let result = job(inside)
+        back.submit { gathered.add(result) }
+      }
+    }
+  }
+
+  private func report(_ problems: [SettingViolation]) {
+    for problem in problems { log.write(.warning, "configuration: \(problem.path) \(problem.message)") }
+  }
+
+  /// Says that it works from a configuration, once.
+  func becomeReady() {
+    guard !isReady else { return }
+    isReady = true
+    let milliseconds = (cms_monotonic_nanoseconds() - started) / 1_000_000
+    log.write(.info, "ready after \(milliseconds) ms")
+    guard let descriptor = options.readyDescriptor else { return }
+    var line = "{\"ready\":true"
+    if let port = port(of: .inbound) { line += ",\"inbound\":\(port)" }
+    if let port = port(of: .forward) { line += ",\"forward\":\(port)" }
+    line += ",\"admin\":\(admin?.port ?? 0),\"readyMilliseconds\":\(milliseconds)}\n"
+    line.withUTF8 { _ = Glibc.write(descriptor, $0.baseAddress, $0.count) }
+    close(descriptor)
+  }
+
+  /// The port of the first listener of a kind.
+  func port(of kind: ListenerKind) -> UInt16? {
+    listeners.first { $0.kind == kind }.flatMap { SocketAddress($0.address)?.port }
+  }
+
+  // MARK: Ending
+
+  private func received(_ signal: Int32) {
+    log.write(.info, "signal \(signal): draining for at most \(options.drainSeconds) s")
+    if isDraining { return finish() }
+    drain()
+  }
+
+  /// Finishes what is under way and ends.
+  func drain() {
+    guard !isDraining else { return }
+    isDraining = true
+    control?.draining()
+    let deadline = cms_monotonic_nanoseconds() &+ options.drainSeconds &* 1_000_000_000
+    let gathered = Gathered<Bool>(expected: workers.count) { [unowned self] _ in finish() }
+    let back = loop.submitter
+    for worker in workers {
+      worker.submit { inside in
+        inside.drain(until: deadline) {
+          inside.stop()
+          back.submit { gathered.add(true) }
+        }
+      }
+    }
+    loop.after(options.drainSeconds &* 1_000_000_000 &+ 2_000_000_000) { [unowned self] in finish() }
+  }
+
+  private func finish() {
+    log.write(.info, "ended")
+    loop.stop()
+  }
+}
+
+/// Results from all workers, gathered on the side thread.
+private final class Gathered<Result: Sendable>: @unchecked Sendable {
+  // Unchecked: created and changed on the side thread only.
+  private var results: [Result] = []
+  private let expected: Int
+  private let done: ([Result]) -> Void
+
+  init(expected: Int, done: @escaping ([Result]) -> Void) {
+    self.expected = expected
+    self.done = done
+  }
+
+  func add(_ result: Result) {
+    results.append(result)
+    if results.count == expected { done(results) }
+  }
+}
+
+/// What keeps the proxy from starting, in words.
+package struct StartError: Error, CustomStringConvertible {
+  package let description: String
+  init(_ description: String) { self.description = description }
+}
+
+/// SIGTERM and SIGINT as events of the side loop.
+private final class SignalHandler: SideHandler {
+  private let descriptor: Int32
+  private let received: (Int32) -> Void
+
+  init(_ loop: SideLoop, _ received: @escaping (Int32) -> Void) throws(SystemError) {
+    self.received = received
+    descriptor = cms_signalfd([SIGTERM, SIGINT], 2)
+    guard descriptor >= 0 else { throw SystemError("signalfd") }
+    super.init()
+    try loop.registerLevel(descriptor, self)
+  }
+
+  override func ready(_ readiness: Readiness) {
+    while true {
+      let signal = cms_next_signal(descriptor)
+      if signal == 0 { return }
+      received(signal)
+    }
+  }
+}
+
+/// Small files.
+enum Files {
+  /// The whole of a file.
+  static func read(_ path: String) throws(WireError) -> [UInt8] {
+    guard let file = fopen(path, "re") else {
+      throw WireError(message: "cannot be read: \(String(cString: strerror(errno)))")
+    }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 65536)
+    while true {
+      let count = fread(&chunk, 1, chunk.count, file)
+      if count == 0 { return bytes }
+      bytes += chunk[..<count]
+      if bytes.count > 256 << 20 { throw WireError(message: "is larger than 256 MiB") }
+    }
+  }
+}

@@ -1,0 +1,85 @@
+// Unsafe by design: balancer state is reached through plain pointers.
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+
+extension Worker {
+  /// Monotonic time as the decisions take it.
+  var clock: Int64 { Int64(bitPattern: now) }
+
+  /// Chooses an endpoint, within the cluster's limits.
+  func balance(_ exchange: ExchangeRef) {
+    guard let cluster = exchange.pointee.cluster else { return giveUp(exchange, .noService) }
+    if !exchange.pointee.flags.contains(.counted) {
+      if let reason = cluster.pointee.breaker.acquire(.requests) { return giveUp(exchange, reason) }
+      exchange.pointee.flags.insert(.counted)
+      cluster.pointee.budget.onRequest(now: clock)
+    }
+    let index = cluster.pointee.set.pick(
+      cluster.pointee.policy.loadBalancer, tried: triedSlots(exchange, cluster), now: clock, random: &random)
+    guard index >= 0 else { return giveUp(exchange, cluster.pointee.set.emptyReason) }
+    connect(exchange, cluster.pointee.endpoints[Int(index)])
+  }
+
+  /// The endpoints that this exchange has tried, by their present positions.
+  private func triedSlots(_ exchange: ExchangeRef, _ cluster: ClusterRef) -> TriedEndpoints {
+    var tried = TriedEndpoints()
+    if exchange.pointee.attempts == 0 { return tried }
+    let ids = exchange.pointee.tried
+    for index in 0..<cluster.pointee.set.count {
+      let id = cluster.pointee.endpoints[Int(index)].pointee.id
+      if id == ids.0 || id == ids.1 || id == ids.2 || id == ids.3 { tried.insert(index) }
+    }
+    return tried
+  }
+
+  /// An attempt at an endpoint begins.
+  func beginAttempt(_ exchange: ExchangeRef, _ endpoint: EndpointRef) {
+    exchange.pointee.attempts &+= 1
+    exchange.pointee.lastEndpoint = endpoint
+    exchange.pointee.tried = (
+      endpoint.pointee.id, exchange.pointee.tried.0, exchange.pointee.tried.1, exchange.pointee.tried.2
+    )
+    let slot = endpoint.pointee.slot
+    if slot >= 0 { endpoint.pointee.cluster.pointee.set.base[Int(slot)].began() }
+  }
+
+  /// … and ends.
+  func endAttempt(_ exchange: ExchangeRef) {
+    guard let endpoint = exchange.pointee.endpoint else { return }
+    exchange.pointee.endpoint = nil
+    endpoint.pointee.exchangeCount &-= 1
+    let slot = endpoint.pointee.slot
+    if slot >= 0 { endpoint.pointee.cluster.pointee.set.base[Int(slot)].ended() }
+    releaseIfUnused(endpoint)
+  }
+
+  /// What the balancer and the outlier detection learn from an attempt.
+  func judge(_ exchange: ExchangeRef, _ outcome: EndpointOutcome) {
+    guard let endpoint = exchange.pointee.endpoint else { return }
+    let slot = endpoint.pointee.slot
+    let cluster = endpoint.pointee.cluster
+    if slot >= 0 {
+      if case .peakEWMA(let decay) = cluster.pointee.policy.loadBalancer, !exchange.pointee.flags.contains(.tunnel) {
+        let end = exchange.pointee.firstByte > exchange.pointee.attemptStarted ? exchange.pointee.firstByte : now
+        PeakEWMA.note(
+          Int64(bitPattern: end &- exchange.pointee.attemptStarted), failed: outcome != .success, now: clock,
+          decayNanoseconds: decay, in: &cluster.pointee.set.base[Int(slot)])
+      }
+      if let settings = cluster.pointee.policy.outlier {
+        let decision = OutlierDetector.onResult(outcome, at: slot, in: &cluster.pointee.set, settings, now: clock)
+        if case .ejected = decision { telemetry.ejections &+= 1 }
+      }
+    }
+  }
+
+  /// Takes back endpoints whose ejection is over; once a second.
+  func sweep() {
+    for cluster in endpoints.clusters {
+      if let settings = cluster.pointee.policy.outlier, cluster.pointee.set.count > 0 {
+        _ = OutlierDetector.sweep(&cluster.pointee.set, settings, now: clock)
+      }
+    }
+    timers.arm(sweepTimer, deadline: now &+ 1_000_000_000)
+  }
+}

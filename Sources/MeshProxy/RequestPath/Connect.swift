@@ -1,0 +1,122 @@
+// Unsafe by design: connections are plain structs.
+internal import Glibc
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTLS
+
+extension Worker {
+  /// Gives the exchange a connection to its endpoint: an idle one, else a new one.
+  func connect(_ exchange: ExchangeRef, _ endpoint: EndpointRef) {
+    exchange.pointee.endpoint = endpoint
+    endpoint.pointee.exchangeCount &+= 1
+    exchange.pointee.attemptStarted = now
+    beginAttempt(exchange, endpoint)
+    if !exchange.pointee.flags.contains(.tunnel), let connection = takeIdle(endpoint) {
+      attach(exchange, connection)
+      return send(exchange)
+    }
+    let cluster = endpoint.pointee.cluster
+    guard cluster.pointee.breaker.acquire(.connections) == nil else { return wait(exchange, cluster) }
+    open(exchange, endpoint)
+  }
+
+  /// Opens a new connection for the exchange.
+  private func open(_ exchange: ExchangeRef, _ endpoint: EndpointRef) {
+    let descriptor = Sockets.connect(endpoint.pointee.address)
+    let role: ConnectionRole = exchange.pointee.flags.contains(.tunnel) ? .upstreamTunnel : .upstreamHTTP1
+    guard descriptor >= 0, let connection = makeConnection(descriptor, role: role) else {
+      endpoint.pointee.cluster.pointee.breaker.release(.connections)
+      return attemptFailed(exchange, descriptor == -ECONNREFUSED ? .connectRefused : .connectFailure)
+    }
+    connection.pointee.endpoint = endpoint
+    connection.pointee.flags.insert([.connecting, .counted])
+    endpoint.pointee.connectionCount &+= 1
+    upstreamCount &+= 1
+    attach(exchange, connection)
+    arm(connection, after: UInt64(max(1, endpoint.pointee.cluster.pointee.policy.pool.connectNanoseconds)))
+  }
+
+  private func attach(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
+    exchange.pointee.upstream = connection
+    connection.pointee.exchange = exchange
+    connection.pointee.exchangeCount &+= 1
+    connection.pointee.scanned = 0
+    connection.pointee.body = HTTP1BodyReader(.none)
+  }
+
+  /// connect() has an outcome.
+  func connectFinished(_ connection: ConnectionRef) {
+    let code = Sockets.pendingError(connection.pointee.fd)
+    connection.pointee.flags.remove(.connecting)
+    if code != 0 {
+      return upstreamLost(connection, code == ECONNREFUSED ? .connectRefused : .connectFailure)
+    }
+    guard let endpoint = connection.pointee.endpoint, let expectation = endpoint.pointee.expectation else {
+      return upstreamReady(connection)
+    }
+    guard let credentials,
+      let session = TLSSession(
+        context: connection.pointee.role == .upstreamTunnel ? credentials.tcp : credentials.http, expectation: expectation.takeUnretainedValue(), ticket: endpoint.pointee.ticket)
+    else { return upstreamLost(connection, .tlsNoOwnCertificate) }
+    connection.pointee.tls = session
+    connection.pointee.flags.insert(.handshaking)
+    sealed.pointee.reset(keeping: Self.outputHighWater)
+    _ = session.start(output: sealed, nowSeconds: nowSeconds)
+    transmitSealed(connection)
+  }
+
+  /// The connection can carry data: its exchange goes on.
+  func upstreamReady(_ connection: ConnectionRef) {
+    disarm(connection)
+    guard let exchange = connection.pointee.exchange else { return kill(connection) }
+    exchange.pointee.downstream.pointee.flags.contains(.dead) ? kill(connection) : proceed(exchange, connection)
+  }
+
+  private func proceed(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
+    if exchange.pointee.flags.contains(.tunnel) { establishTunnel(exchange, connection) } else { send(exchange) }
+  }
+
+  // MARK: Waiting for a connection
+
+  /// Puts the exchange in the cluster's line, or refuses it when the line is full.
+  private func wait(_ exchange: ExchangeRef, _ cluster: ClusterRef) {
+    endAttempt(exchange)
+    if let reason = cluster.pointee.breaker.acquire(.pending) { return giveUp(exchange, reason) }
+    exchange.pointee.flags.insert(.pending)
+    exchange.pointee.next = nil
+    exchange.pointee.previous = cluster.pointee.waitingTail
+    cluster.pointee.waitingTail?.pointee.next = exchange
+    if cluster.pointee.waitingHead == nil { cluster.pointee.waitingHead = exchange }
+    cluster.pointee.waitingTail = exchange
+    if exchange.pointee.deadline == .max { exchange.pointee.deadline = now &+ RequestPath.responseTimeout }
+    armExchange(exchange)
+  }
+
+  /// Takes the exchange out of the line.
+  func leaveLine(_ exchange: ExchangeRef) {
+    guard exchange.pointee.flags.contains(.pending), let cluster = exchange.pointee.cluster else { return }
+    exchange.pointee.flags.remove(.pending)
+    cluster.pointee.breaker.release(.pending)
+    if let previous = exchange.pointee.previous {
+      previous.pointee.next = exchange.pointee.next
+    } else {
+      cluster.pointee.waitingHead = exchange.pointee.next
+    }
+    if let next = exchange.pointee.next {
+      next.pointee.previous = exchange.pointee.previous
+    } else {
+      cluster.pointee.waitingTail = exchange.pointee.previous
+    }
+    exchange.pointee.next = nil
+    exchange.pointee.previous = nil
+  }
+
+  /// A connection became free or may be opened: the exchange that has waited longest goes on.
+  func startWaiting(_ cluster: ClusterRef) {
+    guard let exchange = cluster.pointee.waitingHead else { return }
+    leaveLine(exchange)
+    balance(exchange)
+  }
+}

@@ -1,0 +1,284 @@
+// Unsafe by design: responses are parsed in place and sent from where they lie.
+internal import Glibc
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+
+extension Worker {
+  /// Bytes from an endpoint: interim heads, the head, the body. Returns how many were taken.
+  func responseBytes(_ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+    var offset = 0
+    while offset < count {
+      guard let exchange = connection.pointee.exchange else {
+        // Nobody asked: whatever this is, the next response would be mistaken for it.
+        kill(connection)
+        return count
+      }
+      exchange.pointee.lastActivity = now
+      let taken: Int
+      if exchange.pointee.flags.contains(.responseStarted), exchange.pointee.status >= 200 {
+        taken = responseBody(exchange, connection, bytes + offset, count &- offset)
+      } else {
+        taken = responseHead(exchange, connection, bytes + offset, count &- offset)
+      }
+      if connection.pointee.flags.contains(.dead) { return count }
+      if taken == 0 { return offset }
+      offset &+= taken
+      if connection.pointee.role != .upstreamHTTP1 { return offset }
+      if connection.pointee.flags.contains(.pooled) {
+        // More than the response it was asked for: not to be trusted with another request.
+        if offset < count { kill(connection) }
+        return count
+      }
+    }
+    return offset
+  }
+
+  private func responseHead(
+    _ exchange: ExchangeRef, _ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+  ) -> Int {
+    var head = MessageHead(base: bytes, fields: fields)
+    let result = HTTP1Parser.parseResponseHead(
+      bytes, count: count, scanned: Int(connection.pointee.scanned), limits: limits, into: &head, info: &responseInfo)
+    switch result {
+    case .needMore:
+      connection.pointee.scanned = UInt32(truncatingIfNeeded: count)
+      return 0
+    case .failure(let error):
+      upstreamLost(connection, error == .headTooLarge ? .upstreamHeadTooLarge : .upstreamProtocolError)
+      return count
+    case .complete(let length):
+      connection.pointee.scanned = 0
+      if responseInfo.isInterim {
+        forwardInterim(exchange, head, length)
+        return length
+      }
+      exchange.pointee.firstByte = now
+      if retriesStatus(exchange, connection, head.status) { return count }
+      return beginResponse(exchange, connection, head, bytes, length, count)
+    }
+  }
+
+  /// 100 and 103 pass on to clients that understand them.
+  private func forwardInterim(_ exchange: ExchangeRef, _ head: borrowing MessageHead, _ length: Int) {
+    guard !exchange.pointee.flags.contains(.http10) else { return }
+    var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
+    writer.statusLine(head.status)
+    writer.fields(of: head, except: responseInfo.hopByHop, fieldsEnd: responseInfo.fieldsEnd)
+    writer.endOfLine()
+    if !writer.overflowed { write(exchange.pointee.downstream, headBuffer, writer.count) }
+  }
+
+  /// The head goes to the client together with what has come of the body. Returns the bytes taken.
+  private func beginResponse(
+    _ exchange: ExchangeRef, _ connection: ConnectionRef, _ head: borrowing MessageHead,
+    _ bytes: UnsafeMutablePointer<UInt8>, _ length: Int, _ count: Int
+  ) -> Int {
+    let framing = responseInfo.framing(forRequestMethod: exchange.pointee.method)
+    exchange.pointee.status = head.status
+    exchange.pointee.flags.insert(.responseStarted)
+    if framing == .tunnel {
+      guard exchange.pointee.flags.contains(.upgrade) else {
+        exchange.pointee.flags.remove(.responseStarted)
+        upstreamLost(connection, .upstreamProtocolError)
+        return count
+      }
+      return switchProtocols(exchange, connection, head, length)
+    }
+    if !responseInfo.keepAlive || framing == .untilClose { connection.pointee.flags.insert(.lastExchange) }
+    if exchange.pointee.flags.contains(.upgrade) {
+      // Bytes that the client sent for a protocol that was not accepted must not become a request.
+      exchange.pointee.flags.remove(.keepAlive)
+      connection.pointee.flags.insert(.lastExchange)
+    }
+    if framing == .untilClose { exchange.pointee.flags.remove(.keepAlive) }
+    if framing == .chunked, exchange.pointee.flags.contains(.http10) {
+      exchange.pointee.flags.insert(.dechunk)
+      exchange.pointee.flags.remove(.keepAlive)
+    }
+    if isDraining { exchange.pointee.flags.remove(.keepAlive) }
+    connection.pointee.body = HTTP1BodyReader(framing)
+    armExchangeForBody(exchange)
+    var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
+    writeResponseHead(&writer, exchange, head, framing)
+    guard !writer.overflowed else {
+      exchange.pointee.flags.remove(.responseStarted)
+      upstreamLost(connection, .upstreamHeadTooLarge)
+      return count
+    }
+    if exchange.pointee.flags.contains(.dechunk) || writer.count > length &+ EventLoop.receiveHeadroom {
+      write(exchange.pointee.downstream, headBuffer, writer.count)
+      if connection.pointee.body.isFinished { finishResponse(exchange, connection) }
+      return length
+    }
+    // The new head is put right before the body, so that both leave in one call without copying the body.
+    let step = connection.pointee.body.passThrough(bytes + length, count: count &- length)
+    if case .failed = step.progress {
+      exchange.pointee.flags.remove(.responseStarted)
+      upstreamLost(connection, .upstreamProtocolError)
+      return count
+    }
+    let start = bytes + length - writer.count
+    memcpy(start, headBuffer, writer.count)
+    exchange.pointee.responseBytes &+= UInt64(step.consumed)
+    write(exchange.pointee.downstream, start, writer.count &+ step.consumed)
+    if connection.pointee.flags.contains(.dead) { return count }
+    if case .finished = step.progress { finishResponse(exchange, connection) } else { hold(exchange, connection) }
+    return length &+ step.consumed
+  }
+
+  private func writeResponseHead(
+    _ writer: inout HTTP1Writer, _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ framing: BodyFraming
+  ) {
+    writer.text("HTTP/1.1 ")
+    writer.decimal(UInt64(head.status))
+    writer.byte(0x20)
+    writer.bytes(head.bytes(responseInfo.phrase))
+    writer.endOfLine()
+    var dropped = responseInfo.hopByHop
+    let edit = responseEdit(exchange)
+    if edit >= 0, let routes = exchange.pointee.routes {
+      for index in 0..<head.fieldCount
+      where routes.pointee.drops(routes.pointee.edits[Int(edit)], head.fields[index], base: head.base) {
+        dropped.insert(index)
+      }
+      writer.fields(of: head, except: dropped, fieldsEnd: responseInfo.fieldsEnd)
+      append(&writer, routes, edit)
+    } else {
+      writer.fields(of: head, except: dropped, fieldsEnd: responseInfo.fieldsEnd)
+    }
+    if framing == .chunked, !exchange.pointee.flags.contains(.dechunk) { writer.text("transfer-encoding: chunked\r\n") }
+    if !exchange.pointee.flags.contains(.keepAlive) {
+      writer.text("connection: close\r\n")
+    } else if exchange.pointee.flags.contains(.http10) {
+      writer.text("connection: keep-alive\r\n")
+    }
+    writer.endOfLine()
+  }
+
+  /// Index of the changes to the response's head; -1: none.
+  private func responseEdit(_ exchange: ExchangeRef) -> Int32 {
+    guard exchange.pointee.rule >= 0, let routes = exchange.pointee.routes else {
+      return -1
+    }
+    if exchange.pointee.backend >= 0 { return routes.pointee.backends[Int(exchange.pointee.backend)].responseEdit ?? -1 }
+    return routes.pointee.rules[Int(exchange.pointee.rule)].responseEdit ?? -1
+  }
+
+  private func responseBody(
+    _ exchange: ExchangeRef, _ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+  ) -> Int {
+    if exchange.pointee.flags.contains(.dechunk) { return dechunk(exchange, connection, bytes, count) }
+    let step = connection.pointee.body.passThrough(bytes, count: count)
+    var taken = step.consumed
+    switch step.progress {
+    case .more, .finished: break
+    case .failed:
+      finishBroken(exchange, .upstreamProtocolError)
+      return count
+    case .trailers:
+      let trailers = responseTrailers(exchange, connection, bytes + taken, count &- taken)
+      if connection.pointee.flags.contains(.dead) { return count }
+      taken &+= trailers
+    }
+    if taken > 0 {
+      exchange.pointee.responseBytes &+= UInt64(taken)
+      write(exchange.pointee.downstream, bytes, taken)
+      if connection.pointee.flags.contains(.dead) { return count }
+    }
+    if connection.pointee.body.isFinished { finishResponse(exchange, connection) } else { hold(exchange, connection) }
+    return taken
+  }
+
+  /// Checks a trailer section; returns its length once it is whole.
+  private func responseTrailers(
+    _ exchange: ExchangeRef, _ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+  ) -> Int {
+    var head = MessageHead(base: bytes, fields: fields)
+    let result = HTTP1Parser.parseTrailers(
+      bytes, count: count, scanned: Int(connection.pointee.scanned), limits: limits, into: &head)
+    switch result {
+    case .needMore:
+      connection.pointee.scanned = UInt32(truncatingIfNeeded: count)
+      return 0
+    case .failure:
+      finishBroken(exchange, .upstreamProtocolError)
+      return 0
+    case .complete(let length):
+      connection.pointee.scanned = 0
+      connection.pointee.body.finishTrailers()
+      return length
+    }
+  }
+
+  /// Takes chunks apart for a client of HTTP/1.0, which reads until the connection closes.
+  private func dechunk(
+    _ exchange: ExchangeRef, _ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
+  ) -> Int {
+    var offset = 0
+    while offset < count {
+      let step = connection.pointee.body.next(bytes + offset, count: count &- offset)
+      if step.payload.length > 0 {
+        exchange.pointee.responseBytes &+= UInt64(step.payload.length)
+        write(exchange.pointee.downstream, bytes + offset + Int(step.payload.offset), Int(step.payload.length))
+        if connection.pointee.flags.contains(.dead) { return count }
+      }
+      offset &+= step.consumed
+      switch step.progress {
+      case .more: if step.consumed == 0 { return offset }
+      case .failed:
+        finishBroken(exchange, .upstreamProtocolError)
+        return count
+      case .trailers:
+        let length = responseTrailers(exchange, connection, bytes + offset, count &- offset)
+        if connection.pointee.flags.contains(.dead) || length == 0 { return offset }
+        offset &+= length
+        finishResponse(exchange, connection)
+        return offset
+      case .finished:
+        finishResponse(exchange, connection)
+        return offset
+      }
+    }
+    hold(exchange, connection)
+    return offset
+  }
+
+  /// A client that reads slowly stops the reading from its endpoint.
+  private func hold(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
+    if isCongested(exchange.pointee.downstream) { pause(connection) }
+  }
+
+  /// The response is whole: the upstream connection may serve another request, and so may the client's.
+  func finishResponse(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
+    let isReusable =
+      exchange.pointee.flags.contains([.requestComplete, .sent]) && !connection.pointee.flags.contains(.lastExchange)
+    exchange.pointee.upstream = nil
+    connection.pointee.exchange = nil
+    let cluster = connection.pointee.endpoint?.pointee.cluster
+    record(exchange)
+    if isReusable { pool(connection) } else { kill(connection) }
+    finishDownstream(exchange)
+    if let cluster { startWaiting(cluster) }
+  }
+
+  /// Lets the client's connection go on, or closes it, and gives the exchange back.
+  func finishDownstream(_ exchange: ExchangeRef) {
+    let connection = exchange.pointee.downstream
+    let isComplete = exchange.pointee.flags.contains([.keepAlive, .requestComplete])
+    connection.pointee.exchange = nil
+    freeExchange(exchange)
+    guard !connection.pointee.flags.contains(.dead) else { return }
+    guard isComplete, connection.pointee.flags.isDisjoint(with: [.writeClosed]) else { return closeAfterFlush(connection) }
+    arm(connection, after: RequestPath.downstreamIdle)
+    if connection.pointee.flags.contains(.readClosed), connection.pointee.input.isEmpty {
+      return closeAfterFlush(connection)
+    }
+    if connection.pointee.flags.contains(.paused) {
+      resume(connection)
+    } else if !connection.pointee.input.isEmpty {
+      lookAgain(connection)
+    }
+  }
+}

@@ -1,0 +1,20 @@
+// Unsafe by design: exchanges are plain structs.
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+
+extension Worker {
+  /// The exchange has ended: limits are given back, and it is counted and logged. Called once for each exchange, before
+  /// it is freed.
+  func record(_ exchange: ExchangeRef) {
+    leaveLine(exchange)
+    let endpoint = exchange.pointee.endpoint
+    telemetry.record(exchange, endpoint: endpoint ?? exchange.pointee.lastEndpoint, now: now, wallNow: wallNow, peers: &peers)
+    endAttempt(exchange)
+    finishRetry(exchange)
+    if exchange.pointee.flags.contains(.counted), let cluster = exchange.pointee.cluster {
+      exchange.pointee.flags.remove(.counted)
+      cluster.pointee.breaker.release(.requests)
+    }
+  }
+}

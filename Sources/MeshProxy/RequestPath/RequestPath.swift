@@ -1,0 +1,36 @@
+/// The life of a request, stage by stage. Each stage is one file of this folder and calls the next; everything runs on
+/// the worker's thread, and a stage that has to wait leaves the exchange where an event or a timer picks it up.
+///
+///     accept      Accept.swift           a connection comes in on a listener
+///     handshake   Handshake.swift        mTLS inbound; the peer's identity becomes known
+///     receive     ReceiveRequest.swift   a head is parsed to offsets; body bytes follow it
+///     route       Route.swift            listener or authority → service; rule; backend; deadlines
+///     write       WriteRequest.swift     the head as it goes upstream: hop-by-hop fields, edits, identity, tracing
+///     balance     Balance.swift          limits; which endpoint
+///     connect     Connect.swift          an idle connection or a new one; handshake with the expected identity
+///     forward     ForwardRequest.swift   head and body go out, kept for a repetition as long as that is possible
+///     respond     ForwardResponse.swift  the answer's head and body go back
+///     retry       Retry.swift            what happens when an attempt fails: again, or an answer of our own
+///     reply       LocalReply.swift       answers that the mesh makes itself, with their reason
+///     record      Record.swift           metrics, access log, balancer and outlier feedback
+///
+/// `Tunnel.swift` is the path of bytes that are not HTTP: TCP services, CONNECT, accepted upgrades.
+/// Outbound and inbound traffic take the same stages; they differ in what `Route` looks at and which connections are
+/// encrypted.
+enum RequestPath {
+  /// Time for a head to arrive whole, from its first byte.
+  static let headTimeout: UInt64 = 15_000_000_000
+  /// Time without requests after which a client's connection is closed.
+  static let downstreamIdle: UInt64 = 3_600_000_000_000
+  /// Time for a TLS handshake from acceptance.
+  static let handshakeTimeout: UInt64 = 15_000_000_000
+  /// Time to the first byte of a response where no timeout is configured.
+  static let responseTimeout: UInt64 = 15_000_000_000
+  /// While a request's body comes in, each window of this length must bring at least `minimumBodyBytes`.
+  static let bodyWindow: UInt64 = 15_000_000_000
+  static let minimumBodyBytes: UInt64 = 64
+  /// Nothing moves in either direction of a request or tunnel for this long: it is ended.
+  static let streamIdle: UInt64 = 300_000_000_000
+  /// Most of a request that is kept to be sent again.
+  static let replayLimit = 64 * 1024
+}

@@ -1,0 +1,153 @@
+// Unsafe by design: exchanges are plain structs.
+internal import CMeshSystem
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+
+/// What follows when an attempt fails: another one, within policy, limit and budget, or an answer of our own.
+extension Worker {
+  /// The upstream connection cannot be used any more; its exchange, if it has one, looks for another way.
+  func upstreamLost(_ connection: ConnectionRef, _ reason: Reason) {
+    guard let exchange = connection.pointee.exchange else { return kill(connection) }
+    if exchange.pointee.flags.contains(.responseStarted), exchange.pointee.status >= 200 {
+      return finishBroken(exchange, reason)
+    }
+    let isUntouched = wasUntouched(connection, exchange, reason)
+    abandonUpstream(exchange)
+    if isUntouched {
+      // The endpoint had closed the idle connection already: nothing of the request can have been processed, and the
+      // attempt does not count.
+      exchange.pointee.flags.insert(.racedOnce)
+      exchange.pointee.attempts &-= 1
+      exchange.pointee.tried.0 = -1
+      endAttempt(exchange)
+      return balance(exchange)
+    }
+    attemptFailed(exchange, reason)
+  }
+
+  /// Whether the endpoint closed a reused connection before it took a byte of this request: the kernel has seen no
+  /// acknowledgement beyond what was sent before.
+  private func wasUntouched(_ connection: ConnectionRef, _ exchange: ExchangeRef, _ reason: Reason) -> Bool {
+    guard reason == .upstreamReset, connection.pointee.flags.contains(.reused),
+      exchange.pointee.flags.contains([.sent, .replayable]), !exchange.pointee.flags.contains(.racedOnce)
+    else { return false }
+    if connection.pointee.tls != nil { return exchange.pointee.method.isIdempotent }
+    let acknowledged = cms_bytes_acknowledged(connection.pointee.fd)
+    return acknowledged <= connection.pointee.bytesBeforeExchange &+ 1
+  }
+
+  /// An attempt failed without an answer.
+  func attemptFailed(_ exchange: ExchangeRef, _ reason: Reason) {
+    let failure: AttemptFailure =
+      switch reason {
+      case .connectFailure, .connectRefused, .connectTimeout: .connectFailure
+      case .perTryTimeout, .backendRequestTimeout: .perTryTimeout
+      default: exchange.pointee.flags.contains(.sent) || exchange.pointee.attemptWasSent ? .resetBeforeResponse : .connectFailure
+      }
+    exchange.pointee.attemptReason = reason
+    judge(exchange, .localFailure)
+    endAttempt(exchange)
+    finishRetry(exchange)
+    decide(exchange, failure, reason)
+  }
+
+  /// The time for one try is up.
+  func tryTimedOut(_ exchange: ExchangeRef) {
+    abandonUpstream(exchange)
+    let isConfigured = exchange.pointee.tryLimit != .max
+    attemptFailed(exchange, isConfigured ? .backendRequestTimeout : .perTryTimeout)
+  }
+
+  /// Whether an answer with this status is to be tried again instead of being passed on; then everything is done here.
+  func retriesStatus(_ exchange: ExchangeRef, _ connection: ConnectionRef, _ status: UInt16) -> Bool {
+    let outcome = EndpointOutcome(status: status)
+    let settings = retrySettings(exchange)
+    let failure = AttemptFailure.status(status)
+    guard outcome != .success, RetryPolicy.isWanted(failure, exchange.pointee.method, settings),
+      let cluster = exchange.pointee.cluster
+    else {
+      judge(exchange, outcome)
+      return false
+    }
+    finishRetry(exchange)
+    let decision = RetryPolicy.decide(
+      failure, context(exchange), settings, budget: &cluster.pointee.budget, breaker: &cluster.pointee.breaker, now: clock,
+      random: &random)
+    judge(exchange, outcome)
+    guard case .retry(let wait) = decision else {
+      if case .giveUp(let reason) = decision { exchange.pointee.attemptReason = reason }
+      return false
+    }
+    endAttempt(exchange)
+    abandonUpstream(exchange)
+    backOff(exchange, wait)
+    return true
+  }
+
+  private func decide(_ exchange: ExchangeRef, _ failure: AttemptFailure, _ reason: Reason) {
+    guard let cluster = exchange.pointee.cluster else { return giveUp(exchange, reason) }
+    let decision = RetryPolicy.decide(
+      failure, context(exchange), retrySettings(exchange), budget: &cluster.pointee.budget,
+      breaker: &cluster.pointee.breaker, now: clock, random: &random)
+    switch decision {
+    case .retry(let wait): backOff(exchange, wait)
+    case .giveUp(let limit):
+      exchange.pointee.attemptReason = limit
+      giveUp(exchange, reason)
+    case .notRetriable: giveUp(exchange, reason)
+    }
+  }
+
+  private func retrySettings(_ exchange: ExchangeRef) -> RetrySettings {
+    if let routes = exchange.pointee.routes, exchange.pointee.rule >= 0 {
+      return routes.pointee.rules[Int(exchange.pointee.rule)].retry
+    }
+    return exchange.pointee.cluster?.pointee.policy.retry ?? RetrySettings()
+  }
+
+  private func context(_ exchange: ExchangeRef) -> AttemptContext {
+    AttemptContext(
+      method: exchange.pointee.method, attempts: exchange.pointee.attempts,
+      isReplayable: exchange.pointee.flags.contains(.replayable)
+        || exchange.pointee.flags.contains(.tunnel) && !exchange.pointee.flags.contains(.responseStarted),
+      isAnswerBegun: exchange.pointee.flags.contains(.responseStarted),
+      deadline: exchange.pointee.deadline > UInt64(Int64.max) ? .max : Int64(exchange.pointee.deadline))
+  }
+
+  /// Waits before the next try.
+  private func backOff(_ exchange: ExchangeRef, _ wait: Int64) {
+    exchange.pointee.flags.insert([.backingOff, .retrying])
+    exchange.pointee.flags.remove(.sent)
+    exchange.pointee.attemptWasSent = false
+    exchange.pointee.retryCount &+= 1
+    exchange.pointee.tryDeadline = .max
+    exchange.pointee.retryAt = now &+ UInt64(max(0, wait))
+    timers.arm(
+      UnsafeMutableRawPointer(exchange).assumingMemoryBound(to: WheelTimer.self), deadline: exchange.pointee.retryAt)
+  }
+
+  /// The wait is over.
+  func retryNow(_ exchange: ExchangeRef) {
+    exchange.pointee.flags.remove(.backingOff)
+    armExchange(exchange)
+    balance(exchange)
+  }
+
+  /// A retry has ended, in whatever way: the breaker may admit another.
+  func finishRetry(_ exchange: ExchangeRef) {
+    guard exchange.pointee.flags.contains(.retrying), let cluster = exchange.pointee.cluster else { return }
+    exchange.pointee.flags.remove(.retrying)
+    cluster.pointee.breaker.release(.retries)
+  }
+
+  /// No further attempt: the client gets the reason.
+  func giveUp(_ exchange: ExchangeRef, _ reason: Reason) {
+    leaveLine(exchange)
+    exchange.pointee.flags.remove(.backingOff)
+    abandonUpstream(exchange)
+    endAttempt(exchange)
+    if exchange.pointee.flags.contains(.tunnel) { return refuseTunnel(exchange, reason) }
+    reply(exchange, reason)
+  }
+}

@@ -1,0 +1,96 @@
+// Unsafe by design: tables are read through plain pointers.
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+
+extension Worker {
+  /// Finds where the request goes: the service from the listener or the authority, the rule by Gateway API's precedence,
+  /// the backend by weight. Ends in `balance`, in an answer of our own, or in a tunnel for CONNECT.
+  func route(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
+    let listener = listeners[Int(exchange.pointee.downstream.pointee.listener)]
+    let number = service(exchange, listener, head)
+    guard let cluster = exchange.pointee.generation.pointee.cluster(number) else {
+      noteTarget(exchange, head)
+      return reply(exchange, .noService)
+    }
+    exchange.pointee.cluster = cluster
+    if head.methodToken == .connect { return connectMethod(exchange, head, listener) }
+    guard let routes = exchange.pointee.generation.pointee.routes(number) else {
+      setDeadlines(exchange, request: cluster.pointee.policy.requestTimeout, try: cluster.pointee.policy.backendRequestTimeout)
+      writeRequest(exchange, head, .none, nil, -1)
+      return balance(exchange)
+    }
+    let hit = routes.pointee.match(head)
+    guard !hit.isNone else {
+      noteTarget(exchange, head)
+      return reply(exchange, .noRoute)
+    }
+    exchange.pointee.rule = hit.rule
+    exchange.pointee.routes = routes
+    apply(hit, exchange, head, routes)
+  }
+
+  /// Does what the rule says.
+  private func apply(
+    _ hit: RouteHit, _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ routes: UnsafePointer<RouteTableView>
+  ) {
+    let rule = routes.pointee.rules.baseAddress.unsafelyUnwrapped + Int(hit.rule)
+    switch rule.pointee.action {
+    case .redirect:
+      noteTarget(exchange, head)
+      replyRedirect(exchange, hit, head, routes)
+    case .respond:
+      noteTarget(exchange, head)
+      replyDirect(exchange, rule, routes)
+    case .forward:
+      switch routes.pointee.pickBackend(hit.rule, &random) {
+      case .unavailable(let reason):
+        noteTarget(exchange, head)
+        reply(exchange, reason)
+      case .backend(let index):
+        let backend = routes.pointee.backends.baseAddress.unsafelyUnwrapped + Int(index)
+        guard let cluster = exchange.pointee.generation.pointee.cluster(backend.pointee.cluster) else {
+          noteTarget(exchange, head)
+          return reply(exchange, .backendNotFound)
+        }
+        exchange.pointee.backend = index
+        exchange.pointee.cluster = cluster
+        setDeadlines(exchange, request: rule.pointee.requestTimeout, try: rule.pointee.backendRequestTimeout)
+        writeRequest(exchange, head, hit, routes, backend.pointee.requestEdit ?? -1)
+        balance(exchange)
+      }
+    }
+  }
+
+  /// The number of the cluster that the request is for; -1: none.
+  private func service(
+    _ exchange: ExchangeRef, _ listener: ListenerState, _ head: borrowing MessageHead
+  ) -> Int32 {
+    let generation = exchange.pointee.generation
+    switch listener.kind {
+    case .outboundHTTP, .outboundTCP, .inbound: return generation.pointee.clusterNumber(ofListener: listener.index)
+    case .forward:
+      return generation.pointee.hosts.pointee.cluster(
+        authority: head.bytes(head.authority), isConnect: head.methodToken == .connect) ?? -1
+    }
+  }
+
+  /// CONNECT: a tunnel to a service of the mesh by name and port. Nothing else is reached through it.
+  private func connectMethod(_ exchange: ExchangeRef, _ head: borrowing MessageHead, _ listener: ListenerState) {
+    noteTarget(exchange, head)
+    guard listener.kind == .forward else { return reply(exchange, .connectTargetForbidden) }
+    exchange.pointee.flags.insert([.tunnel, .connectMethod])
+    exchange.pointee.flags.remove(.replayable)
+    balance(exchange)
+  }
+
+  /// When the whole request, and each try, must be done.
+  private func setDeadlines(_ exchange: ExchangeRef, request: TimeLimit, try tryLimit: TimeLimit) {
+    if case .nanoseconds(let limit) = request {
+      exchange.pointee.deadline = now &+ UInt64(max(0, limit))
+    }
+    if case .nanoseconds(let limit) = tryLimit { exchange.pointee.tryLimit = UInt64(max(0, limit)) }
+    if exchange.pointee.deadline != .max || !exchange.pointee.flags.contains(.requestComplete) { armExchange(exchange) }
+  }
+}

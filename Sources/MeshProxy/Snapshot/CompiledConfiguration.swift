@@ -1,0 +1,205 @@
+package import MeshModel
+package import MeshPolicy
+package import MeshReactor
+package import MeshTLS
+package import MeshWire
+
+/// An endpoint as the workers take it up.
+package struct EndpointSpec: Sendable {
+  /// `uid:port`, unique in its cluster.
+  package var key: String
+  package var address: SocketAddress
+  /// Whom the connection must lead to; nil: plaintext.
+  package var expectation: TLSExpectation?
+  package var weight: UInt32
+  /// Takes new requests.
+  package var isUsable: Bool
+  /// For labels.
+  package var workload: WorkloadLabels
+}
+
+/// One port of one service as the workers take it up.
+package struct ClusterSpec: Sendable {
+  /// `namespace/name:port`.
+  package var key: String
+  /// `namespace/name`, what people know it by.
+  package var service: String
+  package var port: UInt16
+  package var isTCP: Bool
+  package var policy: TrafficPolicy
+  package var endpoints: [EndpointSpec]
+  /// Nil where no route is attached: everything goes to the service itself.
+  package var routes: RouteTable?
+}
+
+/// What names a workload in metrics.
+package struct WorkloadLabels: Hashable, Sendable {
+  package var namespace = ""
+  package var workload = ""
+  package var app = ""
+  package var version = ""
+  package var principal = ""
+}
+
+/// A configuration compiled for the traffic path: immutable, shared by all workers, kept as long as one of them uses it.
+package final class CompiledConfiguration: Sendable {
+  /// What it was compiled from, for `/config_dump` and the disk cache.
+  package let source: Snapshot
+  package let clusters: [ClusterSpec]
+  package let hosts: HostTable
+  /// For each listener of the proxy the index of its cluster; -1 where its service is not known (yet).
+  package let listenerClusters: [Int32]
+  /// What could not be compiled, for the log and for a NACK: path and reason.
+  package let problems: [SettingViolation]
+
+  /// Compiles `snapshot` for a proxy with these listeners. One bad service does not keep the others from working: it is
+  /// left out and named in `problems`.
+  package init(_ snapshot: Snapshot, listeners: [ListenerConfig]) {
+    source = snapshot
+    var builder = ConfigurationBuilder(snapshot)
+    builder.addServices()
+    listenerClusters = listeners.map { builder.cluster(for: $0) }
+    clusters = builder.clusters
+    problems = builder.problems
+    hosts = HostTable(builder.hosts)
+  }
+}
+
+/// Turns resources into clusters, route tables and host names.
+private struct ConfigurationBuilder {
+  let snapshot: Snapshot
+  let namespace: String
+  var clusters: [ClusterSpec] = []
+  var hosts: [String: [(port: UInt16, cluster: Int32)]] = [:]
+  var problems: [SettingViolation] = []
+  private var numbers: [String: Int32] = [:]
+  private var endpoints: [String: [WorkloadConfig]] = [:]
+
+  init(_ snapshot: Snapshot) {
+    self.snapshot = snapshot
+    namespace = snapshot.proxy?.namespace ?? snapshot.node?.namespace ?? "default"
+    for workload in snapshot.workloads {
+      for service in workload.services { endpoints[service, default: []].append(workload) }
+    }
+  }
+
+  mutating func addServices() {
+    // All clusters first, so that routes can name any of them.
+    for service in snapshot.services {
+      let policy = service.policy.map { TrafficPolicy($0) } ?? TrafficPolicy()
+      for port in service.ports {
+        guard let number = UInt16(exactly: port.number) else { continue }
+        let key = "\(service.namespace)/\(service.name):\(number)"
+        numbers[key] = Int32(clusters.count)
+        clusters.append(
+          ClusterSpec(
+            key: key, service: "\(service.namespace)/\(service.name)", port: number,
+            isTCP: port.appProtocol == .tcp || port.appProtocol == .tls, policy: policy,
+            endpoints: endpointSpecs(service, port), routes: nil))
+      }
+    }
+    for service in snapshot.services {
+      addHosts(service)
+      for port in service.ports { addRoutes(service, port) }
+    }
+  }
+
+  private func endpointSpecs(_ service: ServiceConfig, _ port: ServicePort) -> [EndpointSpec] {
+    (endpoints["\(service.namespace)/\(service.name)"] ?? []).compactMap { workload in
+      let target = port.targetPort == 0 ? port.number : port.targetPort
+      let entry = workload.ports.first { $0.appPort == target }
+      // A workload of the mesh is reached only through its proxy.
+      guard entry != nil || workload.identity.isEmpty else { return nil }
+      guard let number = UInt16(exactly: entry?.inboundPort ?? target),
+        let address = SocketAddress(address: workload.address, port: number)
+      else { return nil }
+      var expectation: TLSExpectation?
+      if entry?.inboundPort != nil {
+        guard let identity = try? SPIFFEID(workload.identity) else { return nil }
+        expectation = TLSExpectation(identities: [identity])
+      }
+      return EndpointSpec(
+        key: "\(workload.uid):\(number)", address: address, expectation: expectation, weight: workload.weight ?? 1,
+        isUsable: workload.health == .healthy,
+        workload: WorkloadLabels(
+          namespace: workload.namespace, workload: workload.name, app: workload.app, version: workload.version,
+          principal: workload.identity))
+    }
+  }
+
+  private mutating func addRoutes(_ service: ServiceConfig, _ port: ServicePort) {
+    let here = service.routes.filter { $0.parentPort == nil || $0.parentPort == port.number }
+    let consumer = here.filter { !$0.consumerNamespace.isEmpty && $0.consumerNamespace == namespace }
+    let rules = consumer.isEmpty ? here.filter { $0.consumerNamespace.isEmpty } : consumer
+    guard !rules.isEmpty, let index = numbers["\(service.namespace)/\(service.name):\(port.number)"] else { return }
+    let invalid = Dictionary(
+      rules.flatMap(\.backends).filter { !$0.invalidReason.isEmpty }.map {
+        (BackendReference(namespace: $0.namespace, name: $0.service, port: UInt16(truncatingIfNeeded: $0.port)), $0.invalidReason)
+      }, uniquingKeysWith: { first, _ in first })
+    do throws(RouteTableError) {
+      clusters[Int(index)].routes = try RouteTable(rules.map { RouteRule($0) }, policy: clusters[Int(index)].policy) {
+        reference in
+        if let reason = invalid[reference] {
+          return .unusable(reason == "RefNotPermitted" ? .backendNotPermitted : .backendNotFound)
+        }
+        guard let found = numbers["\(reference.namespace)/\(reference.name):\(reference.port)"] else {
+          return .unusable(.backendNotFound)
+        }
+        return .cluster(found)
+      }
+    } catch {
+      for violation in error.violations {
+        problems.append(
+          SettingViolation(path: "\(service.namespace)/\(service.name).\(violation.path)", message: violation.message))
+      }
+    }
+  }
+
+  /// The names under which Kubernetes resolves a service, as seen from this proxy's namespace.
+  private mutating func addHosts(_ service: ServiceConfig) {
+    let ports = service.ports.compactMap { port in
+      numbers["\(service.namespace)/\(service.name):\(port.number)"].map { (UInt16(truncatingIfNeeded: port.number), $0) }
+    }
+    let qualified = "\(service.name).\(service.namespace)"
+    var names = [qualified, "\(qualified).svc", "\(qualified).svc.cluster.local"]
+    let domain = snapshot.proxy?.trustDomain ?? ""
+    if !domain.isEmpty, domain != "cluster.local" { names.append("\(qualified).svc.\(domain)") }
+    if service.namespace == namespace { names.append(service.name) }
+    for name in names { hosts[name.lowercased(), default: []] += ports.map { (port: $0.0, cluster: $0.1) } }
+  }
+
+  /// The cluster that a listener leads to.
+  mutating func cluster(for listener: ListenerConfig) -> Int32 {
+    switch listener.kind {
+    case .forward: return -1
+    case .outbound: return numbers["\(listener.service):\(listener.port)"] ?? -1
+    case .inbound: return localApplication(listener)
+    }
+  }
+
+  /// The application beside the proxy, as a cluster of one endpoint in plaintext.
+  private mutating func localApplication(_ listener: ListenerConfig) -> Int32 {
+    let host = listener.applicationAddress.isEmpty ? "127.0.0.1" : listener.applicationAddress
+    guard let port = UInt16(exactly: listener.port), let address = SocketAddress(address: host, port: port) else { return -1 }
+    let node = snapshot.node
+    let inbound = snapshot.proxy?.inbound.first { $0.appPort == listener.port }
+    var policy = TrafficPolicy()
+    // The caller's proxy repeats and ejects; here a request is repeated only where the application cannot have seen it.
+    policy.outlier = nil
+    policy.retry.conditions = [.refusedStream]
+    let labels = WorkloadLabels(
+      namespace: node?.namespace ?? "", workload: node?.workload ?? "", app: node?.service ?? "",
+      version: node?.version ?? "")
+    let service = inbound?.service ?? ""
+    clusters.append(
+      ClusterSpec(
+        key: "inbound:\(listener.name):\(port)",
+        service: service.isEmpty ? "\(node?.namespace ?? "")/\(node?.service ?? "")" : service, port: port,
+        isTCP: listener.appProtocol == .tcp, policy: policy,
+        endpoints: [
+          EndpointSpec(
+            key: "application:\(port)", address: address, expectation: nil, weight: 1, isUsable: true, workload: labels)
+        ], routes: nil))
+    return Int32(clusters.count - 1)
+  }
+}

@@ -1,0 +1,100 @@
+// Unsafe by design: what the traffic path reads of a configuration, as plain pointers without reference counts.
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTLS
+
+typealias GenerationRef = UnsafeMutablePointer<Generation>
+
+/// One configuration as one worker uses it. A request keeps the generation it began with; the memory goes when the last
+/// one ends.
+struct Generation {
+  /// Keeps everything below alive.
+  let configuration: Unmanaged<CompiledConfiguration>
+  let hosts: UnsafePointer<HostTableView>
+  let clusters: UnsafeMutablePointer<ClusterRef>
+  let clusterCount: Int
+  /// For each cluster its route table; nil: no route is attached.
+  let routes: UnsafeMutablePointer<UnsafePointer<RouteTableView>?>
+  let listenerClusters: UnsafeMutablePointer<Int32>
+  let listenerCount: Int
+  /// Exchanges that began with it and have not ended.
+  var exchangeCount = 0
+
+  /// The number of the cluster that a listener leads to; -1: none.
+  func clusterNumber(ofListener index: Int32) -> Int32 {
+    index >= 0 && Int(index) < listenerCount ? listenerClusters[Int(index)] : -1
+  }
+
+  /// The cluster with this number in the configuration.
+  func cluster(_ number: Int32) -> ClusterRef? {
+    number >= 0 && Int(number) < clusterCount ? clusters[Int(number)] : nil
+  }
+
+  /// The route table of a cluster.
+  func routes(_ number: Int32) -> UnsafePointer<RouteTableView>? {
+    number >= 0 && Int(number) < clusterCount ? routes[Int(number)] : nil
+  }
+
+  /// Takes a configuration up: clusters and endpoints that were there keep their connections and what was learned.
+  static func make(_ configuration: CompiledConfiguration, endpoints: EndpointRegistry) -> GenerationRef {
+    let count = configuration.clusters.count
+    let clusters = UnsafeMutablePointer<ClusterRef>.allocate(capacity: max(1, count))
+    let routes = UnsafeMutablePointer<UnsafePointer<RouteTableView>?>.allocate(capacity: max(1, count))
+    for (index, spec) in configuration.clusters.enumerated() {
+      (clusters + index).initialize(to: endpoints.take(spec))
+      var view: UnsafePointer<RouteTableView>?
+      if let table = spec.routes {
+        let copy = UnsafeMutablePointer<RouteTableView>.allocate(capacity: 1)
+        copy.initialize(to: table.view)
+        view = UnsafePointer(copy)
+      }
+      (routes + index).initialize(to: view)
+    }
+    let listeners = configuration.listenerClusters
+    let listenerClusters = UnsafeMutablePointer<Int32>.allocate(capacity: max(1, listeners.count))
+    for (index, number) in listeners.enumerated() { (listenerClusters + index).initialize(to: number) }
+    let generation = GenerationRef.allocate(capacity: 1)
+    generation.initialize(
+      to: Generation(
+        configuration: .passRetained(configuration), hosts: UnsafePointer(configuration.hosts.view), clusters: clusters,
+        clusterCount: count, routes: routes, listenerClusters: listenerClusters, listenerCount: listeners.count))
+    return generation
+  }
+
+  /// Lets everything go; no exchange may use it any more.
+  static func release(_ generation: GenerationRef, endpoints: EndpointRegistry) {
+    for index in 0..<generation.pointee.clusterCount {
+      endpoints.letGo(generation.pointee.clusters[index])
+      generation.pointee.routes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
+    }
+    generation.pointee.clusters.deallocate()
+    generation.pointee.routes.deallocate()
+    generation.pointee.listenerClusters.deallocate()
+    generation.pointee.configuration.release()
+    generation.deallocate()
+  }
+}
+
+extension Worker {
+  /// Makes `configuration` the one that new requests begin with. Requests under way keep theirs.
+  package func adopt(_ configuration: CompiledConfiguration) {
+    let fresh = Generation.make(configuration, endpoints: endpoints)
+    let old = generation
+    generation = fresh
+    for endpoint in endpoints.takeRemoved() {
+      closeIdle(endpoint)
+      releaseIfUnused(endpoint)
+    }
+    telemetry.adopt(configuration)
+    if old.pointee.exchangeCount == 0 { Generation.release(old, endpoints: endpoints) } else { retired.append(old) }
+    // A new endpoint, or a raised limit, may be what somebody waits for.
+    for index in 0..<fresh.pointee.clusterCount { startWaiting(fresh.pointee.clusters[index]) }
+  }
+
+  /// The last exchange of an older generation has ended.
+  func releaseRetired(_ generation: GenerationRef) {
+    retired.removeAll { $0 == generation }
+    Generation.release(generation, endpoints: endpoints)
+  }
+}
