@@ -203,4 +203,54 @@ class Envoy(Proxy):
                 "clusters": [cluster("b"), cluster("other")]}}, indent=1)
 
 
-ALL = {proxy.name: proxy for proxy in (Envoy, HAProxy, Nginx)}
+class Apus(Proxy):
+    name, suffix = "apus", "json"
+    program = os.path.join(os.path.dirname(measure.HERE), ".build", "release", "apus-proxy")
+
+    def command(self, config):
+        if not os.path.exists(self.program):
+            raise Unavailable("apus-proxy is not built")
+        return [self.program, "--config", config]
+
+    def config(self, shape, listen, upstream):
+        if shape == "tls":
+            raise Unavailable("between proxies of a mesh there is no TLS without a client certificate")
+        c = self.certificates
+        protocol = "tcp" if shape == "l4" else "http"
+        port = {"number": 80, "name": protocol, "appProtocol": protocol, "targetPort": upstream}
+        listener = {"name": "bench", "address": f"127.0.0.1:{listen}", "appProtocol": protocol}
+        if shape == "server":
+            listener.update(kind="inbound", port=upstream, mutualTLS="strict")
+        else:
+            listener.update(kind="outbound", service="default/backend", port=80)
+
+        def workload(name):
+            found = {"uid": name, "namespace": "default", "name": name, "address": "127.0.0.1", "app": name,
+                     "services": [f"default/{name}"],
+                     "ports": [{"appPort": upstream, "appProtocol": protocol, "name": protocol}]}
+            if shape == "client":
+                found["identity"] = "spiffe://cluster.local/ns/default/sa/backend"
+                found["ports"][0]["inboundPort"] = upstream
+            return found
+
+        def rule(index, prefix, service):
+            return {"route": "default/backend", "ruleIndex": index,
+                    "matches": [{"path": {"kind": "prefix", "value": prefix}}],
+                    "backends": [{"namespace": "default", "service": service, "port": 80, "weight": 1}]}
+
+        services = [{"namespace": "default", "name": name, "ports": [port]} for name in ("backend", "other")]
+        if shape != "l4":
+            services[0]["routes"] = [rule(0, "/other/", "other"), rule(1, "/", "backend")]
+        account = "backend" if shape == "server" else "load"
+        snapshot = {
+            "node": {"uid": account, "namespace": "default", "workload": account, "service": account,
+                     "serviceAccount": account, "trustDomain": "cluster.local"},
+            "listeners": [listener], "services": services, "workloads": [workload("backend"), workload("other")],
+            "proxy": {"namespace": "default", "workload": account, "trustDomain": "cluster.local"}}
+        if shape in ("server", "client"):
+            certificate, key = (c.server, c.server_key) if shape == "server" else (c.client, c.client_key)
+            snapshot["certificate"] = {"certificateChain": certificate, "privateKey": key, "roots": c.root}
+        return json.dumps(snapshot, indent=1)
+
+
+ALL = {proxy.name: proxy for proxy in (Apus, Envoy, HAProxy, Nginx)}

@@ -89,7 +89,7 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
   within each round.
 - All of them do the same work: route by path prefix, make a request id, keep connections to the backend, keep
   statistics on and the access log off, use one worker thread. TLS is version 1.3 with P-256 certificates.
-- *mTLS* is one hop that wants a client certificate; *pair* is two proxies with mutual TLS and HTTP/1.1 between them
+- *mTLS* is one hop that ends TLS and wants a client certificate; *pair* is two proxies with mutual TLS and HTTP/1.1 between them
   (their CPU added); *L4* copies bytes without looking at them.
 - Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
 
