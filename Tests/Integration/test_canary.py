@@ -1,0 +1,136 @@
+"""Weighted splits and matches, counted at the applications; changes of them under load."""
+
+import json
+import math
+
+import pytest
+
+from support import raw
+from support.mesh import backend, route, version_service
+
+
+@pytest.fixture
+def versions(mesh, namespace):
+    """A service of two versions, a client, and a Service for each version."""
+    first = mesh.quick_server("catalog", "v1", namespace=namespace)
+    second = mesh.quick_server("catalog", "v2", namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.apply(version_service("catalog", "v1", namespace), version_service("catalog", "v2", namespace))
+    mesh.wait_for(client, "http://catalog-v1/")
+    mesh.wait_for(client, "http://catalog-v2/")
+    mesh.wait_for(client, "http://catalog/")
+    return client, first, second
+
+
+def split(namespace, first, second):
+    return route("catalog", {"backendRefs": [backend("catalog-v1", first), backend("catalog-v2", second)]},
+                 namespace=namespace)
+
+
+def in_force(client, share_of_second):
+    """Whether a change to all or nothing of the second version has reached the client's proxy."""
+    wanted = b"catalog-v2\n" if share_of_second else b"catalog-v1\n"
+    raw.eventually(lambda: all(client.get("http://catalog/probe").body == wanted for _ in range(20)))
+
+
+def test_a_split_of_95_to_5_holds_over_20000_requests(mesh, namespace, versions):
+    client, first, second = versions
+    mesh.apply(split(namespace, 100, 0))
+    in_force(client, 0)
+    mesh.apply(split(namespace, 0, 100))
+    in_force(client, 100)
+    mesh.apply(split(namespace, 95, 5))
+    raw.eventually(lambda: any(client.get("http://catalog/probe").body == b"catalog-v1\n" for _ in range(5)))
+    requests = 20_000
+    with client.load("http://catalog/counted", connections=16, requests=requests) as load:
+        load.wait()
+    load.assert_all_answered(at_least=requests)
+    on_second = second.counts().get("/counted", 0)
+    assert first.counts()["/counted"] + on_second == requests, "each request reached one application once"
+    expected, sigma = requests * 0.05, math.sqrt(requests * 0.05 * 0.95)
+    assert abs(on_second - expected) <= 5 * sigma, f"{on_second} of {requests} went to the canary"
+
+
+def test_a_header_match_sends_exactly_the_marked_requests(mesh, namespace, versions):
+    client, first, second = versions
+    mesh.apply(route(
+        "catalog",
+        {"matches": [{"headers": [{"name": "x-canary", "value": "yes"}]}], "backendRefs": [backend("catalog-v2")]},
+        {"backendRefs": [backend("catalog-v1")]}, namespace=namespace))
+    raw.eventually(lambda: client.get("http://catalog/p", fields=[("x-canary", "yes")]).body == b"catalog-v2\n"
+                   and client.get("http://catalog/p").body == b"catalog-v1\n")
+    with client.load("http://catalog/marked", requests=2000, header="X-Canary: yes") as marked, \
+            client.load("http://catalog/almost", requests=2000, header="x-canary: yes!") as almost, \
+            client.load("http://catalog/unmarked", requests=2000) as unmarked:
+        for load in (marked, almost, unmarked):
+            load.wait()
+            load.assert_all_answered(at_least=2000)
+    assert second.counts().get("/marked") == 2000 and "/marked" not in first.counts()
+    for path in ("/almost", "/unmarked"):
+        assert first.counts().get(path) == 2000 and path not in second.counts()
+
+
+def test_changing_weights_under_load_fails_nothing(mesh, namespace, versions):
+    client, first, second = versions
+    with client.load("http://catalog/steady", connections=16) as load:
+        for step in range(25):
+            mesh.apply(split(namespace, 100 - 4 * step, 4 * step))
+        mesh.apply(split(namespace, 0, 100))
+        in_force(client, 100)
+        before = first.counts()["/steady"]
+        mesh.pause(0.5)
+        assert first.counts()["/steady"] == before, "nothing goes to a version of weight zero"
+    load.assert_all_answered(at_least=1000)
+    assert first.counts()["/steady"] > 0 and second.counts()["/steady"] > 0
+
+
+def test_rules_match_rewrite_redirect_and_answer(mesh, namespace, versions):
+    client, _, _ = versions
+    mesh.apply(
+        {"apiVersion": "apus.dev/v1", "kind": "DirectResponse", "metadata": {"name": "teapot", "namespace": namespace},
+         "spec": {"status": 418, "body": "short and stout"}},
+        route(
+            "catalog",
+            {"matches": [{"path": {"type": "Exact", "value": "/tea"}}], "filters": [
+                {"type": "ExtensionRef",
+                 "extensionRef": {"group": "apus.dev", "kind": "DirectResponse", "name": "teapot"}}]},
+            {"matches": [{"path": {"type": "PathPrefix", "value": "/old"}}], "filters": [
+                {"type": "RequestRedirect", "requestRedirect": {
+                    "statusCode": 301, "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}}}]},
+            {"matches": [{"path": {"type": "PathPrefix", "value": "/api"}, "method": "GET"}], "filters": [
+                {"type": "URLRewrite", "urlRewrite": {
+                    "path": {"type": "ReplacePrefixMatch", "replacePrefixMatch": "/headers"}}},
+                {"type": "RequestHeaderModifier", "requestHeaderModifier": {
+                    "add": [{"name": "x-added", "value": "a"}], "set": [{"name": "x-set", "value": "b"}],
+                    "remove": ["x-gone"]}},
+                {"type": "ResponseHeaderModifier", "responseHeaderModifier": {
+                    "set": [{"name": "x-answer", "value": "c"}]}}],
+             "backendRefs": [backend("catalog-v2")]},
+            {"matches": [{"queryParams": [{"name": "q", "value": "1"}]}], "backendRefs": [backend("catalog-v2")]},
+            namespace=namespace))
+    tea = raw.eventually(lambda: (lambda r: r if r.status == 418 else None)(client.get("http://catalog/tea")))
+    assert tea.body == b"short and stout"
+    moved = client.get("http://catalog/old/page?x=1")
+    assert moved.status == 301 and moved.header("location").endswith("/new/page?x=1"), moved
+    answer = client.get("http://catalog/api/v1", fields=[("x-set", "old"), ("x-gone", "1")])
+    seen = json.loads(answer.body)
+    names = [(name.lower(), value) for name, value in seen["fields"]]
+    assert answer.header("x-answer") == "c" and seen["target"] == "/headers/v1"
+    assert ("x-added", "a") in names and ("x-set", "b") in names
+    assert "x-gone" not in dict(names) and ("x-set", "old") not in names
+    assert client.get("http://catalog/?q=1").body == b"catalog-v2\n"
+    nothing = client.get("http://catalog/?q=2")
+    assert nothing.status == 404 and nothing.reason == "no_route"
+    assert client.get("http://catalog/oldest").reason == "no_route", "prefixes match whole path elements"
+
+
+def test_a_route_that_cannot_work_is_reported_and_answered_with_500(mesh, namespace, versions):
+    client, _, _ = versions
+    mesh.apply(route("catalog", {"backendRefs": [backend("nowhere")]}, namespace=namespace))
+    answer = raw.eventually(lambda: (lambda r: r if r.status == 500 else None)(client.get("http://catalog/")))
+    assert answer.reason == "backend_not_found"
+    found = mesh.api("GET", f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/catalog")[1]
+    conditions = {c["type"]: c for parent in found["status"]["parents"] for c in parent["conditions"]}
+    assert conditions["ResolvedRefs"]["status"] == "False"
+    assert conditions["ResolvedRefs"]["reason"] == "BackendNotFound"
+    assert conditions["Accepted"]["status"] == "True"

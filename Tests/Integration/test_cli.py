@@ -1,0 +1,135 @@
+"""The command line: what it prints, what it exits with, how it treats the program it runs."""
+
+import json
+import os
+import re
+import signal
+import sys
+
+import pytest
+import yaml
+
+from support import raw
+from support.mesh import version_service
+
+
+def test_exit_statuses(mesh, namespace):
+    assert mesh.cli("get", "services", "-n", namespace).returncode == 0
+    assert mesh.cli("no-such-verb", check=False).returncode == 2
+    assert mesh.cli("get", "services", "--no-such-flag", check=False).returncode == 2
+    assert mesh.cli("get", "service", "absent", "-n", namespace, check=False).returncode == 4
+    assert mesh.cli("apply", "-f", "-", stdin="kind: Nonsense\n", check=False).returncode == 3
+    unreachable = mesh.cli("get", "services", env={"APUS_API": "127.0.0.1:1"}, check=False)
+    assert unreachable.returncode == 5 and "127.0.0.1:1" in unreachable.stderr
+    assert not unreachable.stdout, "errors go to standard error"
+
+
+def test_apply_get_delete_from_files_folders_and_standard_input(mesh, namespace, tmp_path):
+    for number in range(3):
+        (tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(version_service(f"s{number}", "v1", namespace)))
+    assert mesh.cli("apply", "-f", str(tmp_path)).stdout.count("created") == 3
+    assert mesh.cli("apply", "-f", str(tmp_path / "0.yaml")).stdout.count("unchanged") == 1
+    listed = json.loads(mesh.cli("get", "services", "-n", namespace, "-o", "json").stdout)
+    assert {item["metadata"]["name"] for item in listed["items"]} == {"s0-v1", "s1-v1", "s2-v1"}
+    one = yaml.safe_load(mesh.cli("get", "service", "s1-v1", "-n", namespace, "-o", "yaml").stdout)
+    assert one["spec"]["selector"] == {"app": "s1", "version": "v1"}
+    assert "s1-v1" in mesh.cli("get", "services", "-n", namespace, "-o", "wide").stdout
+    # What `get -o yaml` prints can be applied again.
+    assert "unchanged" in mesh.cli("apply", "-f", "-", stdin=yaml.safe_dump(one)).stdout
+    mesh.cli("delete", "service", "s1-v1", "-n", namespace)
+    assert mesh.cli("get", "service", "s1-v1", "-n", namespace, check=False).returncode == 4
+    mesh.cli("delete", "-f", str(tmp_path / "0.yaml"))
+    assert mesh.cli("delete", "service", "s1-v1", "-n", namespace, check=False).returncode == 4
+
+
+def test_a_dry_run_changes_nothing(mesh, namespace):
+    text = yaml.safe_dump(version_service("dry", "v1", namespace))
+    assert "created" in mesh.cli("apply", "--dry-run", "-f", "-", stdin=text).stdout
+    assert mesh.cli("get", "service", "dry-v1", "-n", namespace, check=False).returncode == 4
+
+
+def test_a_stale_resource_version_conflicts(mesh, namespace):
+    mesh.apply(version_service("held", "v1", namespace))
+    path = f"/api/v1/namespaces/{namespace}/services/held-v1"
+    _, first = mesh.api("GET", path)
+    first["spec"]["ports"][0]["targetPort"] = 9001
+    assert mesh.api("PUT", path, first)[0] == 200
+    status, answer = mesh.api("PUT", path, first)
+    assert status == 409 and answer["reason"] == "Conflict"
+
+
+def test_machine_readable_output_of_every_verb(mesh, namespace):
+    mesh.client(namespace=namespace)
+    for verb in (["stat"], ["proxy-status"], ["check"], ["get", "services"]):
+        result = mesh.cli(*verb, "-o", "json", check=False)
+        assert result.returncode in (0, 1), result
+        json.loads(result.stdout)
+    yaml.safe_load(mesh.cli("proxy-status", "-o", "yaml").stdout)
+
+
+def test_check_finds_a_healthy_mesh(mesh, namespace):
+    client = mesh.client(namespace=namespace)
+    raw.eventually(lambda: mesh.proxies().get(client.uid, {}).get("status") == "SYNCED")
+    result = mesh.cli("check")
+    assert result.stdout.strip()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts(mesh, shell):
+    script = mesh.cli("completion", shell).stdout
+    for verb in ("apply", "proxy-status", "stat"):
+        assert verb in script
+
+
+def test_help_names_every_verb_and_the_exit_statuses(mesh):
+    text = mesh.cli("--help").stdout
+    for verb in ("up", "run", "apply", "get", "delete", "stat", "proxy-status", "check"):
+        assert re.search(rf"^\s+{verb}\b", text, re.MULTILINE), verb
+    assert mesh.cli("--version").stdout.strip()
+
+
+@pytest.mark.parametrize("status", [0, 1, 7, 255])
+def test_run_exits_as_its_program_does(mesh, namespace, status):
+    result = mesh.cli("run", "--service", "job", "-n", namespace, "--", "sh", "-c", f"exit {status}", check=False)
+    assert result.returncode == status, result.stderr
+
+
+def test_run_exits_as_a_killed_program_does(mesh, namespace):
+    result = mesh.cli("run", "--service", "job", "-n", namespace, "--", "sh", "-c", "kill -9 $$", check=False)
+    assert result.returncode == 128 + 9
+    assert mesh.cli("run", "--service", "job", "-n", namespace, "--", "./not-there", check=False).returncode == 127
+
+
+def test_run_passes_signals_on_and_keeps_standard_streams(mesh, namespace):
+    client = mesh.client(namespace=namespace)
+    for number in (signal.SIGHUP, signal.SIGUSR1):
+        client.program.send(number)
+    path = client.env_file + ".signals"
+    raw.eventually(lambda: os.path.exists(path) and {"SIGHUP", "SIGUSR1"} <= set(open(path).read().split()))
+    result = mesh.cli("run", "--service", "job", "-n", namespace, "--", "sh", "-c", "cat; echo err >&2; exit 3",
+                      stdin="in\n", check=False)
+    assert result.stdout == "in\n" and "err" in result.stderr and result.returncode == 3
+
+
+def test_run_tells_the_program_its_way_into_the_mesh(mesh, namespace):
+    result = mesh.cli("run", "--service", "job", "-n", namespace, "--version", "v7", "--", sys.executable, "-c",
+                      "import json, os; print(json.dumps(dict(os.environ)))")
+    env = json.loads(result.stdout)
+    assert int(env["PORT"]) > 0 and env["HTTP_PROXY"] == env["http_proxy"] and "127.0.0.1" in env["NO_PROXY"]
+    service = json.loads(mesh.cli("get", "service", "job", "-n", namespace, "-o", "json").stdout)
+    assert service["spec"]["selector"] == {"app": "job"} and service["spec"]["ports"][0]["port"] == 80
+
+
+def test_two_meshes_run_side_by_side(mesh, own_mesh):
+    first = mesh.quick_server("same", namespace="side")
+    second = own_mesh.quick_server("same", "other", namespace="side")
+    clients = mesh.client(namespace="side"), own_mesh.client(namespace="side")
+    assert mesh.wait_for(clients[0], "http://same/").body == b"same\n"
+    assert own_mesh.wait_for(clients[1], "http://same/").body == b"same-other\n"
+    assert first.uid != second.uid
+
+
+def test_one_data_folder_has_one_control_plane(own_mesh):
+    result = own_mesh.cli("up", "--data", own_mesh.data, "--api", "127.0.0.1:0", "--xds", "127.0.0.1:0", check=False,
+                          seconds=20)
+    assert result.returncode == 1 and own_mesh.data in result.stderr

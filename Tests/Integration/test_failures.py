@@ -1,0 +1,167 @@
+"""Endpoints that die or fail under load: what clients notice, and how much more work the survivors get."""
+
+import os
+import signal
+import time
+
+from support import processes, raw
+from support.mesh import policy
+
+
+def killed(workload):
+    """SIGKILL to everything of a workload at once: the launcher, its sidecar and the application."""
+    for pid in (workload.program.pid, workload.sidecar_pid, workload.app_pid):
+        processes.kill(pid)
+    workload.program.process.wait()
+
+
+def test_an_application_killed_under_load_fails_no_idempotent_request(mesh, namespace):
+    servers = [mesh.quick_server(namespace=namespace) for _ in range(3)]
+    client = mesh.client(namespace=namespace)
+    mesh.wait_for(client, "http://server/")
+    raw.eventually(lambda: all(client.get("http://server/") and s.counts().get("/") for s in servers))
+    with client.load("http://server/", connections=16) as load:
+        mesh.pause(1)
+        processes.kill(servers[0].app_pid)
+        mesh.pause(1)
+        processes.kill(servers[1].app_pid)
+        mesh.pause(2)
+    load.assert_all_answered(at_least=1000)
+    assert servers[2].counts()["/"] > 0
+    for server in servers[:2]:
+        assert server.program.process.wait(20) == 128 + signal.SIGKILL
+        mesh.workloads.remove(server)
+
+
+def test_a_host_killed_under_load_fails_no_idempotent_request(mesh, namespace):
+    servers = [mesh.quick_server(namespace=namespace) for _ in range(3)]
+    client = mesh.client(namespace=namespace)
+    mesh.wait_for(client, "http://server/")
+    raw.eventually(lambda: all(client.get("http://server/") and s.counts().get("/") for s in servers))
+    with client.load("http://server/", connections=16) as load:
+        mesh.pause(1)
+        killed(servers[0])
+        mesh.pause(3)
+    mesh.workloads.remove(servers[0])
+    load.assert_all_answered(at_least=1000)
+
+
+def test_a_dead_workload_leaves_within_seconds(mesh, namespace):
+    servers = [mesh.quick_server(namespace=namespace) for _ in range(2)]
+    raw.eventually(lambda: all(s.uid in mesh.proxies() for s in servers))
+
+    def listed():
+        items = mesh.api("GET", f"/apis/apus.dev/v1/namespaces/{namespace}/workloads")[1]["items"]
+        return {item["metadata"]["name"] for item in items}
+    raw.eventually(lambda: {s.uid for s in servers} <= listed())
+    killed(servers[0])
+    mesh.workloads.remove(servers[0])
+    begin = time.monotonic()
+    raw.eventually(lambda: servers[0].uid not in listed())
+    assert time.monotonic() - begin < 10 and servers[1].uid in listed()
+
+
+def attempts_and_answers(mesh, client, server, path, rate, seconds, **options):
+    before = server.counts().get(path, 0)
+    with client.load(f"http://server{path}", connections=8, rate=rate, seconds=seconds, **options) as load:
+        load.wait()
+    return server.counts()[path] - before, load.result
+
+
+def test_attempts_stay_within_the_budget_when_everything_fails(mesh, namespace):
+    server = mesh.quick_server(namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.apply(policy("server", namespace, outlierDetection={"consecutive5xx": 0},
+                      retry={"attempts": 3, "backoff": "1ms"}))
+    mesh.wait_for(client, "http://server/")
+    # The policy arrives some moment after it was applied; what is counted comes after it surely has.
+    mesh.pause(1)
+    rate, seconds = 300, 6
+    attempts, result = attempts_and_answers(mesh, client, server, "/status/503", rate, seconds)
+    requests = result["requests"]
+    assert requests > rate * seconds * 0.9 and set(result["statuses"]) == {"503"}, result
+    # 20 % of the requests, and 10 a second, which may have been saved up over the window of ten seconds.
+    budget = 0.2 * requests + 10 * (seconds + 10)
+    assert requests < attempts <= requests + budget, f"{attempts} attempts for {requests} requests"
+    metrics = client.admin("/metrics").body.decode()
+    assert "retry_budget_exhausted" in metrics
+
+
+def test_what_is_not_idempotent_is_not_sent_twice(mesh, namespace):
+    server = mesh.quick_server(namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.apply(policy("server", namespace, outlierDetection={"consecutive5xx": 0}))
+    mesh.wait_for(client, "http://server/")
+    for path in ("/abort", "/status/503"):
+        for number in range(20):
+            answer = client.get(f"http://server{path}", method="POST", body=b"once")
+            assert answer.status in (502, 503), answer
+        assert server.counts()[path] == 20, f"POST {path} reached the application {server.counts()[path]} times"
+    answer = client.get("http://server/abort", method="POST", body=b"once")
+    assert answer.reason in ("upstream_reset", "connect_failure") and answer.header("server") == "apus", answer
+
+
+def test_an_endpoint_that_fails_is_ejected_and_comes_back(mesh, namespace):
+    good, bad = (mesh.quick_server(version=v, namespace=namespace) for v in ("good", "bad"))
+    client = mesh.client(namespace=namespace)
+    mesh.apply(policy("server", namespace, retry={"attempts": 0}, loadBalancer={"algorithm": "RoundRobin"},
+                      outlierDetection={"consecutive5xx": 3, "interval": "1s", "baseEjectionTime": "2s",
+                                        "maxEjectionPercent": 50}))
+    mesh.wait_for(client, "http://server/")
+    raw.eventually(lambda: client.get("http://server/") and good.counts().get("/") and bad.counts().get("/"))
+
+    with client.load("http://server/", connections=8, rate=200) as load:
+        processes.kill(bad.app_pid)
+        mesh.pause(2)
+    mesh.workloads.remove(bad)
+    bad.program.process.wait(20)
+    failures = load.result["statuses"].get("503", 0) + load.result["statuses"].get("502", 0)
+    assert failures < 60, f"without ejection half of some 400 requests would have failed: {load.result}"
+
+
+def test_a_stopped_endpoint_ends_in_a_timeout_that_says_so(mesh, namespace):
+    server = mesh.quick_server(namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.apply(policy("server", namespace, timeouts={"request": "500ms"}))
+    mesh.wait_for(client, "http://server/")
+
+    def slow():
+        begin = time.monotonic()
+        answer = client.get("http://server/delay/3000")
+        return answer if answer.status == 504 and time.monotonic() - begin < 2 else None
+    assert raw.eventually(slow).reason == "request_timeout"
+    assert client.get("http://server/delay/100").status == 200
+    os.kill(server.app_pid, signal.SIGSTOP)
+    try:
+        assert client.get("http://server/").reason == "request_timeout"
+    finally:
+        os.kill(server.app_pid, signal.SIGCONT)
+    raw.eventually(lambda: client.get("http://server/").status == 200)
+
+
+def test_the_circuit_opens_at_its_number_and_says_so(mesh, namespace):
+    mesh.quick_server(namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.apply(policy("server", namespace, circuitBreaker={"maxRequests": 2}, retry={"attempts": 0}))
+    mesh.wait_for(client, "http://server/")
+
+    def refused():
+        with client.load("http://server/delay/200", connections=10, requests=40) as load:
+            load.wait()
+        return load.result if load.result["statuses"].get("503") else None
+    result = raw.eventually(refused)
+    assert result["statuses"].get("200", 0) > 0 and result["failed"] == 0
+    assert "circuit_open_requests" in client.admin("/metrics").body.decode()
+
+
+def test_an_answer_that_breaks_off_is_a_reset_and_not_a_shorter_answer(mesh, namespace):
+    mesh.quick_server(namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.wait_for(client, "http://server/")
+    for _ in range(5):
+        try:
+            answer = client.get("http://server/stop-after/200000")
+            raise AssertionError(f"a truncated answer was passed on as complete: {len(answer.body)} bytes")
+        except EOFError:
+            pass
+    assert client.get("http://server/").status == 200

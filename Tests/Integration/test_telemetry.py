@@ -1,0 +1,154 @@
+"""What the proxies tell about themselves: metrics that Prometheus reads, logs that parse, admin pages."""
+
+import json
+import signal
+
+import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
+from prometheus_client.parser import text_string_to_metric_families as prometheus
+
+from support import processes, raw
+
+
+@pytest.fixture
+def pair(mesh, namespace):
+    server = mesh.server(version="v1", namespace=namespace)
+    client = mesh.client(namespace=namespace, access_log="json")
+    mesh.wait_for(client, "http://server/")
+    return client, server
+
+
+def scrape(workload, accept="text/plain"):
+    answer = raw.get(workload.admin_port, "/metrics", [("Accept", accept)], host="localhost")
+    assert answer.status == 200
+    parse = openmetrics if "openmetrics" in answer.header("content-type") else prometheus
+    return {family.name: family for family in parse(answer.body.decode())}
+
+
+def total(families, name, **labels):
+    family = families.get(name) or families[name.removesuffix("_total")]
+    return sum(sample.value for sample in family.samples
+               if sample.name in (name, name.removesuffix("_total") + "_total")
+               and all(sample.labels.get(key) == value for key, value in labels.items()))
+
+
+def test_requests_are_counted_at_both_ends_with_istio_names(pair, namespace):
+    client, server = pair
+    before = total(scrape(client), "istio_requests_total", destination_service_name="server")
+    for number in range(30):
+        client.get("http://server/status/404" if number % 3 == 0 else "http://server/")
+    after = scrape(client)
+    assert total(after, "istio_requests_total", destination_service_name="server") - before == 30
+    labels = {"reporter": "source", "source_workload": "client", "source_workload_namespace": namespace,
+              "destination_service_name": "server", "destination_service_namespace": namespace,
+              "response_code": "404"}
+    assert total(after, "istio_requests_total", **labels) == 10
+    inbound = scrape(server)
+    assert total(inbound, "istio_requests_total", reporter="destination", response_code="404",
+                 connection_security_policy="mutual_tls") == 10
+    principals = {sample.labels.get("source_principal") for family in inbound.values() for sample in family.samples}
+    assert f"spiffe://cluster.local/ns/{namespace}/sa/client" in principals
+
+
+def test_both_formats_parse_and_histograms_add_up(pair):
+    client, _ = pair
+    for _ in range(20):
+        client.get("http://server/")
+    for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
+        families = scrape(client, accept)
+        family = families["istio_request_duration_milliseconds"]
+        assert family.type == "histogram"
+        series = {}
+        for sample in family.samples:
+            key = tuple(sorted((k, v) for k, v in sample.labels.items() if k != "le"))
+            series.setdefault(key, {}).setdefault(sample.name.rsplit("_", 1)[-1], []).append(sample)
+        assert series
+        for parts in series.values():
+            counts = [s.value for s in parts["bucket"]]
+            assert counts == sorted(counts) and counts[-1] == parts["count"][0].value
+            assert parts["bucket"][-1].labels["le"] == "+Inf"
+
+
+def test_failures_carry_their_reason_and_their_deciding_object(pair):
+    client, _ = pair
+    answer = client.get("http://nobody/")
+    assert answer.status == 404 and answer.reason == "no_service" and answer.header("server") == "apus"
+    assert answer.body.endswith(b"\n") and len(answer.body) > 10
+    assert total(scrape(client), "istio_requests_total", error_reason="no_service") >= 1
+
+    def logged():
+        return any(json.loads(line).get("reason") == "no_service" for line in client.sidecar_log().splitlines()
+                   if line.startswith("{") and "no_service" in line)
+    raw.eventually(logged)
+
+
+def test_the_access_log_says_what_happened(pair):
+    client, _ = pair
+    client.get("http://server/status/418?token=1", fields=[("x-request-id", "find-me-1234")])
+
+    def line():
+        return next((json.loads(text) for text in client.sidecar_log().splitlines() if "/status/418" in text), None)
+    entry = raw.eventually(line)
+    text = json.dumps(entry)
+    for wanted in ("418", "GET", "/status/418", "server"):
+        assert wanted in text, entry
+
+
+def test_names_from_clients_make_no_series_without_end(pair):
+    client, _ = pair
+    client.get("http://nobody-0/")
+    before = sum(len(family.samples) for family in scrape(client).values())
+    for number in range(1, 300):
+        client.get(f"http://nobody-{number}/", method=f"M{number}")
+    after = sum(len(family.samples) for family in scrape(client).values())
+    assert after - before < 60, f"{after - before} series from 300 made-up names"
+
+
+def test_admin_pages(pair):
+    client, server = pair
+    assert client.admin("/live").status == 200 and client.admin("/ready").status == 200
+    dump = json.loads(client.admin("/config_dump").body)
+    assert any(service["name"] == "server" for service in dump["services"])
+    assert b"PRIVATE KEY" not in client.admin("/config_dump").body
+    assert server.uid in client.admin("/clusters").body.decode()
+    assert client.admin("/connections").status == 200
+    assert client.admin("/logging").status == 200
+    assert client.admin("/nothing-here").status == 404
+
+
+def test_stat_shows_traffic_within_seconds(mesh, namespace, pair):
+    client, _ = pair
+    with client.load("http://server/", rate=100):
+        def row():
+            items = mesh.api("GET", "/apis/apus.dev/v1/stats?window=30")[1]["items"]
+            return next((i for i in items if i["name"] == "server" and i["namespace"] == namespace
+                         and i["kind"] == "service" and i["requests"] > 50), None)
+        found = raw.eventually(row, 15)
+    assert found["successRate"] == 1 and found["meshed"] == "1/1" and 0 < found["p50Ms"] <= found["p99Ms"]
+    table = mesh.cli("stat", "-n", namespace).stdout
+    assert "server" in table and "100.0" in table
+
+
+def test_sigterm_drains_without_a_failed_request(mesh, namespace, pair):
+    client, _ = pair
+    others = [mesh.quick_server(version="v1", namespace=namespace) for _ in range(2)]
+    raw.eventually(lambda: all(client.get("http://server/") and other.counts().get("/") for other in others))
+    with client.load("http://server/", connections=16) as load, \
+            client.load("http://server/delay/300", connections=8) as slow:
+        for other in others:
+            mesh.pause(1)
+            mesh.stop_workload(other)
+        mesh.pause(1)
+    load.assert_all_answered(at_least=1000)
+    slow.assert_all_answered(at_least=20)
+
+
+def test_a_drained_client_side_proxy_finishes_what_it_has(mesh, namespace, pair):
+    leaving = mesh.client(service="leaving", namespace=namespace)
+    mesh.wait_for(leaving, "http://server/")
+    with raw.Connection(leaving.forward_port) as connection:
+        connection.request("GET", "http://server/delay/1500")
+        mesh.pause(0.3)
+        processes.kill(leaving.program.pid, signal.SIGTERM)
+        answer = connection.response()
+    assert answer.status == 200 and answer.body
