@@ -86,6 +86,8 @@ let package = Package(
     // Layer 3: the programs.
     .executableTarget(
       name: "apus-proxy", dependencies: ["MeshProxy"], swiftSettings: common, linkerSettings: lean),
+    // The same program on the dynamic Swift runtime, where a preloaded library can count retains (Benchmarks/alloc-gate).
+    .executableTarget(name: "apus-proxy-counted", dependencies: ["MeshProxy"], swiftSettings: common),
     .executableTarget(
       name: "apus",
       dependencies: [

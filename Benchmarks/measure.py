@@ -146,3 +146,33 @@ def run_load(program, port, cpu=LOAD_CPU, watch=None, **options):
             watch()
         process.stdin.close()
     return json.loads(result)
+
+
+class Backend:
+    """nginx on the load's CPU, answering from memory or from a small file."""
+
+    def __init__(self, folder):
+        os.makedirs(folder, exist_ok=True)
+        self.port = free_port()
+        for name, size in (("1k", 1024), ("100k", 102400)):
+            with open(os.path.join(folder, name), "wb") as file:
+                file.write(b"x" * size)
+        config = os.path.join(folder, "backend.conf")
+        with open(config, "w") as file:
+            file.write(
+                f"daemon off; worker_processes 1; pid {folder}/pid; worker_rlimit_nofile 8192;\n"
+                "events { worker_connections 4096; }\n"
+                f"http {{ access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;\n"
+                f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
+                f"uwsgi_temp_path {folder}; scgi_temp_path {folder}; open_file_cache max=10;\n"
+                f"server {{ listen 127.0.0.1:{self.port} backlog=4096; root {folder};\n"
+                "location = / { return 200 'Hello, world!'; } } }\n")
+        self.process = spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], LOAD_CPU,
+                                     os.path.join(folder, "log"))
+        wait_port(self.port, self.process)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        stop(self.process)

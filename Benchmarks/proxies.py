@@ -205,7 +205,7 @@ class Envoy(Proxy):
 
 class Apus(Proxy):
     name, suffix = "apus", "json"
-    program = os.path.join(os.path.dirname(measure.HERE), ".build", "release", "apus-proxy")
+    program = os.environ.get("APUS_PROXY", os.path.join(os.path.dirname(measure.HERE), ".build", "release", "apus-proxy"))
 
     def command(self, config):
         if not os.path.exists(self.program):

@@ -29,9 +29,8 @@ def machine():
 def ratio(row, name, key="cpu_us"):
     """Apus's figure over another proxy's: the median of the ratios within each round."""
     ours, theirs = row["rounds"].get("apus"), row["rounds"].get(name)
-    if not ours or not theirs:
-        return None
-    return statistics.median(a[key] / b[key] for a, b in zip(ours, theirs))
+    pairs = [(a, b) for a, b in zip(ours or [], theirs or []) if a and b]
+    return statistics.median(a[key] / b[key] for a, b in pairs) if pairs else None
 
 
 def cell(value, width=8, digits=1):

@@ -39,30 +39,6 @@ WORK = [
 ]
 
 
-class Backend:
-    """nginx on the load's CPU, answering from memory or from a small file."""
-
-    def __init__(self, folder):
-        os.makedirs(folder, exist_ok=True)
-        self.port = measure.free_port()
-        for name, size in (("1k", 1024), ("100k", 102400)):
-            with open(os.path.join(folder, name), "wb") as file:
-                file.write(b"x" * size)
-        config = os.path.join(folder, "backend.conf")
-        with open(config, "w") as file:
-            file.write(
-                f"daemon off; worker_processes 1; pid {folder}/pid; worker_rlimit_nofile 8192;\n"
-                "events { worker_connections 4096; }\n"
-                f"http {{ access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;\n"
-                f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
-                f"uwsgi_temp_path {folder}; scgi_temp_path {folder}; open_file_cache max=10;\n"
-                f"server {{ listen 127.0.0.1:{self.port} backlog=4096; root {folder};\n"
-                "location = / { return 200 'Hello, world!'; } } }\n")
-        self.process = measure.spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], measure.LOAD_CPU,
-                                     os.path.join(folder, "log"))
-        measure.wait_port(self.port, self.process)
-
-
 def measure_once(proxy, load, backend, shape, size, connections, seconds):
     """CPU per request, throughput and memory of one proxy at full load."""
     port = proxy.start(shape, backend.port)
@@ -79,9 +55,11 @@ def measure_once(proxy, load, backend, shape, size, connections, seconds):
             pids = proxy.pids()
             spent.append(measure.cpu_ns(pids))
             memory.append(measure.memory_mb(pids))
-        result = measure.run_load(load, port, watch=watch, warmup=max(0.5, seconds / 3), seconds=seconds, **flags)
+        # Handshakes take their time before the first request can be answered.
+        warmup = max(0.5, seconds / 3) + (0 if shape == "plain" else connections * 0.002)
+        result = measure.run_load(load, port, watch=watch, warmup=warmup, seconds=seconds, **flags)
         if result["requests"] == 0 or result["failed"] or result["server_errors"]:
-            raise RuntimeError(f"{proxy.name}: the load failed: {result}")
+            raise RuntimeError(f"{proxy.name}, {shape}, {size}, {connections} connections: the load failed: {result}")
         cpu = spent[1] - spent[0]
         return {"cpu_us": cpu / 1e3 / result["requests"], "rps": result["rps"],
                 "busy": cpu / 1e9 / result["seconds"], **memory[1]}
@@ -125,9 +103,12 @@ def collect(title, names, rounds, once):
             except proxies.Unavailable as reason:
                 report.progress(f"{title}: {name} left out: {reason}")
                 del samples[name]
-    row = {"title": title, "proxies": {name: median_of(values) for name, values in samples.items() if values}}
-    row["rounds"] = {name: values for name, values in samples.items()}
-    return row
+            except RuntimeError as failure:
+                report.progress("")
+                print(f"{title}, round {number + 1}: {failure}", file=sys.stderr)
+                samples[name].append(None)
+    medians = {name: median_of([value for value in values if value]) for name, values in samples.items() if any(values)}
+    return {"title": title, "proxies": medians, "rounds": samples}
 
 
 def sizes(names):
@@ -171,16 +152,18 @@ def main():
         os.chmod(folder, 0o755)
         certificates = Certificates(os.path.join(folder, "certificates"))
         load = measure.build_load(folder)
-        backend = Backend(os.path.join(folder, "backend"))
 
         def proxy(name):
             return proxies.ALL[name](os.path.join(folder, name), certificates)
 
-        try:
-            work = [row for row in WORK if (row[4] or not options.quick)
-                    and (not options.only or any(word in row[0] for word in options.only))]
+        with measure.Backend(os.path.join(folder, "backend")) as backend:
             rows = []
-            for title, shape, size, connections, _ in work:
+            for title, shape, size, connections, is_quick in WORK:
+                if options.quick and not is_quick:
+                    continue
+                if options.only and not any(word in title for word in options.only):
+                    continue
+
                 def once(name, shape=shape, size=size, connections=connections):
                     return measure_once(proxy(name), load, backend, shape, size, connections, seconds)
                 rows.append(collect(title, names, rounds, once))
@@ -189,8 +172,6 @@ def main():
                 latency = collect("1000 requests/s", names, rounds,
                                   lambda name: latency_once(proxy(name), load, backend, seconds * 2))
                 idle = collect("idle", names, rounds, lambda name: idle_once(proxy(name), backend))
-        finally:
-            measure.stop(backend.process)
 
     result = {"machine": report.machine(), "rounds": rounds, "seconds": seconds, "rows": rows, "latency": latency,
               "idle": idle, "sizes_mb": sizes(names)}

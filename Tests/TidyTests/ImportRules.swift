@@ -17,6 +17,7 @@ enum ImportRules {
       "Synchronization",
     ]).union(libc),
     "apus-proxy": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
+    "apus-proxy-counted": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
     "MeshIdentity": Set(["MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1"])
       .union(foundation),
     "MeshControl": Set(["MeshModel", "MeshWire", "Logging"]).union(foundation),
@@ -40,7 +41,7 @@ enum ImportRules {
   /// Targets of the traffic path: no Foundation, no event loop but their own.
   static let dataPlane: Set<String> = [
     "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry", "MeshProxy",
-    "apus-proxy",
+    "apus-proxy", "apus-proxy-counted",
   ]
 
   static func check(_ source: SourceText) -> [Violation] {

@@ -1,0 +1,1 @@
+../apus-proxy/main.swift
