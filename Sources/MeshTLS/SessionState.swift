@@ -7,7 +7,18 @@ struct SessionState {
     case idle, handshaking, open, closedByPeer, failed
   }
 
-  var ssl: OpaquePointer
+  /// The library's connection; gone once it has nothing left to do.
+  var ssl: OpaquePointer?
+  /// The records of an open TLS 1.3 connection; nil while the library does them.
+  var records: UnsafeMutablePointer<RecordLayer>?
+  /// The secrets of a handshake under way.
+  var secrets: UnsafeMutablePointer<TrafficSecrets>?
+  /// A ticket that leaves with the first answer.
+  var held = TLSOutput()
+  /// What was agreed on.
+  var cipher: OpaquePointer?
+  var version: UInt16 = 0
+  var group: UInt16 = 0
   /// Held for as long as the session lives.
   var context: Unmanaged<TLSContext>
   /// Whom the peer may be; held for as long as the session lives.

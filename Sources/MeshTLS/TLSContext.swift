@@ -31,6 +31,14 @@ package enum TLSKeyExchange: Sendable {
   case classicPreferred
 }
 
+/// Who encrypts and decrypts the records of an open TLS 1.3 connection; those of TLS 1.2 are always the library's.
+package enum TLSRecords: Sendable {
+  /// Us, with the library's ciphers, straight from and to the caller's memory.
+  case own
+  /// The library, for comparison.
+  case library
+}
+
 /// Which identities the peer may have.
 package final class TLSExpectation: Sendable {
   /// Allowed, any one of them. Bounded by the configuration that names them.
@@ -66,6 +74,9 @@ package struct TLSSettings: Sendable {
   package var ticketKeys: TLSTicketKeys?
   /// Longest life of a session, in seconds; it never outlives the peer's certificate.
   package var sessionSeconds: UInt32 = 3600
+
+  /// Who makes the records of an open TLS 1.3 connection.
+  package var records: TLSRecords = .own
 
   package init(
     role: Role, identity: TLSIdentity?, trust: TLSTrust, trustDomains: [TrustDomain], protocols: [String]
@@ -142,6 +153,9 @@ package final class TLSContext: @unchecked Sendable {
     }
     // Chains of the mesh have three certificates; this leaves room for the longest identity and a long chain.
     SSL_CTX_set_max_cert_list(library, 64 * 1024)
+    if settings.records == .own {
+      SSL_CTX_set_keylog_callback(library) { ssl, line in secretCallback(ssl: ssl, line: line) }
+    }
     SSL_CTX_set_timeout(library, settings.sessionSeconds)
     SSL_CTX_set_session_psk_dhe_timeout(library, settings.sessionSeconds)
     switch settings.role {
@@ -223,4 +237,15 @@ private func newSessionCallback(ssl: OpaquePointer?, session: OpaquePointer?) ->
   if let older = state.pointee.ticket { SSL_SESSION_free(older) }
   state.pointee.ticket = session
   return 1
+}
+
+/// Keeps the secrets from which the record layer makes its keys; they go no further and are wiped after that.
+private func secretCallback(ssl: OpaquePointer?, line: UnsafePointer<CChar>?) {
+  guard let ssl, let line, let state = sessionState(of: ssl) else { return }
+  if state.pointee.secrets == nil {
+    let secrets = UnsafeMutablePointer<TrafficSecrets>.allocate(capacity: 1)
+    secrets.initialize(to: TrafficSecrets())
+    state.pointee.secrets = secrets
+  }
+  state.pointee.secrets?.pointee.take(line)
 }

@@ -92,7 +92,12 @@ package struct TLSSession {
     output: UnsafeMutablePointer<TLSOutput>, nowSeconds: Int64
   ) -> TLSReadResult {
     switch state.pointee.phase {
-    case .open: read(ciphertext, count, plaintext, capacity, output, nowSeconds)
+    case .open:
+      if let records = state.pointee.records {
+        readRecords(records, ciphertext, count, plaintext, capacity, output)
+      } else {
+        read(ciphertext, count, plaintext, capacity, output, nowSeconds)
+      }
     case .handshaking: handshake(ciphertext, count, output, nowSeconds)
     case .closedByPeer: TLSReadResult(consumed: count, produced: 0, state: .closeNotify)
     case .idle: TLSReadResult(consumed: 0, produced: 0, state: .failure(.notOpen))
@@ -122,11 +127,19 @@ package struct TLSSession {
     guard state.pointee.phase == .open || state.pointee.phase == .closedByPeer else {
       return state.pointee.failure ?? .notOpen
     }
+    if let records = state.pointee.records {
+      releaseHeld(to: output)
+      guard RecordLayer.seal(records, type: RecordLayer.ContentType.data, plaintext, count, output) else {
+        _ = fail(.internalFailure)
+        return .internalFailure
+      }
+      return nil
+    }
     state.pointee.output = output
     defer { state.pointee.output = nil }
     var done = 0
-    while done < count {
-      let written = SSL_write(state.pointee.ssl, plaintext + done, Int32(min(count - done, 1 << 24)))
+    while done < count, let ssl = state.pointee.ssl {
+      let written = SSL_write(ssl, plaintext + done, Int32(min(count - done, 1 << 24)))
       guard written > 0 else {
         let failure = libraryFailure(state)
         _ = fail(failure)
@@ -137,18 +150,59 @@ package struct TLSSession {
     return nil
   }
 
+  /// Goes on to the next key for what we send (RFC 8446, section 4.6.3). It happens by itself after 2^23 records.
+  ///
+  /// - Parameter requestingPeer: ask the peer to do the same.
+  /// - Returns: false before the handshake's end, after ours, with TLS 1.2, and when there is no memory.
+  package func updateKeys(requestingPeer: Bool, output: UnsafeMutablePointer<TLSOutput>) -> Bool {
+    guard state.pointee.phase == .open || state.pointee.phase == .closedByPeer else { return false }
+    if let records = state.pointee.records {
+      releaseHeld(to: output)
+      return RecordLayer.updateWriting(records, requestingPeer: requestingPeer, output)
+    }
+    guard let ssl = state.pointee.ssl, state.pointee.version == TLS1_3_VERSION else { return false }
+    state.pointee.output = output
+    defer { state.pointee.output = nil }
+    let request = requestingPeer ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED
+    let done = SSL_key_update(ssl, request) == 1 && SSL_write(ssl, nil, 0) >= 0
+    ERR_clear_error()
+    return done
+  }
+
+  /// Encrypts one record of any type, as a peer that breaks the rules would send it. For tests of the other side.
+  ///
+  /// - Returns: false if the records are not ours, and when there is no memory.
+  package func sealHostile(type: UInt8, _ content: [UInt8], output: UnsafeMutablePointer<TLSOutput>) -> Bool {
+    releaseHeld(to: output)
+    guard let records = state.pointee.records, content.count <= RecordLayer.longestContent + 64,
+      let out = output.pointee.reserve(content.count + RecordLayer.overhead),
+      TrafficKey.seal(records.key(\.writing), type: type, content, content.count, out)
+    else { return false }
+    output.pointee.advance(content.count + RecordLayer.overhead)
+    return true
+  }
+
   /// Says that no more will be sealed: appends close_notify. The peer may go on sending.
   package func shutdown(output: UnsafeMutablePointer<TLSOutput>) {
     guard state.pointee.phase == .open || state.pointee.phase == .closedByPeer else { return }
+    if let records = state.pointee.records {
+      releaseHeld(to: output)
+      RecordLayer.alert(records, TLSAlert.closeNotify, output)
+      return
+    }
+    guard let ssl = state.pointee.ssl else { return }
     state.pointee.output = output
-    SSL_shutdown(state.pointee.ssl)
+    SSL_shutdown(ssl)
     ERR_clear_error()
     state.pointee.output = nil
   }
 
   /// Ends the session and gives all its memory back. The handle must not be used after that.
   package func free() {
-    SSL_free(state.pointee.ssl)
+    releaseLibrary()
+    releaseSecrets()
+    if let records = state.pointee.records { RecordLayer.destroy(records) }
+    state.pointee.held.deallocate()
     if let ticket = state.pointee.ticket { SSL_SESSION_free(ticket) }
     state.pointee.identity?.deallocate()
     state.pointee.expectation?.release()
@@ -157,7 +211,27 @@ package struct TLSSession {
     state.deallocate()
   }
 
-  private func fail(_ failure: TLSFailure) -> TLSReadResult.State {
+  func releaseLibrary() {
+    if let ssl = state.pointee.ssl { SSL_free(ssl) }
+    state.pointee.ssl = nil
+  }
+
+  private func releaseSecrets() {
+    guard let secrets = state.pointee.secrets else { return }
+    OPENSSL_cleanse(secrets, MemoryLayout<TrafficSecrets>.size)
+    secrets.deallocate()
+    state.pointee.secrets = nil
+  }
+
+  /// Puts what was waiting for company in front of what goes out now.
+  @inline(__always)
+  func releaseHeld(to output: UnsafeMutablePointer<TLSOutput>) {
+    guard state.pointee.held.count > 0, let base = state.pointee.held.base else { return }
+    _ = output.pointee.append(base, state.pointee.held.count)
+    state.pointee.held.deallocate()
+  }
+
+  func fail(_ failure: TLSFailure) -> TLSReadResult.State {
     state.pointee.failure = failure
     state.pointee.phase = .failed
     return .failure(failure)
@@ -191,7 +265,9 @@ package struct TLSSession {
         return close(TLSReadResult(consumed: 0, produced: 0, state: fail(.notTLS)))
       }
     }
-    let ssl = state.pointee.ssl
+    guard let ssl = state.pointee.ssl else {
+      return close(TLSReadResult(consumed: 0, produced: 0, state: fail(.notOpen)))
+    }
     let outcome = SSL_do_handshake(ssl)
     let used = state.pointee.inputUsed
     guard outcome == 1 else {
@@ -223,8 +299,34 @@ package struct TLSSession {
         if candidate.utf8.elementsEqual(chosen) { state.pointee.protocolIndex = UInt8(index) }
       }
     }
+    state.pointee.cipher = SSL_get_current_cipher(ssl)
+    state.pointee.version = UInt16(truncatingIfNeeded: SSL_version(ssl))
+    state.pointee.group = SSL_get_group_id(ssl)
     state.pointee.phase = .open
+    takeOverRecords(context, ssl)
     return .handshakeDone
+  }
+
+  /// Takes the records of a TLS 1.3 connection from the library, which a server then has no use for any more.
+  private func takeOverRecords(_ context: TLSContext, _ ssl: OpaquePointer) {
+    defer { releaseSecrets() }
+    guard context.settings.records == .own, let secrets = state.pointee.secrets,
+      SSL_version(ssl) == TLS1_3_VERSION
+    else { return }
+    // The library holds a server's tickets back until something is written; take them before the sequence is read.
+    let output = state.pointee.output
+    withUnsafeMutablePointer(to: &state.pointee.held) { held in
+      state.pointee.output = held
+      SSL_write(ssl, nil, 0)
+      ERR_clear_error()
+    }
+    state.pointee.output = output
+    guard let records = RecordLayer.takeOver(ssl, secrets: secrets, isServer: context.isServer) else {
+      if let output { releaseHeld(to: output) }
+      return
+    }
+    state.pointee.records = records
+    if context.isServer { releaseLibrary() }
   }
 
   private func verifyResumed(_ context: TLSContext, _ ssl: OpaquePointer) -> TLSFailure? {
@@ -243,7 +345,9 @@ package struct TLSSession {
     _ output: UnsafeMutablePointer<TLSOutput>, _ nowSeconds: Int64
   ) -> TLSReadResult {
     open(ciphertext, count, output, nowSeconds)
-    let ssl = state.pointee.ssl
+    guard let ssl = state.pointee.ssl else {
+      return close(TLSReadResult(consumed: 0, produced: 0, state: fail(.notOpen)))
+    }
     var produced = 0
     while true {
       let room = capacity - produced

@@ -40,18 +40,24 @@ extension TLSSession {
 
   /// The cipher's standard name, such as `TLS_AES_128_GCM_SHA256`.
   package var cipherName: String {
-    guard let cipher = SSL_get_current_cipher(state.pointee.ssl), let name = SSL_CIPHER_standard_name(cipher) else {
+    guard let cipher = state.pointee.cipher, let name = SSL_CIPHER_standard_name(cipher) else {
       return ""
     }
     return String(cString: name)
   }
 
   /// The name of the version, such as `TLSv1.3`.
-  package var versionName: String { String(cString: SSL_get_version(state.pointee.ssl)) }
+  package var versionName: String {
+    switch state.pointee.version {
+    case UInt16(TLS1_3_VERSION): "TLSv1.3"
+    case UInt16(TLS1_2_VERSION): "TLSv1.2"
+    default: ""
+    }
+  }
 
   /// The name of the group that keys were agreed in, such as `X25519MLKEM768`; empty for none.
   package var groupName: String {
-    guard let name = SSL_get_group_name(SSL_get_group_id(state.pointee.ssl)) else { return "" }
+    guard let name = SSL_get_group_name(state.pointee.group) else { return "" }
     return String(cString: name)
   }
 }

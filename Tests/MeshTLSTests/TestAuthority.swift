@@ -27,13 +27,17 @@ struct TestAuthority {
   var pem: [UInt8] { Array(DER.pem("CERTIFICATE", certificate).utf8) }
 
   /// A root.
-  init(name: String = "Test root", notAfter: Int64 = TestAuthority.now + 86400) throws {
+  init(
+    name: String = "Test root", notBefore: Int64 = TestAuthority.now - 3600,
+    notAfter: Int64 = TestAuthority.now + 86400
+  ) throws {
     let key = try TLSKeyPair()
     self.key = key
     self.name = name
     certificate = try TestAuthority.certificate(
-      Wish(uris: [], notAfter: notAfter, isAuthority: true, keyUsage: 0x04, purposes: []), subject: name,
-      publicKey: key.publicKeyInfo, issuer: name, signer: key)
+      Wish(
+        uris: [], notBefore: notBefore, notAfter: notAfter, isAuthority: true, keyUsage: 0x04, purposes: []),
+      subject: name, publicKey: key.publicKeyInfo, issuer: name, signer: key)
   }
 
   private init(key: TLSKeyPair, name: String, certificate: [UInt8]) {

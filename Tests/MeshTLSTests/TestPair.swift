@@ -86,6 +86,14 @@ final class TestPair {
     }
   }
 
+  /// Sends a record of any type from one side to the other.
+  func sendHostile(_ type: UInt8, _ content: [UInt8], from side: Side) throws {
+    guard side.session.sealHostile(type: type, content, output: side.output) else {
+      throw TLSMaterialError.library(code: 0)
+    }
+    exchange()
+  }
+
   /// Sends bytes from one side to the other.
   func send(_ bytes: [UInt8], from side: Side) -> TLSFailure? {
     let failure = bytes.withUnsafeBufferPointer { buffer -> TLSFailure? in

@@ -25,3 +25,31 @@ enum Tool {
     return output
   }
 }
+
+/// A process that is spoken to over pipes.
+final class PipedProcess {
+  private let process = Process()
+  private let entry = Pipe()
+  private let exit = Pipe()
+
+  init(_ path: String, _ arguments: [String]) throws {
+    process.executableURL = URL(fileURLWithPath: path)
+    process.arguments = arguments
+    process.standardInput = entry
+    process.standardOutput = exit
+    try process.run()
+  }
+
+  func write(_ bytes: [UInt8]) throws {
+    if !bytes.isEmpty { try entry.fileHandleForWriting.write(contentsOf: Data(bytes)) }
+  }
+
+  /// What has come, waiting for the first byte; empty at the end.
+  func read() -> [UInt8] { [UInt8](exit.fileHandleForReading.availableData) }
+
+  func end() {
+    try? entry.fileHandleForWriting.close()
+    process.terminate()
+    process.waitUntilExit()
+  }
+}
