@@ -99,6 +99,12 @@ let package = Package(
     .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshTLSTests", dependencies: ["MeshTLS", "MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshIdentityTests", dependencies: ["MeshIdentity", "MeshModel"], swiftSettings: common),
+    .testTarget(name: "MeshControlTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
+    .testTarget(name: "MeshStoreTests", dependencies: ["MeshStore", "MeshControl"], swiftSettings: common),
+    .testTarget(
+      name: "MeshAPITests",
+      dependencies: ["MeshAPI", "MeshControl", "MeshStore", .product(name: "Hummingbird", package: "hummingbird")],
+      swiftSettings: common),
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),
     .testTarget(name: "TidyTests", swiftSettings: common),

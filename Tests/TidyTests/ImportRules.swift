@@ -28,7 +28,7 @@ enum ImportRules {
       "Crypto", "Logging", "Synchronization",
     ]).union(foundation),
     "MeshAPI": Set([
-      "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "Yams", "Logging", "AsyncAlgorithms",
+      "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "CYaml", "Logging", "AsyncAlgorithms",
       "ServiceLifecycle",
     ]).union(foundation),
     "apus": Set([

@@ -4,7 +4,7 @@ import MeshWire
 ///
 /// Changes come in (from the store's watch, from discovery), what they touch is compiled again, and whoever waits on
 /// `revisions()` is told. Everything compiled lies in dictionaries that views share: a view costs no copying.
-package actor ConfigEngine: ConfigSource, WorkloadSink {
+package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
   private let store: any ResourceStore
   private let now: @Sendable () -> Timestamp
   private var index = MeshIndex()
@@ -58,11 +58,13 @@ package actor ConfigEngine: ConfigSource, WorkloadSink {
   /// The version of the store that the configuration given out is at.
   package func storeVersion() -> UInt64 { resourceVersion }
 
-  /// Every workload known, and the services that choose it, for people.
-  package func knownWorkloads() -> [(workload: MeshWorkload, services: [ServiceName])] {
+  package func knownWorkloads() async -> [KnownWorkload] {
     index.workloads.values.sorted { ($0.namespace, $0.name, $0.uid) < ($1.namespace, $1.name, $1.uid) }.map {
       workload in
-      (workload, index.services(choosing: workload.labels, namespace: workload.namespace).map(\.name))
+      let chosenBy = index.services(choosing: workload.labels, namespace: workload.namespace)
+      return KnownWorkload(
+        workload: workload,
+        services: chosenBy.map { ServiceName(namespace: $0.metadata.namespace, name: $0.metadata.name) })
     }
   }
 

@@ -196,3 +196,20 @@ package struct JoinToken: Sendable, Equatable {
     self.expiresAt = expiresAt
   }
 }
+
+/// The workloads that the control plane knows.
+package protocol WorkloadDirectory: Sendable {
+  /// Every workload with the services that choose it, in order of namespace and name.
+  func knownWorkloads() async -> [KnownWorkload]
+}
+
+/// One workload and the services it belongs to.
+package struct KnownWorkload: Sendable, Equatable {
+  package var workload: MeshWorkload
+  package var services: [ServiceName]
+
+  package init(workload: MeshWorkload, services: [ServiceName]) {
+    self.workload = workload
+    self.services = services
+  }
+}

@@ -46,6 +46,24 @@ extension MeshIndex {
     return faults
   }
 
+  /// What of an object does not work as things stand, in words; empty where all does.
+  package func warnings(about key: ResourceKey) -> [String] {
+    if let route = routes[key] {
+      let conditions = route.spec.parentRefs.flatMap { self.conditions(of: route, parent: $0) }
+      let faults = conditions.filter { !$0.isTrue }.map { "\($0.type) is False (\($0.reason.rawValue)): \($0.message)" }
+      let none = "the route has no parentRefs and is attached to nothing; name a Service there"
+      return route.spec.parentRefs.isEmpty ? [none] : Array(Set(faults)).sorted()
+    }
+    if let policy = policies[key] {
+      return policy.targets.map { condition(of: policy, target: $0) }.filter { !$0.isTrue }
+        .map { "\($0.type) is False (\($0.reason.rawValue)): \($0.message)" }
+    }
+    if let slice = slices[key], slice.service == nil {
+      return ["the slice has no label \(EndpointSliceSpec.serviceLabel) and belongs to no service; add it"]
+    }
+    return []
+  }
+
   /// The status of a route. What other controllers have written about parents of their own stays.
   package func status(of route: Typed<HTTPRouteSpec>, now: Timestamp) -> Value {
     let existing = route.status?["parents"]?.elements ?? []

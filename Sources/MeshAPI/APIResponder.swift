@@ -1,0 +1,175 @@
+import HTTPTypes
+import Hummingbird
+import MeshControl
+import NIOCore
+
+/// Answers requests: who may ask, what is asked for, and the shape of the answer.
+struct APIResponder: Sendable {
+  let settings: APISettings
+  let sources: APISources
+
+  func respond(to request: Request) async -> Response {
+    do {
+      return try await route(request)
+    } catch let answer as StatusAnswer {
+      return Self.json(answer.value, code: answer.code)
+    } catch let error as StoreError {
+      let answer = StatusAnswer(error)
+      return Self.json(answer.value, code: answer.code)
+    } catch {
+      let answer = StatusAnswer(code: 500, reason: "InternalError", message: "\(error)")
+      return Self.json(answer.value, code: answer.code)
+    }
+  }
+
+  private func route(_ request: Request) async throws -> Response {
+    let path = request.uri.path
+    let parts = path.split(separator: "/", omittingEmptySubsequences: true).map(Self.decoded)
+    if let open = try await openAnswer(path, request) { return open }
+    try authorize(request)
+    switch (parts.first, parts.count) {
+    case ("api", 1), ("apis", 1): return try DiscoveryAnswers.root(parts[0], request)
+    case ("api", 2): return try DiscoveryAnswers.version(group: "", version: parts[1], request)
+    case ("apis", 2): return try DiscoveryAnswers.group(parts[1], request)
+    case ("apis", 3): return try DiscoveryAnswers.version(group: parts[1], version: parts[2], request)
+    case ("api", _): return try await resources(group: "", version: parts[1], rest: parts[2...], request)
+    case ("apis", _):
+      if parts[1] == "apus.dev", parts[2] == "v1",
+        let answer = try await MeshAnswers(responder: self).answer(parts[3...], request)
+      {
+        return answer
+      }
+      return try await resources(group: parts[1], version: parts[2], rest: parts[3...], request)
+    default: throw StatusAnswer.notFound("there is nothing at \(path.prefix(256)); see /api and /apis")
+    }
+  }
+
+  /// What is answered without a token: whether the program lives, and its version.
+  private func openAnswer(_ path: String, _ request: Request) async throws -> Response? {
+    switch path {
+    case "/healthz", "/livez": return Self.text("ok\n")
+    case "/readyz":
+      let missing = await sources.unready()
+      return missing.isEmpty
+        ? Self.text("ok\n") : Self.text("not ready: \(missing.joined(separator: ", "))\n", code: 503)
+    case "/version":
+      let parts = settings.version.split(separator: ".").map(String.init)
+      return Self.json(
+        .object([
+          Value.Member("name", .string("apus")), Value.Member("version", .string(settings.version)),
+          Value.Member("major", .string(parts.first ?? "0")),
+          Value.Member("minor", .string(parts.dropFirst().first ?? "0")),
+          Value.Member("gitVersion", .string("v\(settings.version)")),
+        ]))
+    default: return nil
+    }
+  }
+
+  private func authorize(_ request: Request) throws(StatusAnswer) {
+    guard let header = request.headers[.authorization] else {
+      throw StatusAnswer(
+        code: 401, reason: "Unauthorized",
+        message: "no token was shown; send Authorization: Bearer with the content of the data folder's api-token")
+    }
+    let words = header.split(separator: " ", maxSplits: 1)
+    guard words.count == 2, words[0].lowercased() == "bearer" else {
+      throw StatusAnswer(
+        code: 401, reason: "Unauthorized", message: "the scheme is not Bearer; send Authorization: Bearer TOKEN")
+    }
+    guard Self.isSame(Array(words[1].utf8), Array(settings.token.utf8)) else {
+      throw StatusAnswer(
+        code: 401, reason: "Unauthorized",
+        message: "the token is not the one of this control plane; see that APUS_DATA and APUS_API mean the same mesh")
+    }
+  }
+
+  /// Compares in a time that does not tell where two texts differ.
+  private static func isSame(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+    guard left.count == right.count else { return false }
+    return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
+  }
+
+  /// Requests for objects: `[namespaces/NS/]PLURAL[/NAME]`.
+  private func resources(
+    group: String, version: String, rest: ArraySlice<String>, _ request: Request
+  ) async throws -> Response {
+    var rest = rest
+    var namespace: String?
+    if rest.first == "namespaces", rest.count >= 3 {
+      namespace = rest[rest.startIndex + 1]
+      rest = rest.dropFirst(2)
+    }
+    let plural = rest.first ?? ""
+    guard let kind = KindRegistry.kind(group: group, version: version, plural: plural) else {
+      let known = KindRegistry.kinds.map { "\($0.plural) (\($0.apiVersion))" }.joined(separator: ", ")
+      throw StatusAnswer.notFound(
+        "\(plural.prefix(64)) of \(group.isEmpty ? "" : "\(group.prefix(64))/")\(version.prefix(32)) is not served; "
+          + "there are \(known)")
+    }
+    if let namespace, let fault = TextFormat.dnsLabel.fault(in: namespace) {
+      throw StatusAnswer.badRequest("the namespace \(fault)")
+    }
+    let verbs = ResourceAnswers(responder: self, kind: kind, namespace: namespace)
+    switch rest.count {
+    case 1: return try await verbs.collection(request)
+    case 2: return try await verbs.object(rest[rest.startIndex + 1], request)
+    default:
+      throw StatusAnswer.notFound("objects have no parts of their own here; \(kind.plural)/NAME is all there is")
+    }
+  }
+
+  /// A part of a path without its percent-encoding; what is not a proper one stays.
+  private static func decoded(_ part: Substring) -> String {
+    var bytes: [UInt8] = []
+    var rest = part.utf8[...]
+    while let byte = rest.popFirst() {
+      guard byte == UInt8(ascii: "%"), let code = UInt8(String(decoding: rest.prefix(2), as: UTF8.self), radix: 16),
+        rest.count >= 2
+      else {
+        bytes.append(byte)
+        continue
+      }
+      bytes.append(code)
+      rest = rest.dropFirst(2)
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  /// The whole body, within the bound.
+  func body(of request: Request) async throws -> [UInt8] {
+    let tooLarge = StatusAnswer(
+      code: 413, reason: "RequestEntityTooLarge",
+      message: "the body has over \(settings.maxBodyBytes) bytes; apply the documents in parts")
+    if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > settings.maxBodyBytes {
+      throw tooLarge
+    }
+    var bytes: [UInt8] = []
+    for try await chunk in request.body {
+      guard bytes.count + chunk.readableBytes <= settings.maxBodyBytes else { throw tooLarge }
+      bytes += chunk.readableBytesView
+    }
+    return bytes
+  }
+
+  static func json(_ value: Value, code: Int = 200) -> Response {
+    var bytes: [UInt8] = []
+    value.write(into: &bytes, sorted: false)
+    bytes.append(0x0A)
+    return Response(
+      status: .init(code: code), headers: [.contentType: "application/json"],
+      body: ResponseBody(byteBuffer: ByteBuffer(bytes: bytes)))
+  }
+
+  static func text(_ text: String, code: Int = 200) -> Response {
+    Response(
+      status: .init(code: code), headers: [.contentType: "text/plain; charset=utf-8"],
+      body: ResponseBody(byteBuffer: ByteBuffer(string: text)))
+  }
+}
+
+extension Request {
+  /// A query parameter, decoded; nil where it is not there.
+  func parameter(_ name: String) -> String? {
+    uri.queryParameters[Substring(name)].map(String.init)
+  }
+}
