@@ -169,3 +169,20 @@ func table(_ rules: [RouteRule]) throws -> RouteTable {
     }
   }
 }
+
+@Suite struct ManyHeaderNamesTests {
+  @Test func moreNamesThanAreRememberedMatchAsWell() throws {
+    let rules = (0..<60).map { number in
+      rule("r\(number)", [RouteMatch(headers: [NamedMatch(name: "x-\(number)", value: .exact("\(number)"))])])
+    }
+    let table = try table(rules)
+    for number in 0..<60 {
+      let fixture = HeadFixture("/", headers: [("a", "b"), ("X-\(number)", "\(number)"), ("x-61", "61")])
+      defer { keep(table, fixture) }
+      #expect(table.view.match(fixture.head).rule == Int32(number))
+      let other = HeadFixture("/", headers: [("x-\(number)", "x\(number)")])
+      defer { keep(other) }
+      #expect(table.view.match(other.head).isNone)
+    }
+  }
+}

@@ -19,10 +19,10 @@ package enum BreakerKind: UInt8, Sendable, CaseIterable, BitwiseCopyable {
 ///
 /// A plain value; a loop has one for each service. What is acquired must be released once.
 package struct Breaker: Sendable, BitwiseCopyable {
-  private var current = SIMD4<UInt32>.zero
-  private var limits = SIMD4<UInt32>(repeating: .max)
+  private var current = InlineArray<4, UInt32>(repeating: 0)
+  private var limits = InlineArray<4, UInt32>(repeating: .max)
   /// How often something was refused, by kind, since the beginning.
-  private var refusals = SIMD4<UInt64>.zero
+  private var refusals = InlineArray<4, UInt64>(repeating: 0)
 
   /// A breaker with this loop's part of `limits`.
   package init(_ limits: CircuitLimits, loops: Int = 1) { set(limits, loops: loops) }

@@ -33,10 +33,15 @@ struct RegexState {
 
   mutating func feed(_ text: UnsafeBufferPointer<UInt8>) {
     if program.words == 0 {
+      guard var next = text.baseAddress, let table = program.table.baseAddress,
+        let classes = program.classes.baseAddress
+      else { return }
+      let classCount = program.classCount
+      let end = next + text.count
       var current = state
-      for byte in text {
-        current = Int(program.table[current &* program.classCount &+ Int(program.classes[Int(byte)])])
-        if current == 0 { break }
+      while next < end, current != 0 {
+        current = Int(table[current &* classCount &+ Int(classes[Int(next.pointee)])])
+        next += 1
       }
       state = current
     } else {

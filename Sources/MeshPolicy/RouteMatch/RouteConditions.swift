@@ -9,7 +9,7 @@ import MeshModel
 // Conditions on header fields and query parameters.
 
 extension RouteTableView {
-  func allHeaders(_ slice: TableSlice, _ head: borrowing MessageHead) -> Bool {
+  func allHeaders(_ slice: TableSlice, _ head: borrowing MessageHead, _ places: inout FieldPlaces) -> Bool {
     var index = Int(slice.start)
     let end = index &+ Int(slice.count)
     while index < end {
@@ -17,6 +17,8 @@ extension RouteTableView {
       let holds: Bool
       if condition.isAuthority {
         holds = holdsFor(head.bytes(head.authority), condition)
+      } else if let place = place(of: condition, head, &places) {
+        holds = place < 0 ? false : holdsFor(head.bytes(head.fields[place].value), condition)
       } else if condition.regex >= 0 {
         holds = headerMatches(condition, head)
       } else {
@@ -28,10 +30,41 @@ extension RouteTableView {
     return true
   }
 
+  /// The index of the one field of the condition's name, -1 where there is none; nil where there are several, or the
+  /// name is one that is not remembered.
+  @inline(__always)
+  private func place(
+    of condition: NamedCondition, _ head: borrowing MessageHead, _ places: inout FieldPlaces
+  ) -> Int? {
+    guard condition.place >= 0 else { return nil }
+    var place = places.places[Int(condition.place)]
+    if place == FieldPlaces.unknown {
+      place = find(condition, head)
+      places.places[Int(condition.place)] = place
+    }
+    return place == FieldPlaces.repeated ? nil : Int(place)
+  }
+
+  private func find(_ condition: NamedCondition, _ head: borrowing MessageHead) -> Int16 {
+    var found = FieldPlaces.absent
+    var index = 0
+    while index < head.fieldCount {
+      if isNamed(head.fields[index], condition, head.base) {
+        if found >= 0 || index > Int(Int16.max) { return FieldPlaces.repeated }
+        found = Int16(truncatingIfNeeded: index)
+      }
+      index &+= 1
+    }
+    return found
+  }
+
   private func holdsFor(_ text: UnsafeBufferPointer<UInt8>, _ condition: NamedCondition) -> Bool {
     if condition.regex >= 0 { return programs[Int(condition.regex)].matches(text) }
     guard text.count == Int(condition.value.length), let start = text.baseAddress else { return false }
-    return memcmp(start, expected(condition), text.count) == 0
+    let expected = expected(condition)
+    // Values that differ mostly do so at the end: `v1` and `v2`.
+    if text.count > 0, start[text.count &- 1] != expected[text.count &- 1] { return false }
+    return memcmp(start, expected, text.count) == 0
   }
 
   private func expected(_ condition: NamedCondition) -> UnsafePointer<UInt8> { bytes + Int(condition.value.offset) }

@@ -83,6 +83,7 @@ struct RouteTableBuilder {
   private var conditions: [NamedCondition] = []
   private var programNumbers: [String: Int32] = [:]
   private var texts: [String: ByteRange] = [:]
+  private var places: [String: Int8] = [:]
 
   /// The range of `text`, which is stored once.
   mutating func intern(_ text: String) -> ByteRange {
@@ -198,14 +199,22 @@ struct RouteTableBuilder {
     return number
   }
 
+  private mutating func place(of name: String) -> Int8 {
+    if let known = places[name] { return known }
+    guard places.count < FieldPlaces.capacity else { return -1 }
+    let place = Int8(clamping: places.count)
+    places[name] = place
+    return place
+  }
+
   private mutating func compile(_ conditions: [NamedMatch], areHeaders: Bool) -> TableSlice {
     let start = self.conditions.count
     for match in conditions {
       let name = areHeaders ? match.name.lowercased() : match.name
       let known = areHeaders ? KnownHeader.named(name) : .other
       var condition = NamedCondition(
-        name: intern(name), known: known, isAuthority: known == .host || known == .pseudoAuthority, value: .empty,
-        regex: -1)
+        name: intern(name), known: known, isAuthority: known == .host || known == .pseudoAuthority,
+        place: areHeaders ? place(of: name) : -1, value: .empty, regex: -1)
       switch match.value {
       case .exact(let text): condition.value = intern(text)
       case .regex(let pattern): condition.regex = program(pattern)

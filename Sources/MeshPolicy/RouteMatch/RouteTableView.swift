@@ -28,9 +28,22 @@ struct NamedCondition {
   var known: KnownHeader
   /// The condition is on the request's authority: `host` or `:authority`.
   var isAuthority: Bool
+  /// The header name's place in `FieldPlaces`; -1 where there was none left.
+  var place: Int8
   /// The text to be equal to, where `regex` is -1.
   var value: ByteRange
   var regex: Int32
+}
+
+/// Where the fields are that a request's conditions ask for, found once however many rules ask.
+struct FieldPlaces {
+  /// The number of names that are remembered; those of a table beyond it are looked up each time.
+  static let capacity = 24
+  static let unknown: Int16 = -2
+  static let absent: Int16 = -1
+  static let repeated: Int16 = -3
+
+  var places = InlineArray<24, Int16>(repeating: unknown)
 }
 
 /// A place in the tree of path elements: what is known once the elements so far have matched.
@@ -82,19 +95,24 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
   /// order, then the order within the route.
   package func match(_ head: borrowing MessageHead) -> RouteHit {
     let path = head.bytes(head.path)
-    if exactSlots.count > 0, let hit = matchExact(path, head) { return hit }
-    if regexEntries.count > 0, let hit = scan(regexEntries, path, head) { return hit }
-    return matchPrefix(path, head)
+    var places = FieldPlaces()
+    if exactSlots.count > 0, let hit = matchExact(path, head, &places) { return hit }
+    if regexEntries.count > 0, let hit = scan(regexEntries, path, head, &places) { return hit }
+    return matchPrefix(path, head, &places)
   }
 
-  private func matchExact(_ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead) -> RouteHit? {
+  private func matchExact(
+    _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead, _ places: inout FieldPlaces
+  ) -> RouteHit? {
     guard let start = path.baseAddress,
       let bucket = find(exactSlots, owner: 0, start, path.count)
     else { return nil }
-    return scan(exactBuckets[Int(bucket)], path, head)
+    return scan(exactBuckets[Int(bucket)], path, head, &places)
   }
 
-  private func matchPrefix(_ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead) -> RouteHit {
+  private func matchPrefix(
+    _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead, _ places: inout FieldPlaces
+  ) -> RouteHit {
     var node: Int32 = 0
     if prefixSlots.count > 0, let start = path.baseAddress, path.count > 1, start[0] == UInt8(ascii: "/") {
       var position = 1
@@ -111,7 +129,7 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
     }
     while node >= 0 {
       let place = nodes[Int(node)]
-      if place.entries.count > 0, let hit = scan(place.entries, path, head) { return hit }
+      if place.entries.count > 0, let hit = scan(place.entries, path, head, &places) { return hit }
       node = place.fallback
     }
     return .none
@@ -136,7 +154,8 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
   }
 
   private func scan(
-    _ slice: TableSlice, _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead
+    _ slice: TableSlice, _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead,
+    _ places: inout FieldPlaces
   ) -> RouteHit? {
     var index = Int(slice.start)
     let end = index &+ Int(slice.count)
@@ -145,7 +164,7 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
       index &+= 1
       if entry.method != RouteEntry.anyMethod, entry.method != head.methodToken.rawValue { continue }
       if entry.regex >= 0, !programs[Int(entry.regex)].matches(path) { continue }
-      if entry.headers.count > 0, !allHeaders(entry.headers, head) { continue }
+      if entry.headers.count > 0, !allHeaders(entry.headers, head, &places) { continue }
       if entry.query.count > 0, !allQuery(entry.query, head) { continue }
       return RouteHit(rule: entry.rule, prefixLength: entry.prefixLength)
     }
