@@ -107,6 +107,7 @@ let package = Package(
       swiftSettings: common),
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),
+    .testTarget(name: "MeshTelemetryTests", dependencies: ["MeshTelemetry", "MeshModel"], swiftSettings: common),
     .testTarget(name: "TidyTests", swiftSettings: common),
     .testTarget(name: "MeshHTTPTests", dependencies: ["MeshHTTP", "MeshModel"], swiftSettings: common),
   ],

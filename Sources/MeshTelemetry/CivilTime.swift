@@ -1,0 +1,50 @@
+import MeshModel
+
+/// Writes moments as people read them.
+enum CivilTime {
+  /// `2026-01-31T23:59:59.123Z` (RFC 3339, UTC), from milliseconds since 1970. Years 0 to 9999; others are held there.
+  static func write(milliseconds: Int64, into writer: inout FixedWriter) {
+    let held = min(max(milliseconds, -62_167_219_200_000), 253_402_300_799_999)
+    let day = held >= 0 ? held / 86_400_000 : (held &- 86_399_999) / 86_400_000
+    let rest = UInt64(held &- day &* 86_400_000)
+    let (year, month, dayOfMonth) = date(day)
+    digits(UInt64(year), 4, into: &writer)
+    writer.append("-")
+    digits(UInt64(month), 2, into: &writer)
+    writer.append("-")
+    digits(UInt64(dayOfMonth), 2, into: &writer)
+    writer.append("T")
+    digits(rest / 3_600_000, 2, into: &writer)
+    writer.append(":")
+    digits(rest / 60_000 % 60, 2, into: &writer)
+    writer.append(":")
+    digits(rest / 1_000 % 60, 2, into: &writer)
+    writer.append(".")
+    digits(rest % 1_000, 3, into: &writer)
+    writer.append("Z")
+  }
+
+  /// `count` decimal digits of `value`, with zeros before it.
+  static func digits(_ value: UInt64, _ count: Int, into writer: inout FixedWriter) {
+    var divisor: UInt64 = 1
+    for _ in 1..<max(1, count) { divisor &*= 10 }
+    for _ in 0..<count {
+      writer.append(UInt8(truncatingIfNeeded: 48 &+ value / divisor % 10))
+      divisor = max(1, divisor / 10)
+    }
+  }
+
+  /// Year, month and day of a day counted from 1970-01-01, in the Gregorian calendar carried back. Years are counted
+  /// from March, so that the leap day is the last.
+  private static func date(_ day: Int64) -> (year: Int64, month: Int64, day: Int64) {
+    let shifted = day &+ 719_468
+    let era = (shifted >= 0 ? shifted : shifted &- 146_096) / 146_097
+    let dayOfEra = shifted &- era &* 146_097
+    let yearOfEra = (dayOfEra &- dayOfEra / 1_460 &+ dayOfEra / 36_524 &- dayOfEra / 146_096) / 365
+    let dayOfYear = dayOfEra &- (365 &* yearOfEra &+ yearOfEra / 4 &- yearOfEra / 100)
+    let marchMonth = (5 &* dayOfYear &+ 2) / 153
+    let dayOfMonth = dayOfYear &- (153 &* marchMonth &+ 2) / 5 &+ 1
+    let month = marchMonth < 10 ? marchMonth &+ 3 : marchMonth &- 9
+    return (yearOfEra &+ era &* 400 &+ (month <= 2 ? 1 : 0), month, dayOfMonth)
+  }
+}

@@ -1,0 +1,214 @@
+/// What one loop counts: plain integers in its own memory, shared with nobody. The side thread asks the loop for a
+/// `snapshot` and adds up those of all loops.
+///
+/// Nothing is allocated once a series exists. There are at most `seriesLimit` series of requests and as many of
+/// connections; what comes above that is counted in `ProxyCounter.seriesDropped` only. Not to be shared between threads.
+package final class LoopMetrics {
+  private let state: UnsafeMutablePointer<MetricsState>
+
+  /// - Parameter seriesLimit: 1…1,000,000. Default 4,096.
+  package init(seriesLimit: Int = 4_096) {
+    state = .allocate(capacity: 1)
+    state.initialize(to: MetricsState(limit: min(max(1, seriesLimit), 1_000_000)))
+  }
+
+  deinit {
+    state.pointee.deallocate()
+    state.deinitialize(count: 1)
+    state.deallocate()
+  }
+
+  /// Counts a request that has ended.
+  ///
+  /// - Parameters:
+  ///   - durationNanoseconds: from its first byte to the last of the answer; negative counts as 0.
+  ///   - now: monotonic nanoseconds.
+  package func recordRequest(
+    _ key: RequestKey, durationNanoseconds: Int64, requestBytes: UInt64, responseBytes: UInt64, now: Int64
+  ) {
+    guard let series = state.pointee.requestSlot(key) else { return }
+    series.pointee.duration.add(UInt64(max(0, durationNanoseconds)), scale: 1_000_000)
+    series.pointee.requestBytes.add(requestBytes, scale: 1)
+    series.pointee.responseBytes.add(responseBytes, scale: 1)
+    series.pointee.usedAt = now
+  }
+
+  /// Counts a TCP connection that was opened.
+  package func connectionOpened(_ key: ConnectionKey, now: Int64) {
+    guard let series = state.pointee.connectionSlot(key) else { return }
+    series.pointee.opened &+= 1
+    series.pointee.usedAt = now
+  }
+
+  /// Counts a TCP connection that has ended.
+  package func connectionClosed(_ key: ConnectionKey, now: Int64) {
+    guard let series = state.pointee.connectionSlot(key) else { return }
+    series.pointee.closed &+= 1
+    series.pointee.usedAt = now
+  }
+
+  /// Counts bytes of a TCP connection: `sent` to the client, `received` from it.
+  package func connectionBytes(_ key: ConnectionKey, sent: UInt64, received: UInt64, now: Int64) {
+    guard let series = state.pointee.connectionSlot(key) else { return }
+    series.pointee.sentBytes &+= sent
+    series.pointee.receivedBytes &+= received
+    series.pointee.usedAt = now
+  }
+
+  package func count(_ counter: ProxyCounter, by amount: UInt64 = 1) {
+    state.pointee.counters[Int(counter.rawValue)] &+= amount
+  }
+
+  package func add(_ amount: Int64, to gauge: ProxyGauge) {
+    state.pointee.gauges[Int(gauge.rawValue)] &+= amount
+  }
+
+  package func set(_ gauge: ProxyGauge, to value: Int64) {
+    state.pointee.gauges[Int(gauge.rawValue)] = value
+  }
+
+  /// Forgets series that nothing was counted in since `time`: names that are gone must not stay for ever. A series that
+  /// comes again begins at 0, which Prometheus takes for a restart. To be called every minute or so with a time ten
+  /// minutes back.
+  package func expire(before time: Int64) {
+    state.pointee.expire(before: time)
+  }
+
+  /// A copy of everything, for another thread.
+  package func snapshot() -> MetricsSnapshot {
+    state.pointee.snapshot()
+  }
+}
+
+/// The memory behind `LoopMetrics`.
+struct MetricsState {
+  static let counterCapacity = 32
+  static let gaugeCapacity = 16
+
+  let limit: Int
+  var counters = InlineArray<32, UInt64>(repeating: 0)
+  var gauges = InlineArray<16, Int64>(repeating: 0)
+  private var requests: SeriesStore<RequestSeries>
+  private var connections: SeriesStore<ConnectionSeries>
+
+  init(limit: Int) {
+    self.limit = limit
+    requests = SeriesStore()
+    connections = SeriesStore()
+  }
+
+  func deallocate() {
+    requests.deallocate()
+    connections.deallocate()
+  }
+
+  @inline(__always)
+  mutating func requestSlot(_ key: RequestKey) -> UnsafeMutablePointer<RequestSeries>? {
+    let packed = key.packed
+    if let known = requests.find(packed) { return known }
+    guard let fresh = requests.insert(packed, RequestSeries(key: key), limit: limit) else {
+      counters[Int(ProxyCounter.seriesDropped.rawValue)] &+= 1
+      return nil
+    }
+    gauges[Int(ProxyGauge.requestSeries.rawValue)] = Int64(requests.count)
+    return fresh
+  }
+
+  @inline(__always)
+  mutating func connectionSlot(_ key: ConnectionKey) -> UnsafeMutablePointer<ConnectionSeries>? {
+    let packed = key.packed
+    if let known = connections.find(packed) { return known }
+    guard let fresh = connections.insert(packed, ConnectionSeries(key: key), limit: limit) else {
+      counters[Int(ProxyCounter.seriesDropped.rawValue)] &+= 1
+      return nil
+    }
+    return fresh
+  }
+
+  mutating func expire(before time: Int64) {
+    requests.keep { $0.usedAt >= time }
+    // A connection that is open may be silent for long.
+    connections.keep { $0.usedAt >= time || $0.opened != $0.closed }
+    gauges[Int(ProxyGauge.requestSeries.rawValue)] = Int64(requests.count)
+  }
+
+  func snapshot() -> MetricsSnapshot {
+    var result = MetricsSnapshot()
+    for counter in ProxyCounter.allCases { result.counters[Int(counter.rawValue)] = counters[Int(counter.rawValue)] }
+    for gauge in ProxyGauge.allCases { result.gauges[Int(gauge.rawValue)] = gauges[Int(gauge.rawValue)] }
+    result.requests = requests.copy()
+    result.connections = connections.copy()
+    return result
+  }
+}
+
+/// Series side by side, found by key.
+struct SeriesStore<Element: BitwiseCopyable> {
+  private var index = SeriesIndex()
+  private var elements: UnsafeMutablePointer<Element>
+  private var keys: UnsafeMutablePointer<PackedKey>
+  private var capacity = 16
+  private(set) var count = 0
+  /// Requests come in runs of the same key.
+  private var lastSlot = -1
+
+  init() {
+    elements = .allocate(capacity: 16)
+    keys = .allocate(capacity: 16)
+  }
+
+  func deallocate() {
+    index.deallocate()
+    elements.deallocate()
+    keys.deallocate()
+  }
+
+  @inline(__always)
+  mutating func find(_ key: PackedKey) -> UnsafeMutablePointer<Element>? {
+    if lastSlot >= 0, keys[lastSlot] == key { return elements + lastSlot }
+    let slot = Int(index.find(key))
+    guard slot >= 0 else { return nil }
+    lastSlot = slot
+    return elements + slot
+  }
+
+  /// Nil where there are `limit` already.
+  mutating func insert(_ key: PackedKey, _ element: Element, limit: Int) -> UnsafeMutablePointer<Element>? {
+    guard count < limit else { return nil }
+    if count == capacity { grow() }
+    (elements + count).initialize(to: element)
+    (keys + count).initialize(to: key)
+    index.insert(key, slot: Int32(truncatingIfNeeded: count))
+    lastSlot = count
+    count &+= 1
+    return elements + lastSlot
+  }
+
+  private mutating func grow() {
+    let (oldElements, oldKeys) = (elements, keys)
+    capacity *= 2
+    elements = .allocate(capacity: capacity)
+    keys = .allocate(capacity: capacity)
+    elements.initialize(from: oldElements, count: count)
+    keys.initialize(from: oldKeys, count: count)
+    oldElements.deallocate()
+    oldKeys.deallocate()
+  }
+
+  /// Drops the elements that `isKept` is false for.
+  mutating func keep(_ isKept: (Element) -> Bool) {
+    var kept = 0
+    for slot in 0..<count where isKept(elements[slot]) {
+      elements[kept] = elements[slot]
+      keys[kept] = keys[slot]
+      kept += 1
+    }
+    guard kept < count else { return }
+    count = kept
+    lastSlot = -1
+    index.removeAll()
+    for slot in 0..<count { index.insert(keys[slot], slot: Int32(truncatingIfNeeded: slot)) }
+  }
+
+  func copy() -> [Element] { Array(UnsafeBufferPointer(start: elements, count: count)) }
+}
