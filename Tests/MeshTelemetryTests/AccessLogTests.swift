@@ -38,7 +38,8 @@ import Testing
   }
 
   @Test func textLinesHaveEnvoysFieldsInItsOrder() {
-    let text = String(decoding: line(.text, path: Array("/a?b".utf8), userAgent: Array("curl".utf8), example), as: UTF8.self)
+    let bytes = line(.text, path: Array("/a?b".utf8), userAgent: Array("curl".utf8), example)
+    let text = String(decoding: bytes, as: UTF8.self)
     #expect(
       text == """
         [2023-11-14T22:13:20.123Z] "- /a?b HTTP/1.1" 503 UH 7 1024 12 2 "-" "curl" "-" "-" "-" "-" "-" "-" \

@@ -9,7 +9,9 @@ import Testing
 
   private func takeAll(_ ring: LogRing) -> String {
     var bytes: [UInt8] = []
-    while ring.read({ bytes += $0; return $0.count }) {}
+    while ring.read({
+      bytes += $0; return $0.count
+    }) {}
     return String(decoding: bytes, as: UTF8.self)
   }
 
@@ -45,7 +47,9 @@ import Testing
     let ring = LogRing(capacity: 4_096)
     _ = put(ring, "abcdef\n")
     var seen: [String] = []
-    while ring.read({ seen.append(String(decoding: $0, as: UTF8.self)); return 2 }) {}
+    while ring.read({
+      seen.append(String(decoding: $0, as: UTF8.self)); return 2
+    }) {}
     #expect(seen == ["abcdef\n", "cdef\n", "ef\n", "\n"])
   }
 
@@ -56,7 +60,11 @@ import Testing
       var (rest, next, count, isOrdered) = ([UInt8](), 0, 0, true)
       while true {
         var isLast = false
-        if !ring.read({ rest += $0; return $0.count }) { await Task.yield() }
+        if !ring.read({
+          rest += $0; return $0.count
+        }) {
+          await Task.yield()
+        }
         while let end = rest.firstIndex(of: 10) {
           let text = String(decoding: rest[..<end], as: UTF8.self)
           rest.removeSubrange(...end)
