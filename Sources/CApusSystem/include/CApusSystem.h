@@ -1,0 +1,45 @@
+// What the command line needs of the kernel and cannot say in Swift: children that never outlive their parent, signals
+// as a descriptor, sockets by name. Every function returns a negative errno on failure unless it says otherwise.
+#pragma once
+
+// A child to be. The strings given are copied; `apus_command_destroy` frees them.
+typedef struct apus_command apus_command;
+
+// A child that runs the program at `path` (no search). NULL when memory is short.
+apus_command *apus_command_create(const char *path);
+void apus_command_destroy(apus_command *command);
+// Appends an argument; the first is the name that the program sees as its own.
+int apus_command_add_argument(apus_command *command, const char *argument);
+// Appends `NAME=VALUE` to the environment, which begins empty.
+int apus_command_add_variable(apus_command *command, const char *assignment);
+// Gives the child `descriptor` as its number `slot` (0...3). Slots that are not set are inherited.
+int apus_command_set_descriptor(apus_command *command, int slot, int descriptor);
+// Puts the child into a process group of its own, out of reach of the terminal's signals.
+void apus_command_set_own_group(apus_command *command);
+// Starts the child; returns its process id. The child has no blocked signals and is killed when the calling thread ends.
+// `*did_fail_in_exec` tells a program that cannot be run from a failure on the way to it.
+int apus_command_spawn(const apus_command *command, int *did_fail_in_exec);
+
+// Blocks INT, TERM, HUP, QUIT, USR1, USR2 and CHLD in the calling thread and returns a descriptor that reports them.
+// To be called once, before other threads start. Ignores PIPE.
+int apus_signals_open(void);
+// The next signal; 0 when there is none. `*from_terminal` is 1 when the kernel sent it to the whole foreground group.
+int apus_signals_next(int descriptor, int *from_terminal);
+// Reaps one child that has ended: its id, 0 when there is none. `*status` is its exit status, or 128 + the signal.
+int apus_reap(int *status);
+
+// A pipe whose ends no child inherits.
+int apus_pipe(int *read_end, int *write_end);
+
+// Connects within `timeout_ms`. Names are resolved; -1000 - code for a failure of that (see `apus_resolve_error`).
+int apus_connect(const char *host, const char *port, int timeout_ms);
+const char *apus_resolve_error(int code);
+// Listens on a numeric address; port 0 takes a free one.
+int apus_listen(const char *host, const char *port);
+int apus_accept(int descriptor);
+int apus_local_port(int descriptor);
+// Bounds each read and write on a socket; 0 for no bound.
+int apus_set_timeout(int descriptor, int timeout_ms);
+
+// Columns and rows of the terminal; 0 on success.
+int apus_terminal_size(int descriptor, int *columns, int *rows);
