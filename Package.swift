@@ -28,6 +28,7 @@ let package = Package(
   products: [
     .executable(name: "apus", targets: ["apus"]),
     .executable(name: "apus-proxy", targets: ["apus-proxy"]),
+    .executable(name: "apus-demo", targets: ["apus-demo"]),
   ],
   dependencies: [
     // The TLS library of the data plane. CNIOBoringSSL is not a declared product: the version is pinned exactly.
@@ -39,7 +40,6 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
-    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
   ],
   targets: [
@@ -83,6 +83,16 @@ let package = Package(
         .product(name: "Yams", package: "Yams"),
       ], swiftSettings: common),
     .testTarget(name: "MeshWireTests", dependencies: ["MeshWire"], swiftSettings: common),
+    // The command line, without the control plane: it builds in seconds.
+    .target(name: "CApusSystem"),
+    .target(name: "ApusHTTP", dependencies: ["CApusSystem"], swiftSettings: common),
+    .target(
+      name: "ApusCLI",
+      dependencies: [
+        "ApusHTTP", "CApusSystem", "MeshControl",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: common),
+    .target(name: "MeshDemo", dependencies: ["ApusHTTP"], swiftSettings: common),
     // Layer 3: the programs.
     .executableTarget(
       name: "apus-proxy", dependencies: ["MeshProxy"], swiftSettings: common, linkerSettings: lean),
@@ -91,9 +101,12 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity",
-        .product(name: "AsyncHTTPClient", package: "async-http-client"),
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity",
+      ], swiftSettings: common, linkerSettings: standalone),
+    .executableTarget(
+      name: "apus-demo",
+      dependencies: [
+        "MeshDemo", "ApusHTTP", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: common, linkerSettings: standalone),
     // Tests.
     .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: common),
@@ -104,6 +117,9 @@ let package = Package(
     .testTarget(
       name: "MeshAPITests",
       dependencies: ["MeshAPI", "MeshControl", "MeshStore", .product(name: "Hummingbird", package: "hummingbird")],
+      swiftSettings: common),
+    .testTarget(
+      name: "ApusCLITests", dependencies: ["ApusCLI", "ApusHTTP", "MeshControl", "MeshDemo", "apus"],
       swiftSettings: common),
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),

@@ -31,10 +31,13 @@ enum ImportRules {
       "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "CYaml", "Logging", "AsyncAlgorithms",
       "ServiceLifecycle",
     ]).union(foundation),
+    "ApusHTTP": Set(["CApusSystem", "Synchronization"]).union(libc),
+    "ApusCLI": Set(["ApusHTTP", "CApusSystem", "MeshControl", "ArgumentParser", "FoundationEssentials"]).union(libc),
+    "MeshDemo": ["ApusHTTP", "Synchronization"],
+    "apus-demo": ["MeshDemo", "ApusHTTP", "ArgumentParser", "FoundationEssentials"],
     "apus": Set([
-      "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshWire", "ArgumentParser",
-      "AsyncHTTPClient", "Hummingbird", "NIOCore", "NIOPosix", "NIOHTTP1", "Logging", "ServiceLifecycle", "Yams",
-      "Synchronization", "Dispatch",
+      "ApusCLI", "ApusHTTP", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshWire",
+      "Hummingbird", "NIOCore", "NIOPosix", "Logging", "ServiceLifecycle", "Synchronization",
     ]).union(foundation).union(libc),
   ]
 

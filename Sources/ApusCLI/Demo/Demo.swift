@@ -1,0 +1,158 @@
+import ApusHTTP
+import CApusSystem
+import Glibc
+import MeshControl
+
+/// `apus up --demo`: the control plane and a small shop as children, each as a person would start it, and a table of how
+/// they fare. Ctrl-C stops them in the opposite order.
+struct Demo {
+  let settings: ControlPlaneSettings
+  let ratePerSecond: Int
+  let context: CLIContext
+
+  private var folder: String { "\(settings.folder.path)/demo" }
+
+  /// How long the control plane, and then each tier, may take to come up.
+  static let startLimit = Duration.seconds(30)
+
+  /// Runs until it is told to stop.
+  /// - Returns: the exit status.
+  func run() throws(CLIFailure) -> Int32 {
+    let program = "\(context.programFolder)/apus"
+    let demoProgram = try ProgramSearch(context).demo()
+    _ = try ProgramSearch(context).proxy()
+    try Files.makePrivateFolder(folder)
+    let signals = apus_signals_open()
+    guard signals >= 0 else { throw CLIFailure(.failed, "cannot wait for signals: \(SystemText.of(signals))") }
+    var family = DemoFamily(signals: signals, folder: folder, errors: context.errors)
+    defer { family.stopAll() }
+    context.errors.write("Starting the control plane and the shop ...\n")
+    try family.start(
+      DemoFamily.Member(
+        name: "control-plane", program: program, arguments: controlPlaneArguments, environment: context.environment,
+        restarts: false))
+    try waitForControlPlane(&family)
+    if family.isStopping { return ExitStatus.success.rawValue }
+    try apply(DemoShop.services + "---\n" + DemoShop.route(stable: 100, canary: 0))
+    try Files.writePrivate("\(folder)/canary.yaml", Array(DemoShop.route(stable: 95, canary: 5).utf8))
+    try Files.writePrivate("\(folder)/stable.yaml", Array(DemoShop.route(stable: 100, canary: 0).utf8))
+    var ports: [String: UInt16] = [:]
+    for member in DemoShop.members {
+      if !member.calls.isEmpty { try waitForWorkloads(DemoShop.members.count { $0.calls.isEmpty }, &family) }
+      if family.isStopping { return ExitStatus.success.rawValue }
+      let port = try freePort()
+      ports[member.name] = port
+      try family.start(runMember(member, port: port, program: program, demoProgram: demoProgram))
+    }
+    try waitForWorkloads(DemoShop.members.count, &family)
+    if family.isStopping { return ExitStatus.success.rawValue }
+    try family.start(traffic(program: program, demoProgram: demoProgram))
+    try show(&family, ports: ports)
+    return ExitStatus.success.rawValue
+  }
+
+  private var controlPlaneArguments: [String] {
+    [
+      "control-plane", "--data", settings.folder.path, "--api", settings.api.description, "--xds",
+      settings.xds.description, "--trust-domain", settings.trustDomain, "--certificate-lifetime",
+      "\(settings.certificateLifetime.components.seconds)",
+    ]
+  }
+
+  private var runOptions: [String] {
+    ["--data", settings.folder.path, "--api", settings.api.description, "--xds", settings.xds.description]
+  }
+
+  private func runMember(
+    _ member: DemoShop.Member, port: UInt16, program: String, demoProgram: String
+  ) -> DemoFamily.Member {
+    var arguments = ["run", "--service", member.service, "--port", "\(port)"] + runOptions
+    if let version = member.version { arguments += ["--version", version] }
+    arguments += ["--", demoProgram, "serve", "--name", member.name, "--latency-ms", "\(member.latencyMilliseconds)"]
+    for call in member.calls { arguments += ["--call", "http://\(call)/"] }
+    return DemoFamily.Member(
+      name: member.name, program: program, arguments: arguments, environment: context.environment, restarts: true)
+  }
+
+  private func traffic(program: String, demoProgram: String) -> DemoFamily.Member {
+    let load = [demoProgram, "load", "--url", "http://front/", "--rate", "\(ratePerSecond)"]
+    return DemoFamily.Member(
+      name: "traffic", program: program, arguments: ["run", "--service", "traffic"] + runOptions + ["--"] + load,
+      environment: context.environment, restarts: true)
+  }
+
+  private func client(timeout: Duration = .seconds(5)) -> APIClient {
+    APIClient(
+      address: settings.api, token: settings.folder.apiToken, tokenFile: settings.folder.apiTokenFile, timeout: timeout)
+  }
+
+  private func waitForControlPlane(_ family: inout DemoFamily) throws(CLIFailure) {
+    let end = ContinuousClock.now + Self.startLimit
+    while !family.isStopping {
+      family.wait(.milliseconds(50))
+      if let status = family.ended["control-plane"] {
+        throw CLIFailure(
+          .failed, "the control plane has ended (\(RunMachine.describe(status)))",
+          details: family.logTail("control-plane"))
+      }
+      var client = client(timeout: .seconds(1))
+      if let answer = try? client.answer("GET", "/readyz"), answer.status == 200 { return }
+      guard ContinuousClock.now < end else {
+        throw CLIFailure(
+          .unreachable, "the control plane did not become ready in \(Self.startLimit)",
+          details: family.logTail("control-plane"), hint: "all of its words are in \(folder)/control-plane.log")
+      }
+    }
+  }
+
+  /// Waits until so many workloads of the shop are known. The shop goes on without the late ones.
+  private func waitForWorkloads(_ count: Int, _ family: inout DemoFamily) throws(CLIFailure) {
+    let end = ContinuousClock.now + Self.startLimit
+    while !family.isStopping, ContinuousClock.now < end {
+      family.wait(.milliseconds(100))
+      var client = client()
+      let workloads = try client.call("GET", KindInfo.workload.path(namespace: "default"))["items"]?.elements ?? []
+      let known = Set(DemoShop.members.map(\.service))
+      let present = workloads.count { $0["metadata"]?["labels"]?["app"]?.text.map(known.contains) == true }
+      if present >= count { return }
+    }
+  }
+
+  private func apply(_ manifests: String) throws(CLIFailure) {
+    var client = client()
+    _ = try client.call(
+      "POST", "/apis/apus.dev/v1/apply?namespace=default", body: Array(manifests.utf8), contentType: "application/yaml")
+  }
+
+  private func freePort() throws(CLIFailure) -> UInt16 {
+    do throws(HTTPFailure) {
+      return try ListeningSocket(HTTPAddress(host: "127.0.0.1", port: 0)).port
+    } catch {
+      throw CLIFailure(.failed, "there is no free port: \(error.message)")
+    }
+  }
+
+  private func show(_ family: inout DemoFamily, ports: [String: UInt16]) throws(CLIFailure) {
+    let standard = DataFolder(option: nil, environment: context.environment)
+    let page = DemoScreen(
+      settings: settings, programName: context.programName, folder: folder,
+      canarySettingsURL: "http://127.0.0.1:\(ports["catalog-v2"] ?? 0)/settings",
+      frontURL: "http://127.0.0.1:\(ports["front"] ?? 0)/", needsData: standard != settings.folder)
+    var screen = Screen(context)
+    // Where nobody watches a screen, a table every ten seconds is enough.
+    let interval: Duration = context.terminalSize() == nil ? .seconds(10) : .seconds(1)
+    var api = client(timeout: .seconds(2))
+    while !family.isStopping {
+      family.wait(interval)
+      if family.isStopping { return }
+      do throws(CLIFailure) {
+        let answer = try api.call("GET", "/apis/apus.dev/v1/stats?window=10")
+        let rows = (answer["items"]?.elements ?? []).filter { $0["namespace"]?.text == "default" }
+        screen.show(page.text(rows: rows, notes: family.notes, width: context.tableWidth))
+      } catch {
+        family.note(error.what)
+        screen.show(page.text(rows: [], notes: family.notes, width: context.tableWidth))
+      }
+    }
+  }
+}

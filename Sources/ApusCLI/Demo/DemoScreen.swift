@@ -1,0 +1,56 @@
+import MeshControl
+
+/// What the demo shows: the figures, what has happened, what to type next.
+struct DemoScreen {
+  var settings: ControlPlaneSettings
+  var programName: String
+  var folder: String
+  /// Where the second version of the catalog takes orders.
+  var canarySettingsURL: String
+  var frontURL: String
+  /// Whether the other verbs must be told where the data are.
+  var needsData: Bool
+
+  /// The whole text for these rows of figures.
+  func text(rows: [Value], notes: [String], width: Int?) -> String {
+    var lines = ["A shop in the mesh: front → catalog, cart, payments. Try \(frontURL)", ""]
+    lines += table(rows).lines(maxWidth: width)
+    lines.append("")
+    lines += notes.suffix(2).map { "! \($0)" }
+    if !notes.isEmpty { lines.append("") }
+    return (lines + nextSteps).joined(separator: "\n") + "\n"
+  }
+
+  /// Services, and the two versions of the one that the canary is about.
+  func table(_ rows: [Value]) -> Table {
+    let shown = rows.filter { row in
+      guard let name = row["name"]?.text, name != "traffic" else { return false }
+      return row["kind"]?.text != "workload" || name.hasPrefix("\(DemoShop.canaryService)-")
+    }
+    var table = Table([
+      Table.Column("NAME", minimumWidth: 18), Table.Column("MESHED", .right), Table.Column("SUCCESS", .right),
+      Table.Column("RPS", .right), Table.Column("P50", .right), Table.Column("P99", .right),
+    ])
+    table.rows = StatTable.ordered(shown).map { row in
+      [
+        "\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")", row["meshed"]?.text ?? Figures.none,
+        Figures.percent(row["successRate"]?.double), Figures.oneDecimal(row["rps"]?.double),
+        Figures.milliseconds(row["p50Ms"]?.double), Figures.milliseconds(row["p99Ms"]?.double),
+      ]
+    }
+    return table
+  }
+
+  /// The canary in five lines.
+  var nextSteps: [String] {
+    let apus = needsData ? "APUS_DATA=\(settings.folder.path) \(programName)" : programName
+    return [
+      "A canary, in another terminal (Ctrl-C here stops everything):",
+      "  \(apus) apply -f \(folder)/canary.yaml",
+      "  \(apus) stat service/catalog-v2 --watch",
+      "  curl -X POST '\(canarySettingsURL)?error-percent=50'",
+      "  \(apus) get httproute catalog -o yaml",
+      "  \(apus) apply -f \(folder)/stable.yaml",
+    ]
+  }
+}

@@ -1,0 +1,88 @@
+import ApusHTTP
+import MeshControl
+
+/// What `apus run` was asked for, checked.
+struct RunPlan {
+  enum AppProtocol: String, CaseIterable {
+    case http, tcp
+  }
+
+  /// A port on the loopback that leads to a service.
+  struct Upstream: Equatable {
+    /// `NAME`, `NAME.NAMESPACE` …, as in a URL.
+    var name: String
+    var port: UInt16
+
+    init?(_ text: String) {
+      let parts = text.split(separator: "=", omittingEmptySubsequences: false)
+      guard parts.count == 2, let port = UInt16(parts[1]), port > 0 else { return nil }
+      guard TextFormat.dnsSubdomain.fault(in: String(parts[0])) == nil else { return nil }
+      name = String(parts[0])
+      self.port = port
+    }
+  }
+
+  var service: String
+  /// Absent: the workload has no version.
+  var version: String?
+  var namespace: String
+  /// Service account, the workload's identity within its namespace.
+  var account: String
+  /// The application's port.
+  var port: UInt16
+  var appProtocol: AppProtocol
+  var upstreams: [Upstream]
+  /// Names the workload for the life of the mesh.
+  var uid: String
+
+  /// Name of the application's port, by which a service finds it: instances of one service on one machine have
+  /// different numbers.
+  var portName: String { appProtocol.rawValue }
+
+  /// The service that is made where there is none.
+  var serviceObject: Value {
+    .object([
+      .init("apiVersion", .string("v1")), .init("kind", .string("Service")),
+      .init(
+        "metadata", .object([.init("name", .string(service)), .init("namespace", .string(namespace))])),
+      .init(
+        "spec",
+        .object([
+          .init("selector", .object([.init("app", .string(service))])),
+          .init(
+            "ports",
+            .list([
+              .object([
+                .init("name", .string(portName)), .init("port", .integer(80)),
+                .init("targetPort", .string(portName)), .init("appProtocol", .string(appProtocol.rawValue)),
+              ])
+            ])),
+        ])),
+    ])
+  }
+
+  /// The application's environment: its port, the way into the mesh, and what it may like to know about itself.
+  func applicationEnvironment(_ inherited: [String: String], forwardPort: UInt16, adminPort: UInt16) -> [String: String]
+  {
+    var environment = inherited
+    environment["PORT"] = "\(port)"
+    for name in ["HTTP_PROXY", "http_proxy"] { environment[name] = "http://127.0.0.1:\(forwardPort)" }
+    for name in ["NO_PROXY", "no_proxy"] { environment[name] = "localhost,127.0.0.1,::1" }
+    environment["APUS_SERVICE"] = service
+    environment["APUS_NAMESPACE"] = namespace
+    environment["APUS_VERSION"] = version
+    environment["APUS_WORKLOAD"] = uid
+    environment["APUS_ADMIN"] = "127.0.0.1:\(adminPort)"
+    return environment
+  }
+
+  /// A name that no other workload has: `catalog-v1-7f3k9x2m`.
+  static func makeUID(
+    service: String, version: String?, using generator: inout some RandomNumberGenerator
+  ) -> String {
+    let alphabet = Array("0123456789abcdefghjkmnpqrstvwxyz")
+    let suffix = (0..<8).map { _ in alphabet[Int.random(in: 0..<alphabet.count, using: &generator)] }
+    let clean = version?.lowercased().map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "-" }
+    return service + (clean.map { "-\(String($0))" } ?? "") + "-\(String(suffix))"
+  }
+}

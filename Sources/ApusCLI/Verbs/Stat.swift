@@ -1,0 +1,143 @@
+import ApusHTTP
+import ArgumentParser
+import MeshControl
+
+/// `apus stat`: how services and workloads fare, from the proxies' own counts.
+struct Stat: Verb {
+  static let configuration = CommandConfiguration(
+    abstract: "Show success rate, requests per second and latency of services and workloads.",
+    usage: "apus stat [<subject>] [-n <namespace> | -A] [--watch] [<options>]",
+    discussion: """
+      The figures come from the proxies and cover the last seconds (--window). MESHED counts the instances whose proxy \
+      is connected. A request fails when it is answered with 500-599 or not at all.
+
+      EXAMPLES
+        apus stat
+        apus stat service/catalog --watch
+        apus stat workloads -A -o json
+      """)
+
+  @Argument(help: ArgumentHelp("services, workloads, or one of them as service/NAME.", valueName: "subject"))
+  var subject: String?
+
+  @OptionGroup var namespaces: NamespacesOption
+
+  @Option(help: ArgumentHelp("How far to look back, seconds (1-3600).", valueName: "seconds"))
+  var window = 30
+
+  @Flag(name: [.short, .long], help: "Show the figures again every second.")
+  var watch = false
+
+  @OptionGroup var format: OutputOption
+  @OptionGroup var connection: ConnectionOptions
+
+  func validate() throws {
+    guard (1...3600).contains(window) else { throw ValidationError("--window must be from 1 to 3600 seconds") }
+  }
+
+  func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
+    let filter = try StatFilter(subject, namespace: namespaces.listed)
+    var client = try connection.client(in: context)
+    guard watch else {
+      let answer = try fetch(&client, filter)
+      if let name = filter.name, answer.rows.isEmpty {
+        throw CLIFailure(
+          .notFound, "there are no figures of \(filter.kind?.rawValue ?? "") \"\(name)\"",
+          hint: "`apus stat -A` lists what there is")
+      }
+      if answer.rows.isEmpty { context.errors.write(Self.nothing(namespaces.listed)) }
+      context.write(answer.value, as: format.output) { answer.text(context, namespaces.allNamespaces) }
+      return .success
+    }
+    var screen = Screen(context)
+    while true {
+      let answer = try fetch(&client, filter)
+      switch format.output {
+      case .json: context.output.write(answer.value.json() + "\n")
+      case .yaml: context.output.write("---\n" + YAMLWriter.text(answer.value))
+      case .table: screen.show(answer.text(context, namespaces.allNamespaces))
+      }
+      Pause.sleep(.seconds(1))
+    }
+  }
+
+  private func fetch(_ client: inout APIClient, _ filter: StatFilter) throws(CLIFailure) -> Answer {
+    let value = try client.call("GET", "/apis/apus.dev/v1/stats?window=\(window)")
+    let rows = (value["items"]?.elements ?? []).filter(filter.matches)
+    return Answer(rows: rows, value: .object([.init("items", .list(rows))]))
+  }
+
+  private static func nothing(_ namespace: String?) -> String {
+    "No services or workloads \(namespace.map { "in namespace \($0)" } ?? "in any namespace").\n"
+  }
+
+  private struct Answer {
+    var rows: [Value]
+    var value: Value
+
+    func text(_ context: CLIContext, _ showsNamespace: Bool) -> String {
+      StatTable(rows: rows, showsNamespace: showsNamespace).table.text(maxWidth: context.tableWidth)
+    }
+  }
+}
+
+/// Which rows of the figures are asked for.
+struct StatFilter: Equatable {
+  enum Kind: String {
+    case service, workload
+  }
+
+  var kind: Kind?
+  var name: String?
+  /// Absent: all namespaces.
+  var namespace: String?
+
+  init(_ subject: String?, namespace: String?) throws(CLIFailure) {
+    self.namespace = namespace
+    guard let subject else { return }
+    let target = try ObjectName(kind: subject, name: nil)
+    guard let kind = Kind(rawValue: target.kind.singular) else {
+      throw CLIFailure(
+        .usage, "there are no figures of \(target.kind.plural)", hint: "write services, workloads, or service/NAME")
+    }
+    self.kind = kind
+    name = target.name
+  }
+
+  func matches(_ row: Value) -> Bool {
+    (namespace == nil || row["namespace"]?.text == namespace)
+      && (kind == nil || row["kind"]?.text == kind?.rawValue)
+      && (name == nil || row["name"]?.text == name)
+  }
+}
+
+/// Rows of figures as a table that fits 80 columns.
+struct StatTable {
+  var table: Table
+
+  init(rows: [Value], showsNamespace: Bool) {
+    var columns = showsNamespace ? [Table.Column("NAMESPACE", minimumWidth: 8)] : []
+    columns += [
+      Table.Column("NAME", minimumWidth: 18), Table.Column("MESHED", .right), Table.Column("SUCCESS", .right),
+      Table.Column("RPS", .right), Table.Column("P50", .right), Table.Column("P95", .right),
+      Table.Column("P99", .right), Table.Column("CONNS", .right),
+    ]
+    table = Table(columns)
+    table.rows = Self.ordered(rows).map { row in
+      (showsNamespace ? [row["namespace"]?.text ?? Figures.none] : []) + [
+        "\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")", row["meshed"]?.text ?? Figures.none,
+        Figures.percent(row["successRate"]?.double), Figures.oneDecimal(row["rps"]?.double),
+        Figures.milliseconds(row["p50Ms"]?.double), Figures.milliseconds(row["p95Ms"]?.double),
+        Figures.milliseconds(row["p99Ms"]?.double), row["tcpConnections"]?.scalarText ?? Figures.none,
+      ]
+    }
+  }
+
+  /// Services before workloads, each in order of namespace and name.
+  static func ordered(_ rows: [Value]) -> [Value] {
+    func key(_ row: Value) -> (String, String, String) {
+      (row["kind"]?.text ?? "", row["namespace"]?.text ?? "", row["name"]?.text ?? "")
+    }
+    return rows.sorted { key($0) < key($1) }
+  }
+}
