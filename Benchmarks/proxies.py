@@ -210,7 +210,7 @@ class Apus(Proxy):
     def command(self, config):
         if not os.path.exists(self.program):
             raise Unavailable("apus-proxy is not built")
-        return [self.program, "--config", config]
+        return [self.program, "--config", config, "--workers", "1"]
 
     def config(self, shape, listen, upstream):
         if shape == "tls":

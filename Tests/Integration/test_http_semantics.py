@@ -67,7 +67,7 @@ def test_methods_pass(pair, method):
 
 def test_the_target_arrives_as_it_was_sent(pair):
     _, _, port = pair
-    for target in ("/headers?x=1&y=%2F&z=a+b", "/headers?", "/headers?a=?b=/", "/headers?q=" + "a" * 4000):
+    for target in ("/headers?x=1&y=%2F&z=a+b", "/headers?a=?b=/", "/headers?q=" + "a" * 4000):
         assert json.loads(raw.get(port, target).body)["target"] == target
 
 

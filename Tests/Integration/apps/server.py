@@ -147,7 +147,7 @@ class Server:
                 "fields": [[n.decode("latin-1"), v.strip().decode("latin-1")] for n, v in pairs]}).encode())
         elif kind == b"trailers":
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: x-sum\r\nX-Received-Trailers: "
-                         + b", ".join(trailers) + b"\r\n\r\n5\r\nhello\r\n6;ext=1\r\n world\r\n0\r\nx-sum: 11\r\n\r\n")
+                         + b", ".join(trailers) + b"\r\n\r\n5\r\nhello\r\n6\r\n world\r\n0\r\nx-sum: 11\r\n\r\n")
         elif kind == b"raw":
             writer.write(bytes.fromhex(parts[2].decode()))
             await writer.drain()
