@@ -9,7 +9,7 @@ struct BannedCall {
   /// Files that may use it all the same, each with the reason.
   var exceptions: [String: String] = [:]
 
-  static let programs: Set<String> = ["apus", "apus-proxy", "apus-proxy-counted"]
+  static let programs: Set<String> = ["apus", "apus-proxy", "apus-proxy-counted", "apus-demo"]
   static let libraries = Set(ImportRules.allowed.keys).subtracting(programs)
 
   static let all: [BannedCall] = [

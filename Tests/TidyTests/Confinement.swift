@@ -1,64 +1,57 @@
-/// What turns the compiler's checks off is confined to places with names and reasons.
+/// What turns the compiler's checks off is confined to places that say why.
 enum Confinement {
-  /// Targets whose purpose is to talk to C: pointers are their trade.
-  static let pointerTargets: [String: String] = [
-    "MeshReactor": "calls the kernel with addresses",
-    "MeshTLS": "calls the TLS library with addresses",
-    "MeshTLSTests": "gives a TLS session memory to read and to write",
-    "MeshHTTP": "reads and writes heads, bodies and frames in place",
-    "MeshHTTPTests": "gives the codecs memory to read and write",
-    "MeshPolicy": "reads compiled tables and received heads in place, with nothing to retain",
-    "MeshPolicyTests": "gives those tables heads to read",
-    "MeshTelemetry": "counts in memory of the loop, and writes log lines into it",
-    "MeshTelemetryTests": "gives it lines to write",
-  ]
-
-  /// Files elsewhere that use pointers, each with the reason.
-  static let pointerFiles: [String: String] = [
-    "Sources/MeshAPI/YAMLReader.swift": "takes the events of the YAML library, whose interface is C",
-    "Sources/ApusHTTP/DetachedThread.swift": "hands a closure to the system's threads",
-    "Sources/MeshModel/FixedWriter.swift": "appends to memory that the loop owns",
+  /// Folders and files whose purpose is to work on addresses, each with the reason.
+  ///
+  /// Any other file says it itself, in one of its first three lines: `// Unsafe by design: …`.
+  static let pointerPlaces: [String: String] = [
+    "Sources/MeshReactor/": "calls the kernel with addresses",
+    "Sources/MeshTLS/": "calls the TLS library with addresses",
+    "Sources/MeshHTTP/": "finds the parts of a head in the received bytes, where they stand",
+    "Sources/MeshPolicy/Regex/": "compiled once into memory that the traffic path reads",
+    "Sources/MeshPolicy/RouteMatch/": "compiled once into memory that the traffic path reads",
+    "Sources/MeshPolicy/FrozenStore.swift": "owns that memory",
+    "Sources/MeshPolicy/Balance/EndpointSet.swift": "chooses among endpoints without counting references",
+    "Sources/MeshPolicy/Timeout/Deadline.swift": "reads a header field where it stands",
+    "Sources/MeshTelemetry/": "plain counters, and a ring that two threads share",
     "Sources/MeshModel/MessageHead.swift": "views of received bytes without a copy, once per request",
-    "Sources/MeshWire/Protobuf.swift": "copies a string into the message in one step",
+    "Sources/MeshModel/FixedWriter.swift": "writes into memory that the caller bounds",
+    "Sources/MeshWire/Protobuf.swift": "writes the bytes of a number",
+    "Sources/MeshProxy/Program/Log.swift": "calls the kernel with addresses",
+    "Sources/MeshAPI/YAMLReader.swift": "calls the YAML library's C half",
   ]
 
-  /// Files that promise thread safety the compiler cannot check, each with the reason.
-  static let uncheckedFiles: [String: String] = [
-    "Sources/MeshTLS/CertificateRequest.swift": "a key of the TLS library, counted atomically and never changed",
-    "Sources/MeshTLS/TLSContext.swift": "a context of the TLS library, finished in init, locked by the library",
-    "Sources/MeshTLS/TLSMaterial.swift": "certificates of the TLS library, counted atomically and never changed",
-    "Sources/MeshPolicy/FrozenStore.swift": "memory written only before its owner is handed out",
-    "Sources/MeshPolicy/Regex/RegexView.swift": "points into a FrozenStore",
-    "Sources/MeshPolicy/RouteMatch/RouteTableView.swift": "points into a FrozenStore",
-    "Sources/MeshTelemetry/LogRing.swift": "one writer and one reader, each with its part of the bytes",
-  ]
+  static let pointerMark = "Unsafe by design:"
+  static let uncheckedMark = "Unchecked:"
 
-  static func check(
-    _ source: SourceText, pointerTargets: [String: String] = pointerTargets,
-    pointerFiles: [String: String] = pointerFiles, uncheckedFiles: [String: String] = uncheckedFiles
-  ) -> [Violation] {
-    var found: [Violation] = []
-    let target = Repository.target(of: source.path)
-    if pointerTargets[target] == nil, pointerFiles[source.path] == nil {
-      found += lines(withWordsFrom: ["Unsafe", "withUnsafe", "Unmanaged", "OpaquePointer"], in: source).map {
-        Violation(
-          path: source.path, line: $0,
-          message: "pointers are confined: use Span or an array, or name this file and the reason in Confinement")
-      }
-    }
-    if uncheckedFiles[source.path] == nil {
-      found += (source.positions(of: "@unchecked") + source.positions(of: "nonisolated(unsafe)")).sorted().map {
-        Violation(
-          path: source.path, line: source.line(at: $0),
-          message: "unchecked sharing: use Mutex, Atomic or an actor, or name this file and the reason in Confinement")
-      }
-    }
-    return found
+  static func check(_ source: SourceText, pointerPlaces: [String: String] = pointerPlaces) -> [Violation] {
+    pointers(source, pointerPlaces) + uncheckedSharing(source)
   }
 
-  /// Entries of the tables above that name no file any more: a reason without a subject.
-  static func stale(files: Set<String>) -> [String] {
-    (Array(pointerFiles.keys) + uncheckedFiles.keys).filter { !files.contains($0) }.sorted()
+  private static func pointers(_ source: SourceText, _ places: [String: String]) -> [Violation] {
+    guard !places.keys.contains(where: source.path.hasPrefix) else { return [] }
+    let marks = SourceText.positions(of: Array(pointerMark.utf8), in: source.comments)
+    guard !marks.contains(where: { source.line(at: $0) <= 3 }) else { return [] }
+    return lines(withWordsFrom: ["Unsafe", "withUnsafe", "Unmanaged", "OpaquePointer"], in: source).map {
+      Violation(
+        path: source.path, line: $0,
+        message: "pointers are confined: use Span or an array, or let the file begin with `// \(pointerMark) REASON`")
+    }
+  }
+
+  private static func uncheckedSharing(_ source: SourceText) -> [Violation] {
+    let reasons = SourceText.positions(of: Array(uncheckedMark.utf8), in: source.comments).map(source.line)
+    return (source.positions(of: "@unchecked") + source.positions(of: "nonisolated(unsafe)")).sorted().compactMap {
+      let line = source.line(at: $0)
+      guard !reasons.contains(where: { abs($0 - line) <= 2 }) else { return nil }
+      return Violation(
+        path: source.path, line: line,
+        message: "unchecked sharing: use Mutex, Atomic or an actor, or say beside it `// \(uncheckedMark) REASON`")
+    }
+  }
+
+  /// Entries of the table above that name nothing any more: a reason without a subject.
+  static func stale(files: [String], places: [String: String] = pointerPlaces) -> [String] {
+    places.keys.filter { place in !files.contains { $0.hasPrefix(place) } }.sorted()
   }
 
   /// The lines, each once, on which a word begins with one of `prefixes`.

@@ -20,7 +20,7 @@ enum ImportRules {
     "apus-proxy-counted": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
     "MeshIdentity": Set(["MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1"])
       .union(foundation),
-    "MeshControl": Set(["MeshModel", "MeshWire", "Logging"]).union(foundation),
+    "MeshControl": Set(["MeshModel", "MeshWire", "Logging", "Synchronization"]).union(foundation),
     "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging", "Synchronization"]).union(foundation),
     "MeshXDS": Set([
       "MeshControl", "MeshIdentity", "MeshModel", "MeshWire", "GRPCCore", "GRPCNIOTransportHTTP2",
@@ -28,17 +28,18 @@ enum ImportRules {
       "Crypto", "Logging", "Synchronization",
     ]).union(foundation),
     "MeshAPI": Set([
-      "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "CYaml", "Logging", "AsyncAlgorithms",
-      "ServiceLifecycle",
+      "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "Yams", "CYaml", "Logging",
+      "AsyncAlgorithms", "ServiceLifecycle",
     ]).union(foundation),
     "ApusHTTP": Set(["CApusSystem", "Synchronization"]).union(libc),
-    "ApusCLI": Set(["ApusHTTP", "CApusSystem", "MeshControl", "ArgumentParser", "FoundationEssentials"]).union(libc),
-    "MeshDemo": ["ApusHTTP", "Synchronization"],
-    "apus-demo": ["MeshDemo", "ApusHTTP", "ArgumentParser", "FoundationEssentials"],
+    "ApusCLI": Set(["ApusHTTP", "CApusSystem", "MeshControl", "ArgumentParser", "Synchronization"])
+      .union(foundation).union(libc),
+    "MeshDemo": Set(["ApusHTTP", "Synchronization"]).union(libc),
     "apus": Set([
-      "ApusCLI", "ApusHTTP", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshWire",
-      "Hummingbird", "NIOCore", "NIOPosix", "Logging", "ServiceLifecycle", "Synchronization",
+      "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshWire", "Logging",
+      "ServiceLifecycle", "Synchronization", "Dispatch",
     ]).union(foundation).union(libc),
+    "apus-demo": Set(["ApusHTTP", "MeshDemo", "ArgumentParser", "Synchronization"]).union(foundation).union(libc),
   ]
 
   /// Targets of the traffic path: no Foundation, no event loop but their own.

@@ -101,14 +101,16 @@ import Testing
     #expect(ForceUnwrap.check(swift(text)).count == count)
   }
 
-  @Test func pointersAndUncheckedSharingNeedANamedPlace() {
-    let text = "let p: UnsafeRawPointer\nfinal class C: @unchecked Sendable {}\nnonisolated(unsafe) var x = 1\n"
-    let path = "Sources/MeshWire/Example.swift"
-    let file = swift(text, path: path)
-    #expect(Confinement.check(file, pointerFiles: [:], uncheckedFiles: [:]).map(\.line) == [1, 2, 3])
-    #expect(Confinement.check(file, pointerFiles: [path: "reason"], uncheckedFiles: [:]).map(\.line) == [2, 3])
-    #expect(Confinement.check(file, pointerFiles: [:], uncheckedFiles: [path: "reason"]).map(\.line) == [1])
-    #expect(Confinement.check(swift("let p: UnsafeRawPointer", path: "Sources/MeshReactor/A.swift")).isEmpty)
+  @Test func pointersAndUncheckedSharingSayWhy() {
+    let pointer = "let p: UnsafeRawPointer\n"
+    let sharing = "final class C: @unchecked Sendable {}\nnonisolated(unsafe) var x = 1\n"
+    #expect(Confinement.check(swift(pointer + sharing), pointerPlaces: [:]).map(\.line) == [1, 2, 3])
+    #expect(Confinement.check(swift(pointer), pointerPlaces: ["Sources/MeshHTTP/": "reason"]).isEmpty)
+    #expect(Confinement.check(swift("// Unsafe by design: reason\n" + pointer), pointerPlaces: [:]).isEmpty)
+    #expect(Confinement.check(swift("let s = \"Unsafe by design: \"\n" + pointer), pointerPlaces: [:]).count == 1)
+    #expect(Confinement.check(swift("// Unchecked: reason\n" + sharing), pointerPlaces: [:]).isEmpty)
+    #expect(Confinement.check(swift(sharing + "\n\n\n// Unchecked: too far\n"), pointerPlaces: [:]).count == 2)
+    #expect(Confinement.stale(files: ["a/b.swift"], places: ["a/": "", "c/": ""]) == ["c/"])
   }
 
   @Test(arguments: [

@@ -27,7 +27,7 @@ import Testing
 
   @Test func uncheckedCodeStaysInItsNamedPlaces() {
     expectNone(Repository.swiftSources("Sources").flatMap { Confinement.check($0) })
-    #expect(Confinement.stale(files: Set(Repository.files())).isEmpty)
+    #expect(Confinement.stale(files: Repository.files()).isEmpty)
   }
 
   @Test func whatTheDocumentsNameExists() {
