@@ -48,8 +48,9 @@ struct ArgumentTests {
   @Test(arguments: [
     (["run", "--service", "Big", "--", "true"], "--service \"Big\""),
     (["run", "--service", "a"], "behind --"),
-    (["run", "--service", "a", "--upstream", "db", "--", "true"], "NAME=PORT"),
-    (["run", "--service", "a", "--upstream", "db=70000", "--", "true"], "NAME=PORT"),
+    (["run", "--service", "a", "--upstream", "db", "--", "true"], "NAME[:PORT]=PORT"),
+    (["run", "--service", "a", "--upstream", "db:0=1", "--", "true"], "NAME[:PORT]=PORT"),
+    (["run", "--service", "a", "--upstream", "db=70000", "--", "true"], "NAME[:PORT]=PORT"),
     (["run", "--service", "a", "--port", "0", "--", "true"], "--port"),
     (["run", "--service", "a", "--port", "70000", "--", "true"], "--port"),
     (["run", "--service", "a", "--version", "v 1", "--", "true"], "--version"),

@@ -116,12 +116,13 @@ import Testing
 
   @Test func theSidecarIsToldWhatItCarriesAndWhereItsConfigurationIs() throws {
     let stage = try Stage()
-    let options = ["--port", "8123", "--version", "v2", "--upstream", "db=5432", "--protocol", "tcp"]
+    let options = ["--port", "8123", "--version", "v2", "--upstream", "db:5432=15432", "--protocol", "tcp"]
     _ = try Running(stage, options, ["true"]).finish()
     let arguments = stage.lines("arguments").first ?? ""
     for text in [
-      "--namespace default --service hello --account hello --version v2 --app-port 8123 --app-protocol tcp",
-      "--inbound 127.0.0.1:0 --forward 127.0.0.1:0 --upstream db=5432 --admin 127.0.0.1:0",
+      "--namespace default --service hello --account hello --workload hello-v2 --trust-domain cluster.local",
+      "--version v2 --app-port 8123 --app-protocol tcp --inbound 127.0.0.1:0 --forward 127.0.0.1:0",
+      "--upstream db:5432=15432 --admin 127.0.0.1:0",
       "--xds 127.0.0.1:15012 --xds-root \(stage.folder.path)/data/ca/root-cert.pem", "--ready-fd 3",
     ] {
       #expect(arguments.contains(text), "\(arguments)")

@@ -208,9 +208,9 @@ struct WatchTests {
 
   @Test func workloadsAreChosenByTheirLabels() throws {
     let list = """
-      {"items":[{"metadata":{"name":"a-1","namespace":"default","labels":{"app":"a","version":"v1"}},
+      {"items":[{"metadata":{"name":"a-v1","uid":"a-1","namespace":"default","labels":{"app":"a","version":"v1"}},
         "spec":{"address":"127.0.0.1"},"status":{"health":"healthy","identity":"spiffe://cluster.local/ns/default/sa/a"}},
-       {"metadata":{"name":"b-1","namespace":"default","labels":{"app":"b"}},"spec":{},"status":{"identity":""}}]}
+       {"metadata":{"name":"b","uid":"b-1","namespace":"default","labels":{"app":"b"}},"spec":{},"status":{"identity":""}}]}
       """
     let api = try FakeAPI(["GET /apis/apus.dev/v1/namespaces/default/workloads": .json(list)])
     let result = apus("get", "wl", "-l", "app=a", environment: environment(api))

@@ -37,7 +37,8 @@ package struct ResourceTable: Sendable {
   private func row(_ object: Value) -> [String] {
     let metadata = object["metadata"]
     var cells = showsNamespace ? [metadata?["namespace"]?.text ?? Figures.none] : []
-    cells.append(metadata?["name"]?.text ?? Figures.none)
+    // Instances of one version share a name; what tells them apart is the id.
+    cells.append((showsAge ? metadata?["name"] : metadata?["uid"])?.text ?? Figures.none)
     for field in fields {
       let text = field.cell(object) ?? ""
       cells.append(text.isEmpty ? Figures.none : text)

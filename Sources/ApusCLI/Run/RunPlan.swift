@@ -9,14 +9,16 @@ struct RunPlan {
 
   /// A port on the loopback that leads to a service.
   struct Upstream: Equatable {
-    /// `NAME`, `NAME.NAMESPACE` …, as in a URL.
+    /// `NAME`, `NAME.NAMESPACE` …, as in a URL, with `:PORT` where it is not the service's port 80.
     var name: String
     var port: UInt16
 
     init?(_ text: String) {
       let parts = text.split(separator: "=", omittingEmptySubsequences: false)
       guard parts.count == 2, let port = UInt16(parts[1]), port > 0 else { return nil }
-      guard TextFormat.dnsSubdomain.fault(in: String(parts[0])) == nil else { return nil }
+      let words = parts[0].split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+      guard let host = words.first, TextFormat.dnsSubdomain.fault(in: String(host)) == nil else { return nil }
+      if words.count > 1, UInt16(words[1]).map({ $0 > 0 }) != true { return nil }
       name = String(parts[0])
       self.port = port
     }
@@ -38,6 +40,9 @@ struct RunPlan {
   /// Name of the application's port, by which a service finds it: instances of one service on one machine have
   /// different numbers.
   var portName: String { appProtocol.rawValue }
+
+  /// What all instances of one version have in common; it stands in metrics, whose number of series it bounds.
+  var workloadName: String { version.map { "\(service)-\($0)" } ?? service }
 
   /// The service that is made where there is none.
   var serviceObject: Value {

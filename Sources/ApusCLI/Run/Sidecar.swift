@@ -32,6 +32,7 @@ struct Sidecar {
   var folder: String
   var xds: HTTPAddress
   var rootCertificate: String
+  var trustDomain: String
   var log: Log
   var accessLog: String
   var logLevel: String
@@ -48,6 +49,7 @@ struct Sidecar {
   func arguments(ports: Ports?) -> [String] {
     var arguments = [
       "--id", plan.uid, "--namespace", plan.namespace, "--service", plan.service, "--account", plan.account,
+      "--workload", plan.workloadName, "--trust-domain", trustDomain,
     ]
     if let version = plan.version { arguments += ["--version", version] }
     arguments += ["--app-port", "\(plan.port)", "--app-protocol", plan.appProtocol.rawValue]

@@ -20,7 +20,7 @@ struct Run: Verb {
       EXAMPLES
         apus run --service hello -- python3 server.py
         apus run --service catalog --version v2 --port 8080 -- ./catalog
-        apus run --service job --upstream db=5432 -- psql -h 127.0.0.1
+        apus run --service job --upstream db:5432=15432 -- psql -h 127.0.0.1 -p 15432
       """)
 
   @Option(help: ArgumentHelp("The service it belongs to; made where there is none.", valueName: "name"))
@@ -39,7 +39,9 @@ struct Run: Verb {
 
   @Option(
     parsing: .singleValue,
-    help: ArgumentHelp("A port on 127.0.0.1 that leads to a service.", valueName: "name=port"))
+    help: ArgumentHelp(
+      "A port on 127.0.0.1 that leads to a service (its port 80 unless told).",
+      valueName: "name[:port]=port"))
   var upstream: [String] = []
 
   @Option(help: ArgumentHelp("Its identity in the namespace (default: the service's name).", valueName: "name"))
@@ -77,7 +79,7 @@ struct Run: Verb {
       if let fault = format.fault(in: text) { throw ValidationError("\(name) \"\(text)\" \(fault)") }
     }
     for text in upstream where RunPlan.Upstream(text) == nil {
-      throw ValidationError("--upstream \"\(text)\" is not NAME=PORT; write for example db=5432")
+      throw ValidationError("--upstream \"\(text)\" is not NAME[:PORT]=PORT; write for example db:5432=15432")
     }
     if port == 0 { throw ValidationError("--port must be from 1 to 65535; leave it out for a free one") }
     guard (1...64).contains(workers) else { throw ValidationError("--workers must be from 1 to 64") }
@@ -105,6 +107,7 @@ struct Run: Verb {
     let sidecar = Sidecar(
       program: program, plan: plan, folder: workloadFolder,
       xds: try xdsAddress(folder), rootCertificate: folder.rootCertificateFile,
+      trustDomain: folder.controlPlane?.trustDomain ?? ControlPlaneSettings.defaultTrustDomain,
       log: log(workloadFolder), accessLog: accessLog.rawValue, logLevel: "info", workerCount: workers,
       drainSeconds: drainSeconds)
     let keeper = TokenKeeper(
