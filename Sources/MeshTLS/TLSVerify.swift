@@ -1,5 +1,5 @@
 import CNIOBoringSSL
-import MeshModel
+package import MeshModel
 
 /// What was learned of a peer whose certificate passed.
 struct VerifiedPeer {
@@ -9,6 +9,24 @@ struct VerifiedPeer {
 }
 
 extension TLSContext {
+  /// Checks certificates without a connection, as they would be checked in a handshake.
+  ///
+  /// - Parameters:
+  ///   - chain: DER, leaf first.
+  ///   - nowSeconds: seconds since 1970.
+  /// - Returns: who the leaf is, or why it is refused.
+  package func check(
+    chain: [[UInt8]], expecting expectation: TLSExpectation? = nil, nowSeconds: Int64
+  ) -> Result<SPIFFEID, TLSFailure> {
+    var buffers: [OpaquePointer] = []
+    defer { for buffer in buffers { CRYPTO_BUFFER_free(buffer) } }
+    for der in chain {
+      guard let buffer = CRYPTO_BUFFER_new(der, der.count, nil) else { return .failure(.internalFailure) }
+      buffers.append(buffer)
+    }
+    return verify(chain: buffers, expecting: expectation, nowSeconds: nowSeconds, resumed: false).map(\.identity)
+  }
+
   /// Checks a peer's chain, leaf first, by the rules of X.509-SVID and of this mesh.
   ///
   /// - Parameter resumed: the chain comes from a session that was checked when it was new, under the same trust: its

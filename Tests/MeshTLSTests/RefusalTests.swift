@@ -197,6 +197,23 @@ struct RefusalTests {
     #expect(pair.server.handshakes == 1)
   }
 
+  @Test("certificates are judged without a connection as in one", arguments: RefusalTests.cases)
+  func withoutConnection(refusal: Case) throws {
+    let mesh = try TestMesh()
+    let context = try mesh.server()
+    let key = try TLSKeyPair()
+    let good = try mesh.authority.sign(TestAuthority.Wish(), for: key)
+    let identity = try SPIFFEID("spiffe://cluster.local/ns/shop/sa/cart")
+    #expect(context.check(chain: [good], nowSeconds: TestAuthority.now) == .success(identity))
+    var wish = TestAuthority.Wish()
+    refusal.wish(&wish)
+    let bad = try mesh.authority.sign(wish, for: key)
+    #expect(context.check(chain: [bad], nowSeconds: TestAuthority.now) == .failure(refusal.failure))
+    #expect(context.check(chain: [], nowSeconds: TestAuthority.now) == .failure(.noClientCertificate))
+    #expect(context.check(chain: [[1, 2, 3]], nowSeconds: TestAuthority.now) == .failure(.certificateInvalid))
+    #expect(context.check(chain: [good, [0x30]], nowSeconds: TestAuthority.now) == .failure(.certificateInvalid))
+  }
+
   @Test("every failure has a reason that people can look up")
   func reasons() {
     for refusal in RefusalTests.cases {
