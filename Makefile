@@ -5,7 +5,7 @@ PYTEST = .build-peers/tests/bin/python -m pytest
 APUS   = .build/release/apus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers build up test test-unit test-integration alloc-gate bench format lint clean
+.PHONY: help setup setup-peers build up test test-unit test-integration alloc-gate bench fuzz format lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -37,6 +37,9 @@ alloc-gate: build ## count allocations and retains of one steady request: both m
 bench: build ## compare with Envoy, HAProxy and nginx (ARGS, e.g. ARGS=--quick)
 	@Scripts/setup-peers bench
 	@.build-peers/bench/bin/python Benchmarks/run.py $(ARGS)
+
+fuzz: setup ## feed hostile bytes to a parser (ARGS="http1 3600" for an hour)
+	@Scripts/fuzz $(or $(ARGS),http1 60)
 
 format: setup ## format the sources
 	@Scripts/format
