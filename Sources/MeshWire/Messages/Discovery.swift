@@ -38,10 +38,39 @@ package struct XDSNode: WireMessage {
 package struct RPCStatus: WireMessage {
   package var code: UInt32 = 0
   package var message = ""
+  /// In a NACK of a proxy of this mesh: one `RefusedResources`, so that the others count as accepted.
+  package var details: [AnyMessage] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
     try c.field(1, "code", &code)
+    try c.field(2, "message", &message)
+    try c.field(3, "details", &details)
+  }
+}
+
+/// Which resources of a response a proxy refused; everything else of that response is in force.
+package struct RefusedResources: WireMessage {
+  /// The type URL under which it stands in `RPCStatus.details`.
+  package static let typeURL = "type.googleapis.com/apus.v1.RefusedResources"
+
+  package var resources: [RefusedResource] = []
+
+  package init() {}
+  package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
+    try c.field(1, "resources", &resources)
+  }
+}
+
+/// One resource that a proxy refused.
+package struct RefusedResource: WireMessage {
+  package var name = ""
+  /// What is wrong with it, for people.
+  package var message = ""
+
+  package init() {}
+  package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
+    try c.field(1, "name", &name)
     try c.field(2, "message", &message)
   }
 }
