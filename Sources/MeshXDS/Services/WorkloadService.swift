@@ -1,0 +1,97 @@
+package import GRPCCore
+package import MeshControl
+import MeshModel
+import MeshWire
+
+/// `apus.v1.WorkloadService`: proxies register their workloads, say how they are, and report what passed through them.
+///
+/// The stream is the workload's sign of life: it is known while the stream is open, and for a moment after.
+package struct WorkloadService: RegistrableRPCService {
+  package static let method = MethodDescriptor(fullyQualifiedService: "apus.v1.WorkloadService", method: "Attach")
+
+  private let registry: WorkloadRegistry
+  private let statistics: any StatisticsSink
+  private let directory: ConnectedProxies
+  private let reportIntervalMilliseconds: UInt32
+
+  /// - Parameters:
+  ///   - directory: learns of each proxy's certificate.
+  ///   - reportIntervalMilliseconds: how often proxies are asked to report.
+  package init(
+    registry: WorkloadRegistry, statistics: any StatisticsSink, directory: ConnectedProxies,
+    reportIntervalMilliseconds: UInt32 = 1000
+  ) {
+    self.registry = registry
+    self.statistics = statistics
+    self.directory = directory
+    self.reportIntervalMilliseconds = reportIntervalMilliseconds
+  }
+
+  package func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
+    router.registerHandler(
+      forMethod: Self.method, deserializer: WireDeserializer<AttachRequest>(),
+      serializer: WireSerializer<AttachResponse>()
+    ) { request, context in
+      let identity = try context.authenticatedPeer()
+      return StreamingServerResponse(of: AttachResponse.self) { writer in
+        let stream = await registry.openStream()
+        var uid: String?
+        let result: Result<Void, any Error>
+        do {
+          for try await message in request.messages {
+            if let attached = try await take(message, identity: identity, stream: stream, uid: uid) {
+              uid = attached
+              var response = AttachResponse()
+              response.reportIntervalMilliseconds = reportIntervalMilliseconds
+              try await writer.write(response)
+            }
+          }
+          result = .success(())
+        } catch {
+          result = .failure(error)
+        }
+        await registry.detach(stream: stream)
+        if let uid { await statistics.forget(proxy: uid) }
+        try result.get()
+        return [:]
+      }
+    }
+  }
+
+  /// Takes one message; returns the uid if it registered the workload.
+  private func take(
+    _ message: AttachRequest, identity: SPIFFEID, stream: UInt64, uid: String?
+  ) async throws(RPCError) -> String? {
+    var attached: String?
+    if let registration = message.registration {
+      do throws(RegistrationRefusal) {
+        try await registry.attach(
+          registration, health: message.health?.health ?? .healthy, identity: identity, stream: stream)
+      } catch {
+        throw RPCError(code: error.statusCode, message: error.sentence)
+      }
+      attached = registration.uid
+    } else if let health = message.health, uid != nil {
+      await registry.report(health.health, stream: stream)
+    }
+    guard let proxy = attached ?? uid else {
+      throw RPCError(code: .failedPrecondition, message: RegistrationRefusal.registrationFirst.sentence)
+    }
+    if let report = message.statistics {
+      await statistics.record(report, proxy: proxy)
+      await directory.noteCertificate(proxy: proxy, notAfterSeconds: report.certificateNotAfter)
+    }
+    return attached
+  }
+}
+
+extension RegistrationRefusal {
+  fileprivate var statusCode: RPCError.Code {
+    switch self {
+    case .registrationFirst: .failedPrecondition
+    case .identityMismatch, .foreignIdentity, .uidTaken: .permissionDenied
+    case .invalidField, .oneWorkloadPerStream: .invalidArgument
+    case .tooManyWorkloads: .resourceExhausted
+    }
+  }
+}
