@@ -6,8 +6,9 @@ package import MeshWire
 /// It follows the incremental variant of the xDS transport protocol: subscriptions by name and by wildcard, versions
 /// that the client kept from an earlier stream, one nonce per response, ACK and NACK per type. Of each type at most one
 /// response is unanswered; whatever changes meanwhile is sent as one response afterwards, so that a slow client costs
-/// no queue. New configuration is sent before old configuration is taken away (make before break):
-/// trust, the proxy itself, workloads, services; then removals in the opposite order.
+/// no queue. A large state is cut into several responses; the system version of all but the last ends in `+`.
+/// New configuration is sent before old configuration is taken away (make before break): trust, the proxy itself,
+/// workloads, services; then removals in the opposite order.
 package struct DeltaSession: Sendable {
   /// The order in which additions and changes are sent. Removals go the other way.
   package static let order: [ConfigType] = [.trustBundle, .proxyConfig, .workload, .serviceConfig]
@@ -15,7 +16,7 @@ package struct DeltaSession: Sendable {
   /// Limits of one session; beyond them the stream is refused, or an answer is cut into several.
   package struct Limits: Sendable {
     /// Payload after which a response is closed and the rest follows after its acknowledgement, bytes.
-    package var responseBytes = 128 * 1024
+    package var responseBytes = 64 * 1024
     /// Names that a client may subscribe to one by one, and versions it may bring along, per type.
     package var namesPerType = 100_000
     /// Longest resource name, bytes.
@@ -130,6 +131,7 @@ package struct DeltaSession: Sendable {
   ) -> DeltaDiscoveryResponse {
     nonceCounter &+= 1
     let nonce = "\(noncePrefix)-\(nonceCounter)"
+    let revision = batch.isPartial ? revision + "+" : revision
     state.sent(batch, nonce: nonce, systemVersion: revision)
     types[type] = state
     var response = DeltaDiscoveryResponse()

@@ -13,6 +13,8 @@ struct DeltaTypeState: Sendable {
   struct Batch: Sendable {
     var resources: [ConfigResource] = []
     var removed: [String] = []
+    /// More of the same revision follows.
+    var isPartial = false
   }
 
   /// A response that has been sent and not answered yet.
@@ -122,7 +124,10 @@ struct DeltaTypeState: Sendable {
     var size = 0
     for resource in due.sorted(by: { $0.name < $1.name }) {
       size += resource.bytes.count + resource.name.utf8.count + 64
-      if size > limit, !batch.resources.isEmpty { break }
+      if size > limit, !batch.resources.isEmpty {
+        batch.isPartial = true
+        break
+      }
       batch.resources.append(resource)
     }
     return batch
@@ -137,7 +142,10 @@ struct DeltaTypeState: Sendable {
     var size = 0
     for name in gone.sorted() {
       size += name.utf8.count + 8
-      if size > limit, !batch.removed.isEmpty { break }
+      if size > limit, !batch.removed.isEmpty {
+        batch.isPartial = true
+        break
+      }
       batch.removed.append(name)
     }
     return batch

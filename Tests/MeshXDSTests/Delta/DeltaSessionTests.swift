@@ -230,6 +230,8 @@ private func acknowledgeNext(_ session: inout DeltaSession) throws {
     _ = try session.receive(client.hello())
     while let response = session.nextResponse() {
       #expect(response.resources.count <= 6)
+      #expect((client.resources.count + response.resources.count == 100) == (response.systemVersion == "1"))
+      #expect(response.systemVersion == "1" || response.systemVersion == "1+")
       #expect(session.nextResponse() == nil)
       _ = try session.receive(client.apply(response, namesRefused: false))
     }
