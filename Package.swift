@@ -33,9 +33,11 @@ let package = Package(
   dependencies: [
     // The TLS library of the data plane. CNIOBoringSSL is not a declared product: the version is pinned exactly.
     .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.80.0"),
     .package(url: "https://github.com/grpc/grpc-swift-2", from: "2.4.3"),
     .package(url: "https://github.com/grpc/grpc-swift-nio-transport", from: "2.9.2"),
     .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
+    .package(url: "https://github.com/apple/swift-asn1", from: "1.0.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
@@ -74,7 +76,16 @@ let package = Package(
       name: "MeshStore", dependencies: ["MeshControl", .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: common),
     .target(
-      name: "MeshXDS", dependencies: ["MeshControl", "MeshIdentity", "MeshWire"] + grpc, swiftSettings: common),
+      name: "MeshXDS",
+      dependencies: [
+        "MeshControl", "MeshIdentity", "MeshModel", "MeshWire",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOTLS", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
+        .product(name: "SwiftASN1", package: "swift-asn1"),
+        .product(name: "X509", package: "swift-certificates"),
+      ] + grpc, swiftSettings: common),
     .target(
       name: "MeshAPI",
       dependencies: [
@@ -120,6 +131,14 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "ApusCLITests", dependencies: ["ApusCLI", "ApusHTTP", "MeshControl", "MeshDemo", "apus"],
+      swiftSettings: common),
+    .testTarget(
+      name: "MeshDiscoveryTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
+    .testTarget(
+      name: "MeshProxyControlTests", dependencies: ["MeshProxy", "MeshTLS", "MeshWire"], swiftSettings: common),
+    .testTarget(
+      name: "MeshXDSTests",
+      dependencies: ["MeshXDS", "MeshControl", "MeshIdentity", "MeshModel", "MeshProxy", "MeshWire"] + grpc,
       swiftSettings: common),
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),

@@ -24,8 +24,8 @@ enum ImportRules {
     "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging", "Synchronization"]).union(foundation),
     "MeshXDS": Set([
       "MeshControl", "MeshIdentity", "MeshModel", "MeshWire", "GRPCCore", "GRPCNIOTransportHTTP2",
-      "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "NIOCore", "NIOPosix", "NIOSSL", "X509", "SwiftASN1",
-      "Crypto", "Logging", "Synchronization",
+      "GRPCNIOTransportHTTP2Posix", "GRPCNIOTransportCore", "NIOCore", "NIOPosix", "NIOSSL", "NIOTLS", "X509",
+      "SwiftASN1", "Crypto", "Logging", "Synchronization",
     ]).union(foundation),
     "MeshAPI": Set([
       "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "Yams", "CYaml", "Logging",
