@@ -159,14 +159,3 @@ extension RegisteredWorkload {
     self = known
   }
 }
-
-extension MeshWire.Health {
-  /// The same state as the control plane's resources name it.
-  package init(_ health: MeshWorkload.Health) {
-    switch health {
-    case .healthy: self = .healthy
-    case .unhealthy: self = .unhealthy
-    case .draining: self = .draining
-    }
-  }
-}

@@ -25,11 +25,11 @@ package enum IssuingRefusal: Error, Sendable, Equatable {
 /// Checks the join tokens of proxies that have no certificate yet.
 package protocol JoinTokenVerifier: Sendable {
   /// Who holds the token.
-  func verify(token: String) async throws(JoinTokenRefusal) -> SPIFFEID
+  func verify(token: String) async throws(TokenRefusal) -> SPIFFEID
 }
 
 /// Why a join token is not taken.
-package enum JoinTokenRefusal: Error, Sendable, Equatable {
+package enum TokenRefusal: Error, Sendable, Equatable {
   /// One sentence, with how to mend it.
   case invalid(String)
 }

@@ -98,7 +98,7 @@ package struct CertificateService: RegistrableRPCService {
     guard parts.count == 2, parts[0].lowercased() == "bearer" else {
       throw RPCError(code: .unauthenticated, message: "`authorization` must be `Bearer <join token>`.")
     }
-    do throws(JoinTokenRefusal) {
+    do throws(TokenRefusal) {
       return try await tokens.verify(token: String(parts[1]))
     } catch {
       switch error {
