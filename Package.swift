@@ -138,7 +138,12 @@ let package = Package(
       name: "MeshProxyControlTests", dependencies: ["MeshProxy", "MeshTLS", "MeshWire"], swiftSettings: common),
     .testTarget(
       name: "MeshXDSTests",
-      dependencies: ["MeshXDS", "MeshControl", "MeshIdentity", "MeshModel", "MeshProxy", "MeshWire"] + grpc,
+      dependencies: [
+        "MeshXDS", "MeshControl", "MeshIdentity", "MeshModel", "MeshTLS", "MeshWire",
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "SwiftASN1", package: "swift-asn1"),
+        .product(name: "X509", package: "swift-certificates"),
+      ] + grpc,
       swiftSettings: common),
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),

@@ -1,5 +1,6 @@
 package import Foundation
 package import MeshModel
+import SwiftASN1
 @_spi(FixedExpiryValidationTime) package import X509
 
 /// Checks client certificates against the roots of the mesh and reads the identity out of them.
@@ -40,19 +41,35 @@ package struct PeerVerifier: Sendable {
 
   private func isValid(_ chain: [Certificate], at time: Date) async -> Bool {
     guard let leaf = chain.first else { return false }
-    var verifier = Verifier(rootCertificates: roots) { RFC5280Policy(fixedExpiryValidationTime: time) }
+    var verifier = Verifier(rootCertificates: roots) {
+      RFC5280Policy(fixedExpiryValidationTime: time)
+      NamesAreChecked()
+    }
     let result = await verifier.validate(leaf: leaf, intermediates: CertificateStore(chain.dropFirst()))
     if case .validCertificate = result { return true }
     return false
   }
 
-  struct Refusal: Error {
+  /// The names of an SVID are critical, since its subject is empty; `identity(of:)` is what reads them.
+  private struct NamesAreChecked: VerifierPolicy {
+    let verifyingCriticalExtensions: [ASN1ObjectIdentifier] = [.X509ExtensionID.subjectAlternativeName]
+
+    mutating func chainMeetsPolicyRequirements(chain: UnverifiedCertificateChain) -> PolicyEvaluationResult {
+      .meetsPolicy
+    }
+  }
+
+  private struct Refusal: Error {
     var sentence: String
   }
 
+  /// Reads the one identity of a leaf.
   private static func identity(of leaf: Certificate) -> Result<SPIFFEID, Refusal> {
     if case .isCertificateAuthority? = try? leaf.extensions.basicConstraints {
       return .failure(Refusal(sentence: "The certificate is an authority's, not a workload's."))
+    }
+    if let usage = try? leaf.extensions.extendedKeyUsage, !usage.contains(.clientAuth) {
+      return .failure(Refusal(sentence: "The certificate is not one for clients."))
     }
     let uris = ((try? leaf.extensions.subjectAlternativeNames) ?? SubjectAlternativeNames()).compactMap { name in
       if case .uniformResourceIdentifier(let uri) = name { uri } else { nil }
