@@ -16,7 +16,7 @@ extension Proxy {
     case ("GET", "/config_dump"): done(.json(snapshot.json() + "\n"))
     case ("GET", "/clusters"): clusters(done)
     case ("GET", "/connections"): connections(done)
-    case ("GET", "/metrics"): done(.text("\n"))
+    case ("GET", "/metrics"): metrics(accept: request.accept, done)
     case ("POST", "/drain"):
       done(.text("draining\n"))
       drain()

@@ -10,6 +10,7 @@ struct AdminRequest {
   var method: String
   var path: String
   var query: [String: String]
+  var accept: String
 }
 
 /// What the admin interface answers.
@@ -116,12 +117,23 @@ private final class AdminConnection: SideHandler {
           let request = AdminRequest(
             method: String(decoding: head.bytes(head.method), as: UTF8.self),
             path: String(decoding: head.bytes(head.path), as: UTF8.self),
-            query: Self.query(String(decoding: head.bytes(head.query), as: UTF8.self)))
+            query: Self.query(String(decoding: head.bytes(head.query), as: UTF8.self)),
+            accept: Self.accept(head))
           isAnswering = true
           handler(request) { [weak self] in self?.respond($0) }
         }
       }
     }
+  }
+
+  private static func accept(_ head: borrowing MessageHead) -> String {
+    for index in 0..<head.fieldCount {
+      let field = head.fields[index]
+      if String(decoding: head.bytes(field.name), as: UTF8.self).lowercased() == "accept" {
+        return String(decoding: head.bytes(field.value), as: UTF8.self)
+      }
+    }
+    return ""
   }
 
   private static func query(_ text: String) -> [String: String] {

@@ -75,6 +75,8 @@ struct Connection {
   /// Bytes given to the kernel, and how many of them before the exchange under way.
   var bytesSent: UInt64 = 0
   var bytesBeforeExchange: UInt64 = 0
+  /// Number of its edge for metrics (inbound); 0: not found yet.
+  var edge: UInt32 = 0
   /// When it was put into its endpoint's idle list.
   var idleSince: UInt64 = 0
   /// Bytes of the head being received that have been looked at.

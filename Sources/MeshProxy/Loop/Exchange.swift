@@ -60,6 +60,10 @@ struct Exchange {
   var rule: Int32 = -1
   /// The table that `rule` and `backend` are indexes in; lives as long as the generation.
   var routes: UnsafePointer<RouteTableView>?
+  /// The rule's number for the label `route_name`.
+  var routeNumber: UInt32 = 0
+  /// Whether the connection came to an inbound listener.
+  var isInbound = false
   /// Position of the backend chosen among the rule's; -1: the service itself.
   var backend: Int32 = -1
   var method = Method.other
@@ -103,8 +107,6 @@ struct Exchange {
   /// Links of the cluster's waiting list, or of the free list.
   var next: ExchangeRef?
   var previous: ExchangeRef?
-  /// Index in the list of all that are in flight is not kept; the worker counts them per generation.
-  var edge: UInt32 = 0
 
   init(downstream: ConnectionRef, generation: GenerationRef) {
     self.downstream = downstream

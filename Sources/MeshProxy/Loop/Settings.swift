@@ -10,8 +10,6 @@ package struct ProxySettings: Sendable {
   /// Added to the wall clock where certificates are judged; only tests set it.
   package var clockOffsetSeconds: Int64 = 0
 
-  package var accessLog = AccessLogFormat.off
-
   package init() {}
 }
 

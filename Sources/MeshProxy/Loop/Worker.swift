@@ -33,6 +33,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
   let endpoints: EndpointRegistry
   var listeners: [ListenerState] = []
   let telemetry: WorkerTelemetry
+  let labels: LabelDictionary
   var peers: PeerTable
 
   /// Storage for the fields of the head being parsed.
@@ -64,11 +65,13 @@ package final class Worker: EventLoop, @unchecked Sendable {
 
   /// - Throws: `SystemError` when the kernel gives no descriptors.
   init(
-    index: Int, settings: ProxySettings, configuration: CompiledConfiguration, telemetry: WorkerTelemetry, seed: UInt64
+    index: Int, settings: ProxySettings, configuration: CompiledConfiguration, telemetry: WorkerTelemetry,
+    labels: LabelDictionary, seed: UInt64
   ) throws(SystemError) {
     self.index = index
     self.settings = settings
     self.telemetry = telemetry
+    self.labels = labels
     random = FastRandom(seed: seed)
     endpoints = EndpointRegistry(loops: settings.workers)
     fields = .allocate(capacity: FieldSet.capacity)
@@ -79,7 +82,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     sealed = .allocate(capacity: 1)
     sealed.initialize(to: TLSOutput())
     peers = PeerTable()
-    generation = Generation.make(configuration, endpoints: endpoints)
+    generation = Generation.make(configuration, endpoints: endpoints, labels: labels)
     sweepTimer = .allocate(capacity: 1)
     sweepTimer.initialize(to: WheelTimer())
     sweepTimer.pointee.kind = TimerKind.sweep.rawValue

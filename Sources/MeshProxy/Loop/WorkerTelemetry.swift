@@ -1,12 +1,229 @@
-// Unsafe by design: exchanges are plain structs.
+// Unsafe by design: exchanges are plain structs, and log fields point into their memory.
+internal import Glibc
 internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTelemetry
+internal import MeshWire
 
-/// What one worker counts.
+/// What one worker counts and logs. Label numbers are found once for each endpoint and connection; a request that ends
+/// costs a few additions.
 package final class WorkerTelemetry {
-  var ejections: UInt64 = 0
-  init() {}
-  func count(_ reason: Reason) {}
-  func adopt(_ configuration: CompiledConfiguration) {}
-  func tunnelOpened(_ exchange: ExchangeRef) {}
-  func record(_ exchange: ExchangeRef, endpoint: EndpointRef?, now: UInt64, wallNow: UInt64, peers: inout PeerTable) {}
+  let metrics = LoopMetrics()
+  let edges = MeshTelemetry.EdgeStatistics()
+  let ring: LogRing?
+  private let labels: LabelDictionary
+  private let format: AccessLogFormat?
+  private let node: NodeIdentity
+  private let scratch: UnsafeMutableBufferPointer<UInt8>
+  private let addresses: UnsafeMutableBufferPointer<UInt8>
+  private var configuration: CompiledConfiguration
+  /// How often each reason ended a connection before there was a request.
+  let refusals: UnsafeMutablePointer<UInt64>
+
+  init(
+    labels: LabelDictionary, node: NodeIdentity, format: AccessLogFormat?, configuration: CompiledConfiguration
+  ) {
+    self.labels = labels
+    self.node = node
+    self.format = format
+    self.configuration = configuration
+    ring = format == nil ? nil : LogRing(capacity: 1 << 20)
+    scratch = .allocate(capacity: format == nil ? 1 : AccessRecord.maxLineBytes)
+    addresses = .allocate(capacity: 256)
+    refusals = .allocate(capacity: 256)
+    refusals.initialize(repeating: 0, count: 256)
+  }
+
+  deinit {
+    scratch.deallocate()
+    addresses.deallocate()
+    refusals.deallocate()
+  }
+
+  /// Counts something that happened to a connection outside any request.
+  func count(_ reason: Reason) {
+    refusals[Int(reason.rawValue)] &+= 1
+    if reason.rawValue >= Reason.tlsPlaintextRefused.rawValue { metrics.count(.tlsHandshakeFailures) }
+  }
+
+  func adopt(_ configuration: CompiledConfiguration) {
+    self.configuration = configuration
+    metrics.count(.snapshotsTaken)
+  }
+
+  func tunnelOpened(_ exchange: ExchangeRef, now: UInt64, _ peers: borrowing PeerTable) {
+    metrics.connectionOpened(ConnectionKey(edge: edge(of: exchange, peers)), now: Int64(bitPattern: now))
+  }
+
+  /// Counts and logs an exchange that has ended.
+  func record(_ exchange: ExchangeRef, now: UInt64, wallNow: UInt64, peers: borrowing PeerTable) {
+    let edge = edge(of: exchange, peers)
+    let duration = Int64(bitPattern: now &- exchange.pointee.started)
+    let flag = exchange.pointee.reason?.flag ?? .none
+    let isTunnel = exchange.pointee.flags.contains(.tunnel)
+    if isTunnel {
+      let key = ConnectionKey(edge: edge, flag: flag, reason: exchange.pointee.reason)
+      if !exchange.pointee.flags.contains(.responseStarted) { metrics.connectionOpened(key, now: Int64(bitPattern: now)) }
+      metrics.connectionClosed(ConnectionKey(edge: edge), now: Int64(bitPattern: now))
+      metrics.connectionBytes(
+        key, sent: exchange.pointee.responseBytes, received: exchange.pointee.requestBytes, now: Int64(bitPattern: now))
+    } else {
+      metrics.recordRequest(
+        RequestKey(
+          edge: edge, route: exchange.pointee.routeNumber, responseCode: exchange.pointee.status, flag: flag,
+          reason: exchange.pointee.reason),
+        durationNanoseconds: duration, requestBytes: exchange.pointee.requestBytes,
+        responseBytes: exchange.pointee.responseBytes, now: Int64(bitPattern: now))
+      let failed = exchange.pointee.status >= 500 || exchange.pointee.status == 0
+      edges.record(edge: edge, durationNanoseconds: duration, failed: failed)
+      if exchange.pointee.retryCount > 0 { metrics.count(.retries, by: UInt64(exchange.pointee.retryCount)) }
+    }
+    if ring != nil { log(exchange, duration: duration, wallNow: wallNow, flag: flag, peers) }
+  }
+
+  // MARK: Edges
+
+  /// The number of the edge an exchange is on; found once for each endpoint (outbound) or connection (inbound).
+  private func edge(of exchange: ExchangeRef, _ peers: borrowing PeerTable) -> UInt32 {
+    if exchange.pointee.isInbound {
+      let connection = exchange.pointee.downstream
+      if connection.pointee.edge == 0 { connection.pointee.edge = inboundEdge(exchange, peers) }
+      return connection.pointee.edge
+    }
+    return edge(of: exchange)
+  }
+
+  private func edge(of exchange: ExchangeRef) -> UInt32 {
+    if let endpoint = exchange.pointee.lastEndpoint {
+      if endpoint.pointee.edge == 0 { endpoint.pointee.edge = outboundEdge(endpoint.pointee.cluster, endpoint.pointee.labels) }
+      return endpoint.pointee.edge
+    }
+    guard let cluster = exchange.pointee.cluster else { return LabelDictionary.unknownEdge }
+    if cluster.pointee.edge == 0 { cluster.pointee.edge = outboundEdge(cluster, WorkloadLabels()) }
+    return cluster.pointee.edge
+  }
+
+  private var own: PeerLabels {
+    var labels = PeerLabels()
+    labels.workload = node.workload
+    labels.namespace = node.namespace
+    labels.principal = "spiffe://\(node.trustDomain)/ns/\(node.namespace)/sa/\(node.serviceAccount)"
+    labels.app = node.service
+    labels.version = node.version
+    labels.canonicalService = node.service
+    labels.canonicalRevision = node.version
+    labels.cluster = "apus"
+    return labels
+  }
+
+  private func outboundEdge(_ cluster: ClusterRef, _ workload: WorkloadLabels) -> UInt32 {
+    var labels = EdgeLabels(reporter: .source)
+    labels.source = own
+    labels.destination = Self.labels(workload)
+    name(&labels, cluster)
+    return self.labels.edge(labels)
+  }
+
+  private func inboundEdge(_ exchange: ExchangeRef, _ peers: borrowing PeerTable) -> UInt32 {
+    var labels = EdgeLabels(reporter: .destination)
+    labels.destination = own
+    labels.security = exchange.pointee.flags.contains(.mutualTLS) ? .mutualTLS : .none
+    let identity = peers.entry(exchange.pointee.downstream.pointee.peer).identity
+    if !identity.isEmpty {
+      labels.source = Self.labels(configuration.workloads[identity] ?? WorkloadLabels())
+      labels.source.principal = identity
+    }
+    if let cluster = exchange.pointee.cluster { name(&labels, cluster) }
+    return self.labels.edge(labels)
+  }
+
+  private static func labels(_ workload: WorkloadLabels) -> PeerLabels {
+    var labels = PeerLabels()
+    labels.workload = workload.workload
+    labels.namespace = workload.namespace
+    labels.principal = workload.principal
+    labels.app = workload.app
+    labels.version = workload.version
+    labels.canonicalService = workload.app
+    labels.canonicalRevision = workload.version
+    labels.cluster = workload.workload.isEmpty ? "" : "apus"
+    return labels
+  }
+
+  private func name(_ labels: inout EdgeLabels, _ cluster: ClusterRef) {
+    let parts = String(decoding: cluster.pointee.label, as: UTF8.self).split(separator: "/", maxSplits: 1).map(String.init)
+    guard parts.count == 2 else { return }
+    labels.serviceNamespace = parts[0]
+    labels.serviceName = parts[1]
+    labels.service = "\(parts[1]).\(parts[0]).svc.cluster.local"
+  }
+
+  // MARK: Access log
+
+  private func log(
+    _ exchange: ExchangeRef, duration: Int64, wallNow: UInt64, flag: ResponseFlag, _ peers: borrowing PeerTable
+  ) {
+    guard let ring, let format else { return }
+    var record = AccessRecord()
+    record.startMilliseconds = Int64(bitPattern: wallNow) / 1_000_000 &- duration / 1_000_000
+    record.status = exchange.pointee.status
+    record.flag = flag
+    record.reason = exchange.pointee.reason
+    record.requestBytes = exchange.pointee.requestBytes
+    record.responseBytes = exchange.pointee.responseBytes
+    record.durationNanoseconds = duration
+    record.attempts = exchange.pointee.attempts
+    if exchange.pointee.firstByte > 0 {
+      record.upstreamNanoseconds = Int64(bitPattern: exchange.pointee.firstByte &- exchange.pointee.attemptStarted)
+    }
+    if let base = exchange.pointee.request.bytes {
+      let end = exchange.pointee.request.count
+      record.method = Self.token(base, end)
+      record.path = Self.part(base, exchange.pointee.path, end)
+      record.authority = Self.part(base, exchange.pointee.authority, end)
+      record.requestID = Self.part(base, exchange.pointee.requestID, end)
+    }
+    if !exchange.pointee.flags.contains(.tunnel) {
+      record.httpVersion = exchange.pointee.flags.contains(.http10) ? "HTTP/1.0" : "HTTP/1.1"
+    }
+    if let cluster = exchange.pointee.cluster { record.upstreamService = cluster.pointee.label }
+    if let routes = exchange.pointee.routes, exchange.pointee.rule >= 0 {
+      record.route = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)
+    }
+    var writer = FixedWriter(addresses)
+    write(exchange.pointee.downstream.pointee.address, &writer)
+    let split = writer.count
+    if let endpoint = exchange.pointee.lastEndpoint { write(endpoint.pointee.address, &writer) }
+    let written = writer.written
+    record.downstreamAddress = UnsafeBufferPointer(rebasing: written[..<split])
+    record.upstreamHost = UnsafeBufferPointer(rebasing: written[split...])
+    if !ring.append(record, format, scratch: scratch) { metrics.count(.accessLogDropped) } else { metrics.count(.accessLogLines) }
+  }
+
+  private static func part(_ base: UnsafePointer<UInt8>, _ range: ByteRange, _ end: Int) -> UnsafeBufferPointer<UInt8> {
+    range.end <= end ? UnsafeBufferPointer(start: base + Int(range.offset), count: Int(range.length)) : .init(start: nil, count: 0)
+  }
+
+  /// The method: the bytes before the first space, or all where only parts were kept.
+  private static func token(_ base: UnsafePointer<UInt8>, _ end: Int) -> UnsafeBufferPointer<UInt8> {
+    var index = 0
+    while index < min(end, 32), base[index] &- 0x41 < 26 { index &+= 1 }
+    return UnsafeBufferPointer(start: base, count: index)
+  }
+
+  /// `address:port` without allocation for IPv4; IPv6 in hexadecimal groups.
+  private func write(_ address: SocketAddress, _ writer: inout FixedWriter) {
+    if address.family == 2 {
+      for shift in 0..<4 {
+        if shift > 0 { writer.append(UInt8(ascii: ".")) }
+        writer.append(decimal: (address.bytes.0 >> UInt64(8 * shift)) & 255)
+      }
+    } else if address.family != 0 {
+      var text = "[\(address.host)]"
+      text.withUTF8 { writer.append($0) }
+    }
+    writer.append(UInt8(ascii: ":"))
+    writer.append(decimal: UInt64(address.port))
+  }
 }

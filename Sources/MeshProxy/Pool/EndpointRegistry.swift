@@ -106,7 +106,10 @@ final class EndpointRegistry {
       }
       if endpoint.isUsable { state.flags.remove(.unhealthy) } else { state.flags.insert(.unhealthy) }
       replaceExpectation(reference, endpoint.expectation)
-      reference.pointee.labels = endpoint.workload
+      if reference.pointee.labels != endpoint.workload {
+        reference.pointee.labels = endpoint.workload
+        reference.pointee.edge = 0
+      }
       kept[endpoint.key] = reference
       (states + index).initialize(to: state)
       (references + index).initialize(to: reference)

@@ -21,6 +21,8 @@ struct PooledEndpoint {
   var slot: Int32 = -1
   /// For metrics and logs; read when an edge is seen for the first time.
   var labels = WorkloadLabels()
+  /// Number of its edge for metrics; 0: not found yet.
+  var edge: UInt32 = 0
   /// Newest first: the connection used last is the one most surely alive.
   var idleHead: ConnectionRef?
   var idleCount: UInt32 = 0
@@ -42,6 +44,8 @@ struct ClusterState {
   var isTCP = false
   /// The service's own port, for redirects.
   var port: UInt16 = 0
+  /// Number of the edge of requests that got no endpoint; 0: not found yet.
+  var edge: UInt32 = 0
   /// `namespace/name`, as bytes that live as long as the cluster.
   let label: UnsafeBufferPointer<UInt8>
   /// The endpoints, position by position those of `set`.

@@ -1,4 +1,5 @@
 internal import MeshReactor
+package import MeshTelemetry
 package import MeshWire
 
 /// What the command line says.
@@ -20,7 +21,8 @@ package struct ProxyOptions: Sendable {
   package var tokenPath: String?
   package var stateDirectory: String?
   package var workers = 0
-  package var accessLog = AccessLogFormat.off
+  /// Nil: no access log.
+  package var accessLog: AccessLogFormat?
   package var logLevel = LogLevel.info
   package var drainSeconds: UInt64 = 10
   package var readyDescriptor: Int32?
@@ -89,7 +91,7 @@ package struct ProxyOptions: Sendable {
     switch name {
     case "--workers": workers = Int(try Self.number(name, value, in: 0...256))
     case "--access-log":
-      accessLog = try Self.choice(name, value, [("off", .off), ("json", .json), ("text", .text)])
+      accessLog = try Self.choice(name, value, [("off", nil), ("json", .json), ("text", .text)])
     case "--log-level":
       logLevel = try Self.choice(
         name, value, [("error", .error), ("warning", .warning), ("info", .info), ("debug", .debug)])
@@ -193,9 +195,6 @@ package struct ProxyOptions: Sendable {
     Example: apus-proxy --config sidecar.json --admin 127.0.0.1:15000
     """
 }
-
-/// How requests are logged.
-package enum AccessLogFormat: UInt8, Sendable { case off, json, text }
 
 /// What is logged of the proxy's own doings.
 package enum LogLevel: UInt8, Sendable, Comparable, CaseIterable {

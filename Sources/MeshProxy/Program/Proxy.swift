@@ -25,6 +25,10 @@ package final class Proxy {
   private(set) var isDraining = false
   private(set) var admin: AdminServer?
   private(set) var control: ControlClient?
+  let labels = LabelDictionary()
+  private(set) var rings: [LogRing] = []
+  /// TCP connections as last reported.
+  var lastTunnels: [UInt32: TunnelSums] = [:]
   private let tickets = TLSTicketKeys()
   private var exitStatus: Int32 = 0
 
@@ -54,6 +58,7 @@ package final class Proxy {
     } else {
       becomeReady()
     }
+    if !rings.isEmpty { carryLog() }
     log.write(.info, "apus-proxy started: \(workers.count) workers, admin on port \(admin?.port ?? 0)")
     withExtendedLifetime(signals) { loop.run() }
     return exitStatus
@@ -108,13 +113,16 @@ package final class Proxy {
     report(configuration.problems)
     var settings = ProxySettings()
     settings.workers = descriptors.count
-    settings.accessLog = options.accessLog
     settings.clockOffsetSeconds = options.clockOffsetSeconds
     for index in descriptors.indices {
       var seed: UInt64 = 0
       guard cms_random(&seed, 8) == 0 else { throw SystemError("getrandom") }
       let worker = try Worker(
-        index: index, settings: settings, configuration: configuration, telemetry: WorkerTelemetry(), seed: seed)
+        index: index, settings: settings, configuration: configuration, 
+        telemetry: WorkerTelemetry(
+          labels: labels, node: snapshot.node ?? options.node, format: options.accessLog, configuration: configuration),
+        labels: labels, seed: seed)
+      if let ring = worker.telemetry.ring { rings.append(ring) }
       worker.credentials = credentials
       for (position, listener) in listeners.enumerated() {
         worker.listen(ListenerState(index: Int32(position), config: listener), descriptor: descriptors[index][position])

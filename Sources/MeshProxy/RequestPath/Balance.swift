@@ -2,6 +2,7 @@
 internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
+internal import MeshTelemetry
 
 extension Worker {
   /// Monotonic time as the decisions take it.
@@ -68,7 +69,7 @@ extension Worker {
       }
       if let settings = cluster.pointee.policy.outlier {
         let decision = OutlierDetector.onResult(outcome, at: slot, in: &cluster.pointee.set, settings, now: clock)
-        if case .ejected = decision { telemetry.ejections &+= 1 }
+        if case .ejected = decision { telemetry.metrics.count(.ejections) }
       }
     }
   }

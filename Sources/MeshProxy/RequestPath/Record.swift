@@ -8,8 +8,7 @@ extension Worker {
   /// it is freed.
   func record(_ exchange: ExchangeRef) {
     leaveLine(exchange)
-    let endpoint = exchange.pointee.endpoint
-    telemetry.record(exchange, endpoint: endpoint ?? exchange.pointee.lastEndpoint, now: now, wallNow: wallNow, peers: &peers)
+    telemetry.record(exchange, now: now, wallNow: wallNow, peers: peers)
     endAttempt(exchange)
     finishRetry(exchange)
     if exchange.pointee.flags.contains(.counted), let cluster = exchange.pointee.cluster {

@@ -9,6 +9,7 @@ extension Worker {
   /// the backend by weight. Ends in `balance`, in an answer of our own, or in a tunnel for CONNECT.
   func route(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     let listener = listeners[Int(exchange.pointee.downstream.pointee.listener)]
+    exchange.pointee.isInbound = listener.kind == .inbound
     let number = service(exchange, listener, head)
     guard let cluster = exchange.pointee.generation.pointee.cluster(number) else {
       noteTarget(exchange, head)
@@ -28,6 +29,9 @@ extension Worker {
     }
     exchange.pointee.rule = hit.rule
     exchange.pointee.routes = routes
+    if let numbers = exchange.pointee.generation.pointee.routeNumbers[Int(number)] {
+      exchange.pointee.routeNumber = numbers[Int(hit.rule)]
+    }
     apply(hit, exchange, head, routes)
   }
 

@@ -13,6 +13,7 @@ extension Worker {
     let exchange = makeExchange(downstream: connection)
     exchange.pointee.flags.insert([.tunnel, .requestComplete])
     if connection.pointee.tls != nil { exchange.pointee.flags.insert(.mutualTLS) }
+    exchange.pointee.isInbound = listeners[Int(connection.pointee.listener)].kind == .inbound
     pause(connection)
     guard let cluster = generation.pointee.cluster(generation.pointee.clusterNumber(ofListener: connection.pointee.listener)) else {
       return refuseTunnel(exchange, .noService)
@@ -65,7 +66,7 @@ extension Worker {
     armExchange(exchange)
     resume(downstream)
     resume(upstream)
-    telemetry.tunnelOpened(exchange)
+    telemetry.tunnelOpened(exchange, now: now, peers)
   }
 
   /// Bytes for the other half.

@@ -51,11 +51,21 @@ package final class CompiledConfiguration: Sendable {
   package let listenerClusters: [Int32]
   /// What could not be compiled, for the log and for a NACK: path and reason.
   package let problems: [SettingViolation]
+  /// Workloads by their identity, for the labels of those who call.
+  package let workloads: [String: WorkloadLabels]
 
   /// Compiles `snapshot` for a proxy with these listeners. One bad service does not keep the others from working: it is
   /// left out and named in `problems`.
   package init(_ snapshot: Snapshot, listeners: [ListenerConfig]) {
     source = snapshot
+    workloads = Dictionary(
+      snapshot.workloads.filter { !$0.identity.isEmpty }.map {
+        (
+          $0.identity,
+          WorkloadLabels(
+            namespace: $0.namespace, workload: $0.name, app: $0.app, version: $0.version, principal: $0.identity)
+        )
+      }, uniquingKeysWith: { first, _ in first })
     var builder = ConfigurationBuilder(snapshot)
     builder.addServices()
     listenerClusters = listeners.map { builder.cluster(for: $0) }

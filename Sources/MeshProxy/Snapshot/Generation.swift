@@ -3,6 +3,7 @@ internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
 internal import MeshTLS
+internal import MeshTelemetry
 
 typealias GenerationRef = UnsafeMutablePointer<Generation>
 
@@ -16,6 +17,8 @@ struct Generation {
   let clusterCount: Int
   /// For each cluster its route table; nil: no route is attached.
   let routes: UnsafeMutablePointer<UnsafePointer<RouteTableView>?>
+  /// For each cluster the label numbers of its rules.
+  let routeNumbers: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>
   let listenerClusters: UnsafeMutablePointer<Int32>
   let listenerCount: Int
   /// Exchanges that began with it and have not ended.
@@ -37,10 +40,13 @@ struct Generation {
   }
 
   /// Takes a configuration up: clusters and endpoints that were there keep their connections and what was learned.
-  static func make(_ configuration: CompiledConfiguration, endpoints: EndpointRegistry) -> GenerationRef {
+  static func make(
+    _ configuration: CompiledConfiguration, endpoints: EndpointRegistry, labels: LabelDictionary
+  ) -> GenerationRef {
     let count = configuration.clusters.count
     let clusters = UnsafeMutablePointer<ClusterRef>.allocate(capacity: max(1, count))
     let routes = UnsafeMutablePointer<UnsafePointer<RouteTableView>?>.allocate(capacity: max(1, count))
+    let numbers = UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>.allocate(capacity: max(1, count))
     for (index, spec) in configuration.clusters.enumerated() {
       (clusters + index).initialize(to: endpoints.take(spec))
       var view: UnsafePointer<RouteTableView>?
@@ -49,6 +55,7 @@ struct Generation {
         copy.initialize(to: table.view)
         view = UnsafePointer(copy)
       }
+      (numbers + index).initialize(to: view.map { Self.numbers(of: $0.pointee, labels) })
       (routes + index).initialize(to: view)
     }
     let listeners = configuration.listenerClusters
@@ -58,8 +65,16 @@ struct Generation {
     generation.initialize(
       to: Generation(
         configuration: .passRetained(configuration), hosts: UnsafePointer(configuration.hosts.view), clusters: clusters,
-        clusterCount: count, routes: routes, listenerClusters: listenerClusters, listenerCount: listeners.count))
+        clusterCount: count, routes: routes, routeNumbers: numbers, listenerClusters: listenerClusters, listenerCount: listeners.count))
     return generation
+  }
+
+  private static func numbers(of view: RouteTableView, _ labels: LabelDictionary) -> UnsafeMutablePointer<UInt32> {
+    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
+    for (index, rule) in view.rules.enumerated() {
+      (numbers + index).initialize(to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self)))
+    }
+    return numbers
   }
 
   /// Lets everything go; no exchange may use it any more.
@@ -67,7 +82,9 @@ struct Generation {
     for index in 0..<generation.pointee.clusterCount {
       endpoints.letGo(generation.pointee.clusters[index])
       generation.pointee.routes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
+      generation.pointee.routeNumbers[index]?.deallocate()
     }
+    generation.pointee.routeNumbers.deallocate()
     generation.pointee.clusters.deallocate()
     generation.pointee.routes.deallocate()
     generation.pointee.listenerClusters.deallocate()
@@ -79,7 +96,7 @@ struct Generation {
 extension Worker {
   /// Makes `configuration` the one that new requests begin with. Requests under way keep theirs.
   package func adopt(_ configuration: CompiledConfiguration) {
-    let fresh = Generation.make(configuration, endpoints: endpoints)
+    let fresh = Generation.make(configuration, endpoints: endpoints, labels: labels)
     let old = generation
     generation = fresh
     for endpoint in endpoints.takeRemoved() {
