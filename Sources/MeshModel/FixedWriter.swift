@@ -5,17 +5,19 @@ package struct FixedWriter {
   package let base: UnsafeMutablePointer<UInt8>
   /// How many fit.
   package let capacity: Int
-  /// How many there are.
-  package private(set) var count = 0
-  /// Whether something was left out.
-  package private(set) var overflowed = false
+  /// How many there are. Written by this type's own functions only.
+  package var count = 0
+  /// Whether something was left out. Written by this type's own functions only.
+  package var overflowed = false
 
+  @inlinable
   package init(base: UnsafeMutablePointer<UInt8>, capacity: Int) {
     self.base = base
     self.capacity = max(0, capacity)
   }
 
   /// A writer into `buffer`; with no memory it overflows at the first byte.
+  @inlinable
   package init(_ buffer: UnsafeMutableBufferPointer<UInt8>) {
     // Any address does where the capacity is zero.
     let start = buffer.baseAddress ?? UnsafeMutablePointer(bitPattern: 16).unsafelyUnwrapped
@@ -23,17 +25,21 @@ package struct FixedWriter {
   }
 
   /// The bytes written.
+  @inlinable
   package var written: UnsafeBufferPointer<UInt8> { UnsafeBufferPointer(start: base, count: count) }
 
   /// Bytes that still fit.
+  @inlinable
   package var remaining: Int { capacity &- count }
 
   /// Takes back everything after the first `length` bytes, and the overflow.
+  @inlinable
   package mutating func truncate(to length: Int) {
     count = min(max(0, length), count)
     overflowed = false
   }
 
+  @inlinable
   package mutating func append(_ byte: UInt8) {
     guard count < capacity else {
       overflowed = true
@@ -44,6 +50,7 @@ package struct FixedWriter {
   }
 
   /// Appends `length` bytes, or nothing if they do not all fit.
+  @inlinable
   package mutating func append(_ source: UnsafePointer<UInt8>, count length: Int) {
     guard length > 0 else { return }
     guard length <= capacity &- count else {
@@ -55,17 +62,20 @@ package struct FixedWriter {
   }
 
   /// Appends all of `source`, or nothing if it does not fit.
+  @inlinable
   package mutating func append(_ source: UnsafeBufferPointer<UInt8>) {
     guard let start = source.baseAddress else { return }
     append(start, count: source.count)
   }
 
+  @inlinable
   package mutating func append(_ text: StaticString) {
     guard text.hasPointerRepresentation else { return }
     append(text.utf8Start, count: text.utf8CodeUnitCount)
   }
 
   /// Appends `value` in decimal.
+  @inlinable
   package mutating func append(decimal value: UInt64) {
     var divisor: UInt64 = 1
     while value / divisor >= 10 { divisor = divisor &* 10 }

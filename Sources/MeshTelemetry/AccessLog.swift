@@ -129,8 +129,8 @@ package struct AccessRecord {
     writer.append("{\"start_time\":\"")
     CivilTime.write(milliseconds: startMilliseconds, into: &writer)
     writer.append("\"")
-    string("method", method, into: &writer)
-    string("path", path, into: &writer)
+    string(",\"method\":", method, into: &writer)
+    string(",\"path\":", path, into: &writer)
     writer.append(",\"protocol\":")
     constant(httpVersion, into: &writer)
     writer.append(",\"response_code\":")
@@ -151,29 +151,29 @@ package struct AccessRecord {
     if let upstreamNanoseconds { fraction(upstreamNanoseconds, into: &writer) } else { writer.append("null") }
     writer.append(",\"attempts\":")
     writer.append(decimal: UInt64(attempts))
-    string("x_forwarded_for", forwardedFor, into: &writer)
-    string("user_agent", userAgent, into: &writer)
-    string("request_id", requestID, into: &writer)
-    string("traceparent", traceparent, into: &writer)
-    string("authority", authority, into: &writer)
-    string("upstream_host", upstreamHost, into: &writer)
-    string("upstream_cluster", upstreamService, into: &writer)
-    string("downstream_remote_address", downstreamAddress, into: &writer)
-    string("source_principal", sourcePrincipal, into: &writer)
-    string("destination_principal", destinationPrincipal, into: &writer)
-    string("route_name", route, into: &writer)
+    string(",\"x_forwarded_for\":", forwardedFor, into: &writer)
+    string(",\"user_agent\":", userAgent, into: &writer)
+    string(",\"request_id\":", requestID, into: &writer)
+    string(",\"traceparent\":", traceparent, into: &writer)
+    string(",\"authority\":", authority, into: &writer)
+    string(",\"upstream_host\":", upstreamHost, into: &writer)
+    string(",\"upstream_cluster\":", upstreamService, into: &writer)
+    string(",\"downstream_remote_address\":", downstreamAddress, into: &writer)
+    string(",\"source_principal\":", sourcePrincipal, into: &writer)
+    string(",\"destination_principal\":", destinationPrincipal, into: &writer)
+    string(",\"route_name\":", route, into: &writer)
     writer.append("}")
   }
 
+  /// A field; `name` comes with all that stands before its value.
   private func string(_ name: StaticString, _ text: Bytes, into writer: inout FixedWriter) {
-    writer.append(",\"")
     writer.append(name)
     if text.isEmpty {
-      writer.append("\":null")
+      writer.append("null")
     } else {
-      writer.append("\":\"")
+      writer.append(UInt8(ascii: "\""))
       EscapedText.json(text, into: &writer)
-      writer.append("\"")
+      writer.append(UInt8(ascii: "\""))
     }
   }
 

@@ -13,12 +13,10 @@ enum EscapedText {
     let count = min(text.count, maxFieldBytes)
     var position = 0
     var plain = 0
-    while position < count {
+    while true {
+      position &+= plainCount(base + position, count &- position)
+      guard position < count else { break }
       let byte = base[position]
-      if byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") {
-        position &+= 1
-        continue
-      }
       let length = byte < 0x80 ? 0 : sequenceLength(base + position, count &- position)
       if length > 0 {
         position &+= length
@@ -49,10 +47,13 @@ enum EscapedText {
     guard let base = text.baseAddress else { return }
     let count = min(text.count, maxFieldBytes)
     var position = 0
-    while position < count {
+    while true {
+      let plain = plainCount(base + position, count &- position)
+      writer.append(base + position, count: plain)
+      position &+= plain
+      guard position < count else { break }
       let byte = base[position]
-      let isPlain = byte >= 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
-      let length = isPlain ? 1 : (byte < 0x80 ? 0 : sequenceLength(base + position, count &- position))
+      let length = byte < 0x80 ? 0 : sequenceLength(base + position, count &- position)
       if length > 0 {
         writer.append(base + position, count: length)
         position &+= length
@@ -63,6 +64,29 @@ enum EscapedText {
       }
     }
     if text.count > count { writer.append("…") }
+  }
+
+  /// How many bytes at `base` stand for themselves in either format: printable ASCII but quotes and backslashes. Looks at
+  /// eight at a time.
+  private static func plainCount(_ base: UnsafePointer<UInt8>, _ count: Int) -> Int {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let tops: UInt64 = 0x8080_8080_8080_8080
+    @inline(__always) func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word }
+    let raw = UnsafeRawPointer(base)
+    var position = 0
+    while count &- position >= 8 {
+      let word = raw.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+      let below = (word &- ones &* 0x20) & ~word
+      let special = below | zeros(word ^ (ones &* 0x22)) | zeros(word ^ (ones &* 0x5C)) | zeros(word ^ (ones &* 0x7F))
+      if (special | word) & tops != 0 { break }
+      position &+= 8
+    }
+    while position < count {
+      let byte = base[position]
+      guard byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") else { break }
+      position &+= 1
+    }
+    return position
   }
 
   private static func hex(_ byte: UInt8, into writer: inout FixedWriter) {

@@ -85,6 +85,12 @@ package struct ExpositionWriter {
     append(" \(total)\n")
   }
 
+  /// What was written since the last call; the writer goes on with nothing.
+  package mutating func take() -> [UInt8] {
+    defer { bytes = [] }
+    return bytes
+  }
+
   /// Ends the text; nothing may be written after it.
   package mutating func finish() {
     if format == .openMetrics { append("# EOF\n") }

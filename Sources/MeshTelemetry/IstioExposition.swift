@@ -2,44 +2,93 @@ import MeshModel
 
 /// Writes what the loops counted, under the names and labels that Istio's dashboards and alerts know, with two labels
 /// more: `route_name` and `error_reason`.
-package enum IstioExposition {
-  /// All of `snapshot` in `writer`, without the end; the caller may add families of its own, then calls `finish`.
-  package static func write(_ snapshot: MetricsSnapshot, _ texts: LabelTexts, into writer: inout ExpositionWriter) {
-    var edges = EdgeCache(texts)
-    let requests = snapshot.requests.map { (labels: edges.labels($0.key), series: $0) }
-    if !requests.isEmpty {
-      writer.family("istio_requests", .counter, help: "Requests by their outcome.")
-      for item in requests { writer.sample(item.labels, count: item.series.duration.count) }
-      writer.family("istio_request_duration_milliseconds", .histogram, help: "Duration of requests.")
-      for item in requests { writer.sample(item.labels, item.series.duration, sumScale: 1_000_000) }
-      writer.family("istio_request_bytes", .histogram, help: "Size of requests' bodies.")
-      for item in requests { writer.sample(item.labels, item.series.requestBytes, sumScale: 1) }
-      writer.family("istio_response_bytes", .histogram, help: "Size of answers' bodies.")
-      for item in requests { writer.sample(item.labels, item.series.responseBytes, sumScale: 1) }
+///
+/// A series has 64 lines of up to a kilobyte each, so the whole may be large: it is made page by page, and only one page
+/// is in memory at a time.
+package struct IstioExposition {
+  private let snapshot: MetricsSnapshot
+  private var writer: ExpositionWriter
+  private var edges: EdgeCache
+  private var family = 0
+  private var item = 0
+
+  /// - Parameter writer: what the caller has written already, families of its own, not finished.
+  package init(_ snapshot: MetricsSnapshot, _ texts: LabelTexts, after writer: ExpositionWriter) {
+    self.snapshot = snapshot
+    self.writer = writer
+    edges = EdgeCache(texts)
+  }
+
+  /// The next part of the text, of at least `size` bytes unless it is the last; nil after the last.
+  package mutating func nextPage(size: Int = 65_536) -> [UInt8]? {
+    while writer.bytes.count < size, family < Self.familyCount {
+      if item == 0 { declare() }
+      if item < itemCount {
+        write()
+        item += 1
+      }
+      if item >= itemCount {
+        item = 0
+        family += 1
+        if family == Self.familyCount { writer.finish() }
+      }
     }
-    let connections = snapshot.connections.map { (labels: edges.labels($0.key), series: $0) }
-    if !connections.isEmpty {
-      writer.family("istio_tcp_sent_bytes", .counter, help: "Bytes sent to clients over TCP connections.")
-      for item in connections { writer.sample(item.labels, count: item.series.sentBytes) }
+    return writer.bytes.isEmpty ? nil : writer.take()
+  }
+
+  // Families: four of requests, four of connections, then one for each counter and gauge.
+  private static let ownCounters = 8
+  private static let ownGauges = ownCounters + ProxyCounter.allCases.count
+  private static let familyCount = ownGauges + ProxyGauge.allCases.count
+
+  private var itemCount: Int {
+    if family < 4 { return snapshot.requests.count }
+    return family < Self.ownCounters ? snapshot.connections.count : 1
+  }
+
+  private mutating func declare() {
+    guard itemCount > 0 else { return }
+    switch family {
+    case 0: writer.family("istio_requests", .counter, help: "Requests by their outcome.")
+    case 1: writer.family("istio_request_duration_milliseconds", .histogram, help: "Duration of requests.")
+    case 2: writer.family("istio_request_bytes", .histogram, help: "Size of requests' bodies.")
+    case 3: writer.family("istio_response_bytes", .histogram, help: "Size of answers' bodies.")
+    case 4: writer.family("istio_tcp_sent_bytes", .counter, help: "Bytes sent to clients over TCP connections.")
+    case 5:
       writer.family("istio_tcp_received_bytes", .counter, help: "Bytes received from clients over TCP connections.")
-      for item in connections { writer.sample(item.labels, count: item.series.receivedBytes) }
-      writer.family("istio_tcp_connections_opened", .counter, help: "TCP connections opened.")
-      for item in connections { writer.sample(item.labels, count: item.series.opened) }
-      writer.family("istio_tcp_connections_closed", .counter, help: "TCP connections closed.")
-      for item in connections { writer.sample(item.labels, count: item.series.closed) }
-    }
-    for counter in ProxyCounter.allCases {
+    case 6: writer.family("istio_tcp_connections_opened", .counter, help: "TCP connections opened.")
+    case 7: writer.family("istio_tcp_connections_closed", .counter, help: "TCP connections closed.")
+    case ..<Self.ownGauges:
+      let counter = ProxyCounter.allCases[family - Self.ownCounters]
       writer.family(counter.name.description, .counter, help: counter.help.description)
-      writer.sample(count: snapshot[counter])
-    }
-    for gauge in ProxyGauge.allCases {
+    default:
+      let gauge = ProxyGauge.allCases[family - Self.ownGauges]
       writer.family(gauge.name.description, .gauge, help: gauge.help.description)
-      writer.sample([], Double(snapshot[gauge]))
+    }
+  }
+
+  private mutating func write() {
+    switch family {
+    case 0..<4:
+      let series = snapshot.requests[item]
+      let labels = edges.labels(series.key)
+      switch family {
+      case 0: writer.sample(labels, count: series.duration.count)
+      case 1: writer.sample(labels, series.duration, sumScale: 1_000_000)
+      case 2: writer.sample(labels, series.requestBytes, sumScale: 1)
+      default: writer.sample(labels, series.responseBytes, sumScale: 1)
+      }
+    case ..<Self.ownCounters:
+      let series = snapshot.connections[item]
+      let counts = [series.sentBytes, series.receivedBytes, series.opened, series.closed]
+      writer.sample(edges.labels(series.key), count: counts[family - 4])
+    case ..<Self.ownGauges: writer.sample(count: snapshot[ProxyCounter.allCases[family - Self.ownCounters]])
+    default: writer.sample([], Double(snapshot[ProxyGauge.allCases[family - Self.ownGauges]]))
     }
   }
 
   /// Makes the text of an edge's labels once, however many series it has.
-  private struct EdgeCache {
+  struct EdgeCache {
     let texts: LabelTexts
     private var edges: [UInt32: [UInt8]] = [:]
 

@@ -103,9 +103,36 @@ import Testing
     return (metrics.snapshot(), dictionary.texts())
   }
 
+  private func pages(
+    _ snapshot: MetricsSnapshot, _ texts: LabelTexts, _ format: ExpositionFormat, size: Int
+  ) -> String {
+    var exposition = IstioExposition(snapshot, texts, after: ExpositionWriter(format))
+    var whole: [UInt8] = []
+    while let page = exposition.nextPage(size: size) {
+      #expect(page.count < size + 65_536)
+      whole += page
+    }
+    #expect(exposition.nextPage() == nil)
+    return String(decoding: whole, as: UTF8.self)
+  }
+
+  @Test func pagesOfEverySizeMakeTheSameText() {
+    let (snapshot, texts) = mesh()
+    let whole = pages(snapshot, texts, .openMetrics, size: 1 << 20)
+    for size in [1, 100, 5_000] { #expect(pages(snapshot, texts, .openMetrics, size: size) == whole) }
+    let empty = pages(MetricsSnapshot(), texts, .openMetrics, size: 1)
+    #expect(empty.hasPrefix("# HELP apus_") && empty.hasSuffix("# EOF\n"))
+    var own = ExpositionWriter(.openMetrics)
+    own.family("apus_own", .gauge, help: "Own.")
+    own.sample([], 1)
+    var exposition = IstioExposition(snapshot, texts, after: own)
+    let first = exposition.nextPage(size: 1 << 20) ?? []
+    #expect(String(decoding: first, as: UTF8.self).hasSuffix(whole))
+  }
+
   @Test func namesAndLabelsAreIstios() {
     let (snapshot, texts) = mesh()
-    let output = text(.prometheus) { IstioExposition.write(snapshot, texts, into: &$0) }
+    let output = pages(snapshot, texts, .prometheus, size: 1 << 20)
     let edge =
       #"reporter="destination",source_workload="front-1",source_workload_namespace="unknown","#
       + #"source_principal="spiffe://cluster.local/ns/shop/sa/front",source_app="unknown",source_version="unknown","#
@@ -137,7 +164,7 @@ import Testing
     for format in [ExpositionFormat.prometheus, .openMetrics] {
       var families: Set<Substring> = []
       var current: Substring = ""
-      let output = text(format) { IstioExposition.write(snapshot, texts, into: &$0) }
+      let output = pages(snapshot, texts, format, size: 1 << 20)
       for line in output.split(separator: "\n") where line != "# EOF" {
         if line.hasPrefix("# HELP ") {
           current = line.split(separator: " ")[2]
