@@ -22,18 +22,29 @@ package struct IstioExposition {
   /// The next part of the text, of at least `size` bytes unless it is the last; nil after the last.
   package mutating func nextPage(size: Int = 65_536) -> [UInt8]? {
     while writer.bytes.count < size, family < Self.familyCount {
-      if item == 0 { declare() }
-      if item < itemCount {
-        write()
-        item += 1
-      }
-      if item >= itemCount {
-        item = 0
-        family += 1
-        if family == Self.familyCount { writer.finish() }
-      }
+      step()
+      if family == Self.familyCount { writer.finish() }
     }
     return writer.bytes.isEmpty ? nil : writer.take()
+  }
+
+  /// All of it at once, without the end, so that families of the caller's may follow: for small proxies and tests.
+  package static func write(_ snapshot: MetricsSnapshot, _ texts: LabelTexts, into writer: inout ExpositionWriter) {
+    var whole = IstioExposition(snapshot, texts, after: writer)
+    while whole.family < familyCount { whole.step() }
+    writer = whole.writer
+  }
+
+  private mutating func step() {
+    if item == 0 { declare() }
+    if item < itemCount {
+      write()
+      item += 1
+    }
+    if item >= itemCount {
+      item = 0
+      family += 1
+    }
   }
 
   // Families: four of requests, four of connections, then one for each counter and gauge.

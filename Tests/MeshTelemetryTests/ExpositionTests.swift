@@ -120,6 +120,7 @@ import Testing
     let (snapshot, texts) = mesh()
     let whole = pages(snapshot, texts, .openMetrics, size: 1 << 20)
     for size in [1, 100, 5_000] { #expect(pages(snapshot, texts, .openMetrics, size: size) == whole) }
+    #expect(text(.openMetrics) { IstioExposition.write(snapshot, texts, into: &$0) } == whole)
     let empty = pages(MetricsSnapshot(), texts, .openMetrics, size: 1)
     #expect(empty.hasPrefix("# HELP apus_") && empty.hasSuffix("# EOF\n"))
     var own = ExpositionWriter(.openMetrics)
