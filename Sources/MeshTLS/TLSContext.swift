@@ -119,7 +119,8 @@ package final class TLSContext: @unchecked Sendable {
     let mark = Material.sha256(settings.trust.fingerprint + Array(domains.utf8))
     trustMark = mark.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     if case .server = settings.role { isServer = true } else { isServer = false }
-    try configure(mark: mark)
+    // What a client had to show is part of it: a session without a certificate is worth nothing where one is required.
+    try configure(mark: Material.sha256(mark + Array("\(settings.role)".utf8)))
   }
 
   deinit {

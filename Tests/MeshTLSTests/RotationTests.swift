@@ -75,6 +75,23 @@ struct RotationTests {
     #expect(!other.server.session.isResumed)
   }
 
+  @Test("a ticket from a time when no certificate was asked for makes a full handshake where one is required")
+  func ticketAndPolicy() throws {
+    let mesh = try TestMesh()
+    let keys = TLSTicketKeys()
+    let client = try mesh.client()
+    let first = try TestPair(client: client, server: mesh.server(policy: .none) { $0.ticketKeys = keys })
+    first.handshake()
+    #expect(first.send([1], from: first.server) == nil)
+    let ticket = try #require(first.client.session.takeTicket())
+    defer { ticket.free() }
+    let strict = try TestPair(client: client, server: mesh.server { $0.ticketKeys = keys }, ticket: ticket)
+    strict.handshake()
+    #expect(strict.server.handshakes == 1)
+    #expect(!strict.server.session.isResumed)
+    #expect(!strict.server.session.peerIdentity.isEmpty)
+  }
+
   @Test("a resumed peer is checked again: who it may be, and whether its certificate has ended")
   func resumedChecks() throws {
     let mesh = try TestMesh()
