@@ -123,7 +123,9 @@ let package = Package(
     .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshTLSTests", dependencies: ["MeshTLS", "MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshIdentityTests", dependencies: ["MeshIdentity", "MeshModel"], swiftSettings: common),
-    .testTarget(name: "MeshControlTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
+    .testTarget(
+      name: "MeshControlTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], exclude: ["Golden"],
+      swiftSettings: common),
     .testTarget(name: "MeshStoreTests", dependencies: ["MeshStore", "MeshControl"], swiftSettings: common),
     .testTarget(
       name: "MeshAPITests",

@@ -32,7 +32,7 @@ extension MeshIndex {
     let own = AppProtocol(declared: port.appProtocol, portName: nil)
     guard own == .unspecified else { return own }
     for service in services {
-      for entry in service.spec.ports where targetPort(of: entry, service: service) == Int(port.appPort) {
+      for entry in service.spec.ports where entry.leads(to: port) {
         let declared = AppProtocol(declared: entry.appProtocol, portName: entry.name)
         if declared != .unspecified { return declared }
       }
@@ -89,7 +89,7 @@ extension MeshIndex {
       entry.appProtocol = appProtocol(of: port, services: chosenBy)
       entry.service =
         chosenBy.first { service in
-          service.spec.ports.contains { targetPort(of: $0, service: service) == Int(port.appPort) }
+          service.spec.ports.contains { $0.leads(to: port) }
         }?.name.description ?? ""
       return entry
     }
@@ -114,6 +114,17 @@ extension MeshIndex {
       if let mode = entry.spec.mode { return (MutualTLSMode(mode), entry.qualifiedName) }
     }
     return (.strict, "")
+  }
+}
+
+extension ServiceSpec.Port {
+  /// Whether connections to this port of a service go to that port of a workload.
+  func leads(to workloadPort: MeshWorkload.Port) -> Bool {
+    switch targetPort {
+    case .none: port == Int(workloadPort.appPort)
+    case .number(let number): number == Int(workloadPort.appPort)
+    case .name(let name): name == workloadPort.name
+    }
   }
 }
 
