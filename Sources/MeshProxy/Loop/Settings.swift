@@ -15,7 +15,7 @@ package struct ProxySettings: Sendable {
 
 /// What a listener does with a connection.
 enum ListenerPurpose: UInt8 {
-  case outboundHTTP, outboundTCP, forward, inbound
+  case outbound, forward, inbound
 }
 
 /// A listener as a worker knows it.
@@ -31,7 +31,7 @@ struct ListenerState {
     isTCP = config.appProtocol == .tcp || config.appProtocol == .tls
     mutualTLS = config.mutualTLS
     switch config.kind {
-    case .outbound: kind = isTCP ? .outboundTCP : .outboundHTTP
+    case .outbound: kind = .outbound
     case .forward: kind = .forward
     case .inbound: kind = .inbound
     }

@@ -46,8 +46,11 @@ extension Worker {
   /// What a new connection is depends on its listener.
   private func begin(_ connection: ConnectionRef, on listener: ListenerState) {
     switch listener.kind {
-    case .forward, .outboundHTTP: becomeHTTP(connection)
-    case .outboundTCP: beginTunnel(connection)
+    case .forward: becomeHTTP(connection)
+    case .outbound:
+      // What is spoken is the service's to say; a service that is not known yet is answered in HTTP.
+      let cluster = generation.pointee.cluster(generation.pointee.clusterNumber(ofListener: listener.index))
+      if listener.isTCP || cluster?.pointee.isTCP == true { beginTunnel(connection) } else { becomeHTTP(connection) }
     case .inbound:
       switch listener.mutualTLS {
       case .strict: beginHandshake(connection)

@@ -73,7 +73,7 @@ extension Worker {
   ) -> Int32 {
     let generation = exchange.pointee.generation
     switch listener.kind {
-    case .outboundHTTP, .outboundTCP, .inbound: return generation.pointee.clusterNumber(ofListener: listener.index)
+    case .outbound, .inbound: return generation.pointee.clusterNumber(ofListener: listener.index)
     case .forward:
       return generation.pointee.hosts.pointee.cluster(
         authority: head.bytes(head.authority), isConnect: head.methodToken == .connect) ?? -1
