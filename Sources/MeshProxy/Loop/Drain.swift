@@ -18,17 +18,24 @@ extension Worker {
       close(connection.pointee.fd)
     }
     listeners.indices.forEach { listeners[$0].connection = nil }
+    closeQuiet()
+    for cluster in endpoints.clusters {
+      for index in 0..<Int(cluster.pointee.set.count) { closeIdle(cluster.pointee.endpoints[index]) }
+    }
+  }
+
+  /// Closes clients' connections that have been quiet for a second: one that was used a moment ago may have its next
+  /// request on the way, and is told `Connection: close` in the answer instead.
+  func closeQuiet() {
     var current = downstreamHead
     while let connection = current {
       current = connection.pointee.next
       if connection.pointee.exchange == nil, connection.pointee.role == .downstreamHTTP1,
-        connection.pointee.scanned == 0, connection.pointee.input.isEmpty, connection.pointee.exchangeCount > 0
+        connection.pointee.scanned == 0, connection.pointee.input.isEmpty,
+        now &- connection.pointee.idleSince >= 1_000_000_000
       {
         closeAfterFlush(connection)
       }
-    }
-    for cluster in endpoints.clusters {
-      for index in 0..<Int(cluster.pointee.set.count) { closeIdle(cluster.pointee.endpoints[index]) }
     }
   }
 

@@ -74,8 +74,9 @@ struct Exchange {
   var retryCount: UInt8 = 0
   /// Whether the failed attempt had got as far as sending.
   var attemptWasSent = false
-  /// The endpoint of the last attempt, for the record.
-  var lastEndpoint: EndpointRef?
+  /// Number of the edge, and the address, of the last attempt, for the record; 0: there was none.
+  var edge: UInt32 = 0
+  var lastAddress = SocketAddress(family: 0, bytes: (0, 0), port: 0)
   /// Endpoints already tried, newest last; `count` of them are set.
   var tried: (Int32, Int32, Int32, Int32) = (-1, -1, -1, -1)
   var status: UInt16 = 0

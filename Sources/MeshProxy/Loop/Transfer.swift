@@ -69,11 +69,22 @@ extension Worker {
       if received < room { connection.pointee.flags.remove(.unread) }
       if received > 0 {
         open(connection, receiveBuffer, received)
-      } else if received == 0 || (errno != EAGAIN && errno != EINTR) {
-        return ended(connection)
+      } else if received == 0 {
+        return sealedEnd(connection)
+      } else if errno != EAGAIN && errno != EINTR {
+        return broken(connection)
       }
       if received < room { return }
     }
+  }
+
+  /// The transport has ended. Without a close_notify what came before may have been cut short by anybody (RFC 8446, 6.1):
+  /// only a client that has sent whole requests is allowed that.
+  private func sealedEnd(_ connection: ConnectionRef) {
+    guard let session = connection.pointee.tls, connection.pointee.role != .downstreamHTTP1,
+      !connection.pointee.flags.contains(.pooled), case .failure(let failure) = session.endOfInput()
+    else { return ended(connection) }
+    sessionFailed(connection, failure)
   }
 
   /// Decrypts what was received and hands it out piece by piece.

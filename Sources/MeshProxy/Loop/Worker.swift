@@ -34,7 +34,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
   var listeners: [ListenerState] = []
   let telemetry: WorkerTelemetry
   let labels: LabelDictionary
-  var peers: PeerTable
+  let peers = PeerTable()
 
   /// Storage for the fields of the head being parsed.
   let fields: UnsafeMutablePointer<FieldRef>
@@ -81,7 +81,6 @@ package final class Worker: EventLoop, @unchecked Sendable {
     plaintextBuffer = UnsafeMutablePointer<UInt8>.allocate(capacity: size) + EventLoop.receiveHeadroom
     sealed = .allocate(capacity: 1)
     sealed.initialize(to: TLSOutput())
-    peers = PeerTable()
     generation = Generation.make(configuration, endpoints: endpoints, labels: labels)
     sweepTimer = .allocate(capacity: 1)
     sweepTimer.initialize(to: WheelTimer())
@@ -214,7 +213,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     held.pointee.exchangeCount &-= 1
     exchangeCount &-= 1
     exchange.pointee.request.clear()
-    exchange.pointee.request.shrink(keep: 8192)
+    exchange.pointee.request.shrink(keep: 16384)
     exchange.pointee.next = freeExchanges
     freeExchanges = exchange
     if held.pointee.exchangeCount == 0, held != generation { releaseRetired(held) }
@@ -231,6 +230,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
       connectionClosed(endpoint)
     }
     if connection.pointee.listener >= 0 { unlinkDownstream(connection) }
+    peers.letGo(connection.pointee.peer)
     connection.pointee.tls?.free()
     connection.pointee.tls = nil
     connection.pointee.input.release()

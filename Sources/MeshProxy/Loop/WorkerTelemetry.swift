@@ -52,12 +52,12 @@ package final class WorkerTelemetry {
     metrics.count(.snapshotsTaken)
   }
 
-  func tunnelOpened(_ exchange: ExchangeRef, now: UInt64, _ peers: borrowing PeerTable) {
+  func tunnelOpened(_ exchange: ExchangeRef, now: UInt64, _ peers: PeerTable) {
     metrics.connectionOpened(ConnectionKey(edge: edge(of: exchange, peers)), now: Int64(bitPattern: now))
   }
 
   /// Counts and logs an exchange that has ended.
-  func record(_ exchange: ExchangeRef, now: UInt64, wallNow: UInt64, peers: borrowing PeerTable) {
+  func record(_ exchange: ExchangeRef, now: UInt64, wallNow: UInt64, peers: PeerTable) {
     let edge = edge(of: exchange, peers)
     let duration = Int64(bitPattern: now &- exchange.pointee.started)
     let flag = exchange.pointee.reason?.flag ?? .none
@@ -85,23 +85,24 @@ package final class WorkerTelemetry {
   // MARK: Edges
 
   /// The number of the edge an exchange is on; found once for each endpoint (outbound) or connection (inbound).
-  private func edge(of exchange: ExchangeRef, _ peers: borrowing PeerTable) -> UInt32 {
+  private func edge(of exchange: ExchangeRef, _ peers: PeerTable) -> UInt32 {
     if exchange.pointee.isInbound {
       let connection = exchange.pointee.downstream
       if connection.pointee.edge == 0 { connection.pointee.edge = inboundEdge(exchange, peers) }
       return connection.pointee.edge
     }
-    return edge(of: exchange)
-  }
-
-  private func edge(of exchange: ExchangeRef) -> UInt32 {
-    if let endpoint = exchange.pointee.lastEndpoint {
-      if endpoint.pointee.edge == 0 { endpoint.pointee.edge = outboundEdge(endpoint.pointee.cluster, endpoint.pointee.labels) }
-      return endpoint.pointee.edge
-    }
+    if exchange.pointee.edge != 0 { return exchange.pointee.edge }
     guard let cluster = exchange.pointee.cluster else { return LabelDictionary.unknownEdge }
     if cluster.pointee.edge == 0 { cluster.pointee.edge = outboundEdge(cluster, WorkloadLabels()) }
     return cluster.pointee.edge
+  }
+
+  /// The number of the edge to an endpoint.
+  func edge(to endpoint: EndpointRef) -> UInt32 {
+    if endpoint.pointee.edge == 0 {
+      endpoint.pointee.edge = outboundEdge(endpoint.pointee.cluster, endpoint.pointee.labels)
+    }
+    return endpoint.pointee.edge
   }
 
   private var own: PeerLabels {
@@ -125,11 +126,11 @@ package final class WorkerTelemetry {
     return self.labels.edge(labels)
   }
 
-  private func inboundEdge(_ exchange: ExchangeRef, _ peers: borrowing PeerTable) -> UInt32 {
+  private func inboundEdge(_ exchange: ExchangeRef, _ peers: PeerTable) -> UInt32 {
     var labels = EdgeLabels(reporter: .destination)
     labels.destination = own
     labels.security = exchange.pointee.flags.contains(.mutualTLS) ? .mutualTLS : .none
-    let identity = peers.entry(exchange.pointee.downstream.pointee.peer).identity
+    let identity = String(decoding: peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity, as: UTF8.self)
     if !identity.isEmpty {
       labels.source = Self.labels(configuration.workloads[identity] ?? WorkloadLabels())
       labels.source.principal = identity
@@ -162,7 +163,7 @@ package final class WorkerTelemetry {
   // MARK: Access log
 
   private func log(
-    _ exchange: ExchangeRef, duration: Int64, wallNow: UInt64, flag: ResponseFlag, _ peers: borrowing PeerTable
+    _ exchange: ExchangeRef, duration: Int64, wallNow: UInt64, flag: ResponseFlag, _ peers: PeerTable
   ) {
     guard let ring, let format else { return }
     var record = AccessRecord()
@@ -191,10 +192,11 @@ package final class WorkerTelemetry {
     if let routes = exchange.pointee.routes, exchange.pointee.rule >= 0 {
       record.route = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)
     }
+    record.sourcePrincipal = peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity
     var writer = FixedWriter(addresses)
     write(exchange.pointee.downstream.pointee.address, &writer)
     let split = writer.count
-    if let endpoint = exchange.pointee.lastEndpoint { write(endpoint.pointee.address, &writer) }
+    if exchange.pointee.attempts > 0 { write(exchange.pointee.lastAddress, &writer) }
     let written = writer.written
     record.downstreamAddress = UnsafeBufferPointer(rebasing: written[..<split])
     record.upstreamHost = UnsafeBufferPointer(rebasing: written[split...])

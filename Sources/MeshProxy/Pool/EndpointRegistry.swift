@@ -50,7 +50,16 @@ final class EndpointRegistry {
       endpoint.pointee.slot = -1
       removed.append(endpoint)
     }
-    // The cluster's memory stays for the exchanges that still point at it; a service removed is rare and small.
+    keys[cluster.pointee.id] = nil
+    if cluster.pointee.liveEndpoints == 0 { free(cluster) }
+  }
+
+  private func free(_ cluster: ClusterRef) {
+    cluster.pointee.label.deallocate()
+    cluster.pointee.endpoints.deallocate()
+    cluster.pointee.set.base.deallocate()
+    cluster.deinitialize(count: 1)
+    cluster.deallocate()
   }
 
   /// Endpoints that are no longer part of any configuration, once each.
@@ -61,9 +70,13 @@ final class EndpointRegistry {
 
   /// Frees an endpoint that nothing uses.
   func retire(_ endpoint: EndpointRef) {
+    let cluster = endpoint.pointee.cluster
     endpoint.pointee.expectation?.release()
     endpoint.deinitialize(count: 1)
     endpoint.deallocate()
+    cluster.pointee.liveEndpoints -= 1
+    // No exchange points at a cluster that no configuration holds: each holds the configuration it began with.
+    if cluster.pointee.holders == 0, cluster.pointee.liveEndpoints == 0 { free(cluster) }
   }
 
   /// All clusters, for the sweep and for `/clusters`.
@@ -103,6 +116,7 @@ final class EndpointRegistry {
         nextID += 1
         reference = .allocate(capacity: 1)
         reference.initialize(to: PooledEndpoint(id: nextID, address: endpoint.address, cluster: cluster))
+        cluster.pointee.liveEndpoints += 1
       }
       if endpoint.isUsable { state.flags.remove(.unhealthy) } else { state.flags.insert(.unhealthy) }
       replaceExpectation(reference, endpoint.expectation)

@@ -57,6 +57,8 @@ struct ClusterState {
   var waitingTail: ExchangeRef?
   var breaker: Breaker
   var budget: RetryBudget
+  /// Endpoints whose memory still points here, this one's and former ones.
+  var liveEndpoints = 0
   /// Configurations that name it.
   var holders: UInt32 = 0
 }
@@ -81,6 +83,7 @@ extension Worker {
       connection.pointee.flags.isDisjoint(with: [.dead, .readClosed, .writeClosed, .closing]),
       connection.pointee.output.isEmpty, connection.pointee.input.isEmpty
     else { return kill(connection) }
+    if let ticket = connection.pointee.tls?.takeTicket() { endpoint.pointee.ticket = ticket }
     connection.pointee.flags.insert(.pooled)
     connection.pointee.idleSince = now
     connection.pointee.previous = nil

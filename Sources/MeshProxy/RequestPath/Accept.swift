@@ -28,6 +28,7 @@ extension Worker {
       guard let connection = makeConnection(descriptor, role: .undecided) else { continue }
       connection.pointee.listener = listener.pointee.listener
       if let address = SocketAddress(&storage) { connection.pointee.address = address }
+      connection.pointee.idleSince = now
       linkDownstream(connection)
       begin(connection, on: listeners[Int(listener.pointee.listener)])
     }

@@ -37,7 +37,9 @@ extension Worker {
   /// An attempt at an endpoint begins.
   func beginAttempt(_ exchange: ExchangeRef, _ endpoint: EndpointRef) {
     exchange.pointee.attempts &+= 1
-    exchange.pointee.lastEndpoint = endpoint
+    exchange.pointee.attemptWasSent = false
+    exchange.pointee.edge = telemetry.edge(to: endpoint)
+    exchange.pointee.lastAddress = endpoint.pointee.address
     exchange.pointee.tried = (
       endpoint.pointee.id, exchange.pointee.tried.0, exchange.pointee.tried.1, exchange.pointee.tried.2
     )
@@ -81,6 +83,7 @@ extension Worker {
         _ = OutlierDetector.sweep(&cluster.pointee.set, settings, now: clock)
       }
     }
+    if isDraining { closeQuiet() }
     timers.arm(sweepTimer, deadline: now &+ 1_000_000_000)
   }
 }

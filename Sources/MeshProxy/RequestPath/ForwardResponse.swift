@@ -259,8 +259,9 @@ extension Worker {
     let cluster = connection.pointee.endpoint?.pointee.cluster
     record(exchange)
     if isReusable { pool(connection) } else { kill(connection) }
-    finishDownstream(exchange)
+    // While the exchange still holds the configuration that holds the cluster.
     if let cluster { startWaiting(cluster) }
+    finishDownstream(exchange)
   }
 
   /// Lets the client's connection go on, or closes it, and gives the exchange back.
@@ -272,6 +273,7 @@ extension Worker {
     guard !connection.pointee.flags.contains(.dead) else { return }
     guard isComplete, connection.pointee.flags.isDisjoint(with: [.writeClosed]) else { return closeAfterFlush(connection) }
     arm(connection, after: RequestPath.downstreamIdle)
+    connection.pointee.idleSince = now
     if connection.pointee.flags.contains(.readClosed), connection.pointee.input.isEmpty {
       return closeAfterFlush(connection)
     }

@@ -56,7 +56,7 @@ extension Worker {
     guard let session = connection.pointee.tls else { return }
     connection.pointee.flags.remove(.handshaking)
     if connection.pointee.role != .undecided { return upstreamReady(connection) }
-    connection.pointee.peer = peers.index(of: session)
+    connection.pointee.peer = peers.take(session)
     disarm(connection)
     let listener = listeners[Int(connection.pointee.listener)]
     if session.negotiatedProtocol == Credentials.tcpProtocolIndex || listener.isTCP {

@@ -62,7 +62,12 @@ extension Worker {
     if requestInfo.keepAlive, !isDraining { flags.insert(.keepAlive) }
     if requestInfo.minorVersion == 0 { flags.insert(.http10) }
     if requestInfo.framing == .none { flags.insert(.requestComplete) }
-    if !requestInfo.upgrade.isEmpty, requestInfo.minorVersion == 1 { flags.insert(.upgrade) }
+    // `h2c` is not taken up (RFC 9113 has dropped it): the request goes on as HTTP/1.1.
+    if !requestInfo.upgrade.isEmpty, requestInfo.minorVersion == 1, requestInfo.framing == .none,
+      !head.matches(requestInfo.upgrade, "h2c")
+    {
+      flags.insert(.upgrade)
+    }
     if connection.pointee.tls != nil { flags.insert(.mutualTLS) }
     flags.insert(.replayable)
     exchange.pointee.flags = flags

@@ -134,8 +134,7 @@ extension Worker {
       writer.endOfLine()
     }
     if isInbound, connection.pointee.peer > 0 {
-      let peer = peers.entry(connection.pointee.peer)
-      writer.bytes(peer.clientCertificateField)
+      writer.bytes(UnsafeBufferPointer(peers.entry(connection.pointee.peer).pointee.clientCertificateField))
     }
   }
 

@@ -99,12 +99,9 @@ extension Worker {
     let fresh = Generation.make(configuration, endpoints: endpoints, labels: labels)
     let old = generation
     generation = fresh
-    for endpoint in endpoints.takeRemoved() {
-      closeIdle(endpoint)
-      releaseIfUnused(endpoint)
-    }
     telemetry.adopt(configuration)
     if old.pointee.exchangeCount == 0 { Generation.release(old, endpoints: endpoints) } else { retired.append(old) }
+    closeRemoved()
     // A new endpoint, or a raised limit, may be what somebody waits for.
     for index in 0..<fresh.pointee.clusterCount { startWaiting(fresh.pointee.clusters[index]) }
   }
@@ -113,5 +110,17 @@ extension Worker {
   func releaseRetired(_ generation: GenerationRef) {
     retired.removeAll { $0 == generation }
     Generation.release(generation, endpoints: endpoints)
+    closeRemoved()
+  }
+
+  /// Closes what idles at endpoints that no configuration names any more.
+  private func closeRemoved() {
+    for endpoint in endpoints.takeRemoved() {
+      // Kept alive by a use of its own, since closing its last connection would free it under our hands.
+      endpoint.pointee.exchangeCount &+= 1
+      closeIdle(endpoint)
+      endpoint.pointee.exchangeCount &-= 1
+      releaseIfUnused(endpoint)
+    }
   }
 }
