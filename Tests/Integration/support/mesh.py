@@ -14,7 +14,8 @@ from . import processes, raw
 from .load import Load
 from .processes import APPS, TOP, Program, free_port
 
-APUS = os.path.join(TOP, ".build", "release", "apus")
+# Another build can be tested by naming its program.
+APUS = os.environ.get("APUS_PROGRAM", os.path.join(TOP, ".build", "release", "apus"))
 
 
 class Workload:
