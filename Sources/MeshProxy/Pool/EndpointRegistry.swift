@@ -72,6 +72,7 @@ final class EndpointRegistry {
   func retire(_ endpoint: EndpointRef) {
     let cluster = endpoint.pointee.cluster
     endpoint.pointee.expectation?.release()
+    endpoint.pointee.ticket?.free()
     endpoint.deinitialize(count: 1)
     endpoint.deallocate()
     cluster.pointee.liveEndpoints -= 1

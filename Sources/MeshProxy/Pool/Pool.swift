@@ -83,7 +83,10 @@ extension Worker {
       connection.pointee.flags.isDisjoint(with: [.dead, .readClosed, .writeClosed, .closing]),
       connection.pointee.output.isEmpty, connection.pointee.input.isEmpty
     else { return kill(connection) }
-    if let ticket = connection.pointee.tls?.takeTicket() { endpoint.pointee.ticket = ticket }
+    if let ticket = connection.pointee.tls?.takeTicket() {
+      endpoint.pointee.ticket?.free()
+      endpoint.pointee.ticket = ticket
+    }
     connection.pointee.flags.insert(.pooled)
     connection.pointee.idleSince = now
     connection.pointee.previous = nil
