@@ -94,6 +94,7 @@ let package = Package(
         .product(name: "Yams", package: "Yams"),
       ], swiftSettings: common),
     .testTarget(name: "MeshWireTests", dependencies: ["MeshWire"], swiftSettings: common),
+    .testTarget(name: "MeshReactorTests", dependencies: ["MeshReactor"], swiftSettings: common),
     // The command line, without the control plane: it builds in seconds.
     .target(name: "CApusSystem"),
     .target(name: "ApusHTTP", dependencies: ["CApusSystem"], swiftSettings: common),
