@@ -42,6 +42,8 @@ let package = Package(
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.6.0"),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
   ],
   targets: [
@@ -71,7 +73,8 @@ let package = Package(
         "CMeshSystem", "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry",
       ],
       swiftSettings: common),
-    .target(name: "MeshControl", dependencies: ["MeshModel", "MeshWire"], swiftSettings: common),
+    .target(
+      name: "MeshControl", dependencies: ["MeshModel", "MeshTelemetry", "MeshWire"], swiftSettings: common),
     .target(
       name: "MeshStore", dependencies: ["MeshControl", .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: common),
@@ -93,6 +96,15 @@ let package = Package(
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Yams", package: "Yams"),
       ], swiftSettings: common),
+    // The control plane put together.
+    .target(
+      name: "MeshServer",
+      dependencies: [
+        "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ], swiftSettings: common),
     .testTarget(name: "MeshWireTests", dependencies: ["MeshWire"], swiftSettings: common),
     .testTarget(name: "MeshReactorTests", dependencies: ["MeshReactor"], swiftSettings: common),
     // The command line, without the control plane: it builds in seconds.
@@ -113,7 +125,7 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity",
+        "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshServer",
       ], swiftSettings: common, linkerSettings: standalone),
     .executableTarget(
       name: "apus-demo",
@@ -137,6 +149,8 @@ let package = Package(
       swiftSettings: common),
     .testTarget(
       name: "MeshDiscoveryTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
+    .testTarget(
+      name: "MeshStatsTests", dependencies: ["MeshControl", "MeshTelemetry", "MeshWire"], swiftSettings: common),
     .testTarget(
       name: "MeshProxyControlTests", dependencies: ["MeshProxy", "MeshTLS", "MeshWire"], swiftSettings: common),
     .testTarget(

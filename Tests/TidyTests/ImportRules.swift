@@ -20,7 +20,7 @@ enum ImportRules {
     "apus-proxy-counted": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
     "MeshIdentity": Set(["MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1"])
       .union(foundation),
-    "MeshControl": Set(["MeshModel", "MeshWire", "Logging", "Synchronization"]).union(foundation),
+    "MeshControl": Set(["MeshModel", "MeshTelemetry", "MeshWire", "Logging", "Synchronization"]).union(foundation),
     "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging", "Synchronization"]).union(foundation),
     "MeshXDS": Set([
       "MeshControl", "MeshIdentity", "MeshModel", "MeshWire", "GRPCCore", "GRPCNIOTransportHTTP2",
@@ -35,9 +35,13 @@ enum ImportRules {
     "ApusCLI": Set(["ApusHTTP", "CApusSystem", "MeshControl", "ArgumentParser", "Synchronization"])
       .union(foundation).union(libc),
     "MeshDemo": Set(["ApusHTTP", "Synchronization"]).union(libc),
+    "MeshServer": Set([
+      "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS", "Logging", "NIOPosix",
+      "ServiceLifecycle", "Synchronization",
+    ]).union(foundation),
     "apus": Set([
-      "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshWire", "Logging",
-      "ServiceLifecycle", "Synchronization", "Dispatch",
+      "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshServer",
+      "MeshWire", "Logging", "ServiceLifecycle", "Synchronization", "Dispatch",
     ]).union(foundation).union(libc),
     "apus-demo": Set(["ApusHTTP", "MeshDemo", "ArgumentParser", "Synchronization"]).union(foundation).union(libc),
   ]
