@@ -241,6 +241,15 @@ package final class Proxy {
     guard !isDraining else { return }
     isDraining = true
     control?.draining()
+    guard control?.isConnected == true else { return drainWorkers() }
+    // Peers hear of it from the control plane and look elsewhere, before the listeners close.
+    loop.after(Self.announceNanoseconds) { [unowned self] in drainWorkers() }
+  }
+
+  /// Time for the control plane to tell peers that this proxy is going away.
+  private static let announceNanoseconds: UInt64 = 400_000_000
+
+  private func drainWorkers() {
     let deadline = cms_monotonic_nanoseconds() &+ options.drainSeconds &* 1_000_000_000
     let gathered = Gathered<Bool>(expected: workers.count) { [unowned self] _ in finish() }
     let back = loop.submitter
