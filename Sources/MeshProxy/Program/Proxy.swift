@@ -80,8 +80,9 @@ package final class Proxy {
       if node.serviceAccount.isEmpty { node.serviceAccount = node.service }
       if node.trustDomain.isEmpty { node.trustDomain = "cluster.local" }
       snapshot.node = node
-      if let cached = ControlClient.cached(options, log) {
+      if let cached = ProxyState(folder: options.stateDirectory, log: log).configuration()?.snapshot {
         snapshot = cached
+        snapshot.listeners = []
         snapshot.node = node
       }
     }

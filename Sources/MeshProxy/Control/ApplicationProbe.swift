@@ -1,0 +1,30 @@
+internal import MeshWire
+
+/// Whether the application listens, read from the kernel's tables: it is not connected to, so it notices nothing.
+struct ApplicationProbe {
+  private let ports: [UInt16]
+  private var nextLook: UInt64 = 0
+  private var isListening = false
+
+  init(ports: [UInt16]) { self.ports = ports }
+
+  /// The health to report, when it was time to look (monotonic nanoseconds); nil when it was not, or there is nothing to
+  /// look at.
+  mutating func health(now: UInt64) -> Health? {
+    guard !ports.isEmpty, now >= nextLook else { return nil }
+    nextLook = now &+ (isListening ? 1_000_000_000 : 200_000_000)
+    var listening: Set<UInt16> = []
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+      guard let bytes = try? Files.read(table) else { continue }
+      for line in bytes.split(separator: 0x0A).dropFirst() {
+        let columns = line.split(separator: 0x20, maxSplits: 4)
+        guard columns.count > 3, columns[3].elementsEqual("0A".utf8), let colon = columns[1].lastIndex(of: 0x3A),
+          let port = UInt16(String(decoding: columns[1][(colon + 1)...], as: UTF8.self), radix: 16)
+        else { continue }
+        listening.insert(port)
+      }
+    }
+    isListening = ports.allSatisfy { listening.contains($0) }
+    return isListening ? .healthy : .unhealthy
+  }
+}
