@@ -93,7 +93,9 @@ private func acceptedRequest(_ head: MessageHead, _ info: HTTP1RequestInfo, _ li
     if head.fields[index].known == .host { hasHost = !head.fields[index].value.isEmpty }
     for byte in head.bytes(head.fields[index].value) { require(byte >= 0x20 || byte == 0x09, "no controls in values") }
   }
-  writer.fields(of: head, except: FieldSet(), fieldsEnd: info.fieldsEnd)
+  // What HTTP/1.0 says to this hop means something else in the HTTP/1.1 that is written.
+  let dropped = info.minorVersion == 0 ? info.hopByHop : FieldSet()
+  writer.fields(of: head, except: dropped, fieldsEnd: info.fieldsEnd)
   writer.endOfLine()
   require(!writer.overflowed, "there is room to write it out")
   guard hasHost else { return }
@@ -108,6 +110,7 @@ private func acceptedRequest(_ head: MessageHead, _ info: HTTP1RequestInfo, _ li
   require(result == .complete(length: writer.count), "what was accepted is accepted again")
   require(same(head, head.path, again, again.path), "the canonical path stays")
   require(same(head, head.query, again, again.query), "the query stays")
+  guard dropped.isEmpty else { return }
   require(again.fieldCount == head.fieldCount, "the fields stay")
   for index in 0..<head.fieldCount {
     require(same(head, head.fields[index].name, again, again.fields[index].name), "names stay")

@@ -249,6 +249,9 @@ struct HTTP1RequestTests {
     #expect(framing("Transfer-Encoding: Chunked") == .chunked)
     #expect(request("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n").expectContinue)
     #expect(!request("GET / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n\r\n").expectContinue)
+    let old = request("POST / HTTP/1.0\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+    #expect(!old.expectContinue)
+    #expect(old.hopByHop == ["Expect"])
   }
 
   @Test("a head at the limit passes, one byte more or one field more does not")

@@ -52,7 +52,11 @@ struct HTTP1FieldFacts {
       hopByHop.insert(index)
       upgrade = value
     case .expect:
-      if minorVersion == 0 { return nil }
+      if minorVersion == 0 {
+        // To be ignored (RFC 9110, 10.1.1), also by those behind us, who are sent HTTP/1.1.
+        hopByHop.insert(index)
+        return nil
+      }
       guard head.matches(value, "100-continue") else { return .unsupportedExpectation }
       expectContinue = true
     case .keepAlive, .proxyConnection, .proxyAuthenticate, .proxyAuthorization, .http2Settings:
