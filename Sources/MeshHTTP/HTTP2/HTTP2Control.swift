@@ -31,7 +31,10 @@ extension HTTP2Connection {
     let change = window &- streamWindow
     streamWindow = window
     for index in 0..<UInt32(truncatingIfNeeded: streams.capacity) {
-      if let slot = streams.slot(index), slot.pointee.id != 0 { slot.pointee.receiveWindow &+= change }
+      guard let slot = streams.slot(index), slot.pointee.id != 0 else { continue }
+      slot.pointee.receiveWindow &+= change
+      // What was too little to tell against the larger window may be enough now.
+      if !slot.pointee.flags.contains(.remoteEnded) { announce(slot) }
     }
   }
 

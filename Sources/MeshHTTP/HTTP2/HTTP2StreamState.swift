@@ -85,9 +85,14 @@ extension HTTP2Connection {
     credit(count)
     guard let slot = streams.slot(stream), !slot.pointee.flags.contains(.remoteEnded) else { return }
     slot.pointee.unannounced &+= UInt32(truncatingIfNeeded: count)
-    guard Int64(slot.pointee.unannounced) &* 2 >= streamWindow else { return }
+    announce(slot)
+  }
+
+  /// Tells the peer of a stream's consumed bytes when they are half of its window.
+  mutating func announce(_ slot: UnsafeMutablePointer<HTTP2Slot>) {
+    guard slot.pointee.unannounced > 0, Int64(slot.pointee.unannounced) &* 2 >= streamWindow else { return }
     slot.pointee.receiveWindow &+= Int64(slot.pointee.unannounced)
-    writeWindowUpdate(stream.id, slot.pointee.unannounced)
+    writeWindowUpdate(slot.pointee.id, slot.pointee.unannounced)
     slot.pointee.unannounced = 0
   }
 
