@@ -16,7 +16,7 @@ package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   // Limits.
   case circuitOpenConnections, circuitOpenPending, circuitOpenRequests, circuitOpenRetries
   case retryBudgetExhausted, retryLimit, retryBodyTooLarge
-  case overload, connectionLimit, descriptorLimit, draining, notReady
+  case overload, connectionLimit, descriptorLimit, draining, notReady, rateLimited, faultInjected
   // What the client sent.
   case malformedRequest, malformedRequestLine, invalidHeaderField, obsoleteLineFolding, conflictingFraming
   case invalidContentLength, invalidTransferEncoding, unsupportedTransferEncoding, invalidChunk

@@ -185,10 +185,18 @@ extension Reason {
       ReasonDetail(
         "draining", 503, .none, "The proxy is shutting down and takes no more requests on this connection.",
         "Nothing is wrong; the client may repeat the request on another connection.")
-    default:  // notReady
+    case .notReady:
       ReasonDetail(
         "not_ready", 503, .none, "The proxy has no configuration yet.",
         "Check that the control plane runs and that `apus proxy-status` shows this proxy.")
+    case .rateLimited:
+      ReasonDetail(
+        "rate_limited", 429, .rateLimited, "More requests came than the rate limit allows.",
+        "Send again after the time in Retry-After, or raise the limit.")
+    default:  // faultInjected
+      ReasonDetail(
+        "fault_injected", 503, .faultInjected, "A fault was put in here on purpose, as configured.",
+        "Take the fault injection out of the policy when the experiment is over.")
     }
   }
 }

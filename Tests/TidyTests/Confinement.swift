@@ -9,6 +9,7 @@ enum Confinement {
     "Sources/MeshHTTP/": "finds the parts of a head in the received bytes, where they stand",
     "Sources/MeshPolicy/Regex/": "compiled once into memory that the traffic path reads",
     "Sources/MeshPolicy/RouteMatch/": "compiled once into memory that the traffic path reads",
+    "Sources/MeshPolicy/Balance/ConsistentHash.swift": "points into a FrozenStore",
     "Sources/MeshPolicy/FrozenStore.swift": "owns that memory",
     "Sources/MeshPolicy/Balance/EndpointSet.swift": "chooses among endpoints without counting references",
     "Sources/MeshPolicy/Timeout/Deadline.swift": "reads a header field where it stands",
