@@ -151,6 +151,7 @@ let package = Package(
       name: "MeshDiscoveryTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
     .testTarget(
       name: "MeshStatsTests", dependencies: ["MeshControl", "MeshTelemetry", "MeshWire"], swiftSettings: common),
+    .testTarget(name: "ProtoTests", dependencies: ["MeshWire"], swiftSettings: common),
     .testTarget(
       name: "MeshProxyControlTests", dependencies: ["MeshProxy", "MeshTLS", "MeshWire"], swiftSettings: common),
     .testTarget(
