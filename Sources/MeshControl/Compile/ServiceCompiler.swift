@@ -90,7 +90,11 @@ extension MeshIndex {
       config.number = UInt32(clamping: port.port)
       config.name = port.name ?? ""
       config.appProtocol = AppProtocol(declared: port.appProtocol, portName: port.name)
-      config.targetPort = UInt32(clamping: targetPort(of: port, service: service))
+      if case .name(let name) = port.targetPort, !service.spec.selector.isEmpty {
+        config.targetPortName = name
+      } else {
+        config.targetPort = UInt32(clamping: targetPort(of: port, service: service))
+      }
       return config
     }
   }

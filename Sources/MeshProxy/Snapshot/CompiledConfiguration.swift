@@ -117,7 +117,7 @@ private struct ConfigurationBuilder {
   private func endpointSpecs(_ service: ServiceConfig, _ port: ServicePort) -> [EndpointSpec] {
     (endpoints["\(service.namespace)/\(service.name)"] ?? []).compactMap { workload in
       let target = port.targetPort == 0 ? port.number : port.targetPort
-      let entry = workload.ports.first { $0.appPort == target }
+      let entry = Self.port(port, target, of: workload)
       // A workload of the mesh is reached only through its proxy.
       guard entry != nil || workload.identity.isEmpty else { return nil }
       guard let number = UInt16(exactly: entry?.inboundPort ?? target),
@@ -135,6 +135,16 @@ private struct ConfigurationBuilder {
           namespace: workload.namespace, workload: workload.name, app: workload.app, version: workload.version,
           principal: workload.identity))
     }
+  }
+
+  /// The workload's port that a service's port means: by name, else by number. A workload of the mesh with one port only
+  /// is reached by that one: on one machine every instance has a number of its own.
+  private static func port(_ port: ServicePort, _ target: UInt32, of workload: WorkloadConfig) -> WorkloadPort? {
+    if !port.targetPortName.isEmpty, let named = workload.ports.first(where: { $0.name == port.targetPortName }) {
+      return named
+    }
+    if let numbered = workload.ports.first(where: { $0.appPort == target }) { return numbered }
+    return workload.ports.count == 1 && !workload.identity.isEmpty ? workload.ports.first : nil
   }
 
   private mutating func addRoutes(_ service: ServiceConfig, _ port: ServicePort) {

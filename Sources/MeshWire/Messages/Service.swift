@@ -45,8 +45,10 @@ package struct ServicePort: WireMessage {
   package var number: UInt32 = 0
   package var name = ""
   package var appProtocol = AppProtocol.unspecified
-  /// The port of the application that stands behind it.
+  /// The port of the application that stands behind it; 0 where `targetPortName` says it.
   package var targetPort: UInt32 = 0
+  /// Name of the application's port: instances of one service may have different numbers for it.
+  package var targetPortName = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -54,6 +56,7 @@ package struct ServicePort: WireMessage {
     try c.field(2, "name", &name)
     try c.field(3, "appProtocol", &appProtocol)
     try c.field(4, "targetPort", &targetPort)
+    try c.field(5, "targetPortName", &targetPortName)
   }
 }
 
