@@ -125,7 +125,7 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshServer",
+        "ApusCLI", "ApusHTTP", "MeshControl", "MeshModel", "MeshServer",
       ], swiftSettings: common, linkerSettings: standalone),
     .executableTarget(
       name: "apus-demo",

@@ -56,7 +56,7 @@ struct ArgumentTests {
     (["run", "--service", "a", "--version", "v 1", "--", "true"], "--version"),
     (["run", "--service", "a", "--protocol", "quic", "--", "true"], "quic"),
     (["run", "--service", "a", "--workers", "0", "--", "true"], "--workers"),
-    (["up", "--certificate-lifetime", "1"], "--certificate-lifetime"),
+    (["up", "--certificate-lifetime", "0"], "--certificate-lifetime"),
     (["up", "--api", "nowhere:port:1"], "--api"),
     (["stat", "--window", "0"], "--window"),
     (["stat", "-A", "-n", "shop"], "exclude each other"),

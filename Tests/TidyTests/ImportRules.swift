@@ -39,10 +39,7 @@ enum ImportRules {
       "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS", "Logging", "NIOPosix",
       "ServiceLifecycle", "Synchronization",
     ]).union(foundation),
-    "apus": Set([
-      "ApusCLI", "MeshControl", "MeshStore", "MeshXDS", "MeshAPI", "MeshIdentity", "MeshModel", "MeshServer",
-      "MeshWire", "Logging", "ServiceLifecycle", "Synchronization", "Dispatch",
-    ]).union(foundation).union(libc),
+    "apus": Set(["ApusCLI", "ApusHTTP", "MeshControl", "MeshModel", "MeshServer"]).union(libc),
     "apus-demo": Set(["ApusHTTP", "MeshDemo", "ArgumentParser", "Synchronization"]).union(foundation).union(libc),
   ]
 

@@ -60,7 +60,10 @@ struct Demo {
   }
 
   private var runOptions: [String] {
-    ["--data", settings.folder.path, "--api", settings.api.description, "--xds", settings.xds.description]
+    [
+      "--data", settings.folder.path, "--api", settings.api.description, "--xds", settings.xds.description,
+      "--drain-seconds", "2",
+    ]
   }
 
   private func runMember(

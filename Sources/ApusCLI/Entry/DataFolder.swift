@@ -71,6 +71,9 @@ package struct DataLock: ~Copyable, Sendable {
     self.descriptor = descriptor
   }
 
+  /// Gives the right up. A value that goes away does so too.
+  package consuming func release() {}
+
   deinit {
     close(descriptor)
   }

@@ -46,12 +46,12 @@ struct ControlPlaneOptions: ParsableArguments {
     help: ArgumentHelp("The trust domain of all identities; fixed once the data folder is made.", valueName: "domain"))
   var trustDomain = ControlPlaneSettings.defaultTrustDomain
 
-  @Option(help: ArgumentHelp("Life of workloads' certificates (10-7776000).", valueName: "seconds"))
+  @Option(help: ArgumentHelp("Life of workloads' certificates (1-2592000).", valueName: "seconds"))
   var certificateLifetime = 86_400
 
   func validate() throws {
-    guard (10...7_776_000).contains(certificateLifetime) else {
-      throw ValidationError("--certificate-lifetime must be from 10 to 7776000 seconds (90 days)")
+    guard (1...2_592_000).contains(certificateLifetime) else {
+      throw ValidationError("--certificate-lifetime must be from 1 to 2592000 seconds (30 days)")
     }
     if let fault = TextFormat.dnsSubdomain.fault(in: trustDomain) {
       throw ValidationError("--trust-domain \"\(trustDomain)\" \(fault)")
