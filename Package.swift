@@ -14,6 +14,17 @@ let standalone: [LinkerSetting] = [
   .unsafeFlags(["-static-stdlib", "-Xlinker", "--no-export-dynamic"], .when(platforms: [.linux]))
 ]
 
+/// The programs that use Foundation: its static libraries need each other in this order, and are named here because the
+/// targets are compiled for the shared ones, which bring theirs along.
+let withFoundation: [LinkerSetting] =
+  standalone + [
+    .unsafeFlags(
+      [
+        "-lFoundation", "-lFoundationInternationalization", "-lFoundationEssentials", "-l_FoundationCollections",
+        "-lCoreFoundation", "-l_FoundationICU", "-l_FoundationCShims", "-lstdc++",
+      ], .when(platforms: [.linux]))
+  ]
+
 /// The proxy in addition leaves out what it never calls of the packages that bring its TLS library: 14.7 MB become 8.5.
 let lean: [LinkerSetting] =
   standalone + [.unsafeFlags(["-ld-path=\(Context.packageDirectory)/Scripts/lean-link"], .when(platforms: [.linux]))]
@@ -126,12 +137,12 @@ let package = Package(
       name: "apus",
       dependencies: [
         "ApusCLI", "ApusHTTP", "MeshControl", "MeshModel", "MeshServer",
-      ], swiftSettings: common, linkerSettings: standalone),
+      ], swiftSettings: common, linkerSettings: withFoundation),
     .executableTarget(
       name: "apus-demo",
       dependencies: [
         "MeshDemo", "ApusHTTP", .product(name: "ArgumentParser", package: "swift-argument-parser"),
-      ], swiftSettings: common, linkerSettings: standalone),
+      ], swiftSettings: common, linkerSettings: withFoundation),
     // Tests.
     .testTarget(name: "MeshModelTests", dependencies: ["MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshTLSTests", dependencies: ["MeshTLS", "MeshModel"], swiftSettings: common),

@@ -57,6 +57,11 @@ int cms_set_reset_on_close(int fd) {
   return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
+void cms_acknowledge_now(int fd) {
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
+}
+
 uint64_t cms_bytes_acknowledged(int fd) {
   struct tcp_info info = {0};
   socklen_t length = sizeof info;

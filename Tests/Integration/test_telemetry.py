@@ -77,7 +77,7 @@ def test_failures_carry_their_reason_and_their_deciding_object(pair):
     assert total(scrape(client), "istio_requests_total", error_reason="no_service") >= 1
 
     def logged():
-        return any(json.loads(line).get("reason") == "no_service" for line in client.sidecar_log().splitlines()
+        return any(json.loads(line).get("error_reason") == "no_service" for line in client.sidecar_log().splitlines()
                    if line.startswith("{") and "no_service" in line)
     raw.eventually(logged)
 

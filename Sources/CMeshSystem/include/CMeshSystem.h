@@ -26,6 +26,8 @@ uint64_t cms_monotonic_nanoseconds(void);
 uint64_t cms_wall_nanoseconds(void);
 /// Sends two ranges in one call.
 ssize_t cms_send2(int fd, const void *first, size_t first_count, const void *second, size_t second_count);
+/// Acknowledges what has been received without the usual delay, once.
+void cms_acknowledge_now(int fd);
 /// Sets SO_LINGER to zero so that close sends a reset.
 int cms_set_reset_on_close(int fd);
 /// Bytes that the peer's kernel has acknowledged since the connection began; the largest number where it cannot be known.

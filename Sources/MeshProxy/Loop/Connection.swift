@@ -57,6 +57,8 @@ struct ConnectionFlags: OptionSet {
   static let counted = ConnectionFlags(rawValue: 8192)
   /// Closed after this response, whatever else happens.
   static let lastExchange = ConnectionFlags(rawValue: 16384)
+  /// The kernel has announced the end of the peer's direction: a short read is not the last one.
+  static let endAnnounced = ConnectionFlags(rawValue: 32768)
 }
 
 /// One socket. An idle one costs this struct and, with TLS, the session.

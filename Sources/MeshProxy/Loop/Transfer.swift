@@ -20,7 +20,8 @@ extension Worker {
       if connection.pointee.flags.contains(.unread) {
         let room = EventLoop.receiveCapacity - Self.parseScratch - kept
         received = recv(connection.pointee.fd, receiveBuffer + kept, room, 0)
-        isShort = received < room
+        // The end comes with no event of its own where it was announced together with data.
+        isShort = received < room && (received < 0 || !connection.pointee.flags.contains(.endAnnounced))
         if received == 0 {
           isEnd = true
           received = 0
@@ -66,7 +67,8 @@ extension Worker {
       guard connection.pointee.flags.contains(.unread), !connection.pointee.flags.contains(.paused) else { return }
       let room = EventLoop.receiveCapacity - Self.parseScratch
       let received = recv(connection.pointee.fd, receiveBuffer, room, 0)
-      if received < room { connection.pointee.flags.remove(.unread) }
+      let isShort = received < room && (received < 0 || !connection.pointee.flags.contains(.endAnnounced))
+      if isShort { connection.pointee.flags.remove(.unread) }
       if received > 0 {
         open(connection, receiveBuffer, received)
       } else if received == 0 {
@@ -74,7 +76,7 @@ extension Worker {
       } else if errno != EAGAIN && errno != EINTR {
         return broken(connection)
       }
-      if received < room { return }
+      if isShort { return }
     }
   }
 

@@ -125,6 +125,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     }
     if !readiness.isDisjoint(with: [.readable, .readClosed, .hangup]) {
       connection.pointee.flags.insert(.unread)
+      if !readiness.isDisjoint(with: [.readClosed, .hangup]) { connection.pointee.flags.insert(.endAnnounced) }
       if !readiness.isDisjoint(with: .hangup), connection.pointee.flags.contains(.paused) {
         // Broken in both directions: nobody waits for what is not read.
         return broken(connection)

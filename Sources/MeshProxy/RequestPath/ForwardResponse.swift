@@ -1,4 +1,5 @@
 // Unsafe by design: responses are parsed in place and sent from where they lie.
+internal import CMeshSystem
 internal import Glibc
 internal import MeshHTTP
 internal import MeshModel
@@ -124,7 +125,13 @@ extension Worker {
     exchange.pointee.responseBytes &+= UInt64(step.consumed)
     write(exchange.pointee.downstream, start, writer.count &+ step.consumed)
     if connection.pointee.flags.contains(.dead) { return count }
-    if case .finished = step.progress { finishResponse(exchange, connection) } else { hold(exchange, connection) }
+    if case .finished = step.progress {
+      finishResponse(exchange, connection)
+    } else {
+      // A server that sends head and body apart, with Nagle's algorithm on, waits for this acknowledgement.
+      cms_acknowledge_now(connection.pointee.fd)
+      hold(exchange, connection)
+    }
     return length &+ step.consumed
   }
 

@@ -76,7 +76,8 @@ extension Worker {
       random: &random)
     judge(exchange, outcome)
     guard case .retry(let wait) = decision else {
-      if case .giveUp(let reason) = decision { exchange.pointee.attemptReason = reason }
+      // The endpoint's answer passes on; the reason says why it was not asked for a better one.
+      if case .giveUp(let reason) = decision, reason != .retryLimit { exchange.pointee.reason = reason }
       return false
     }
     endAttempt(exchange)

@@ -34,6 +34,8 @@ package struct ClusterSpec: Sendable {
 
 /// What names a workload in metrics.
 package struct WorkloadLabels: Hashable, Sendable {
+  /// Names the instance; for people, not for metrics.
+  package var uid = ""
   package var namespace = ""
   package var workload = ""
   package var app = ""
@@ -132,7 +134,7 @@ private struct ConfigurationBuilder {
         key: "\(workload.uid):\(number)", address: address, expectation: expectation, weight: workload.weight ?? 1,
         isUsable: workload.health == .healthy,
         workload: WorkloadLabels(
-          namespace: workload.namespace, workload: workload.name, app: workload.app, version: workload.version,
+          uid: workload.uid, namespace: workload.namespace, workload: workload.name, app: workload.app, version: workload.version,
           principal: workload.identity))
     }
   }
