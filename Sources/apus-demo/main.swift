@@ -1,7 +1,17 @@
 import ApusHTTP
 import ArgumentParser
-import FoundationEssentials
 import MeshDemo
+
+#if canImport(Glibc)
+  import Glibc
+#else
+  import Musl
+#endif
+
+/// A variable of the environment; nil where it is not set.
+func variable(_ name: String) -> String? {
+  getenv(name).map { String(cString: $0) }
+}
 
 /// The programs of the demo's shop: ordinary ones, which know nothing of the mesh.
 struct DemoCommand: ParsableCommand {
@@ -42,11 +52,10 @@ struct Serve: ParsableCommand {
   }
 
   func run() throws {
-    let environment = ProcessInfo.processInfo.environment
-    guard let port = environment["PORT"].flatMap({ UInt16($0) }) else {
+    guard let port = variable("PORT").flatMap({ UInt16($0) }) else {
       throw ValidationError("PORT must be set to the port to listen on")
     }
-    let proxy = environment["HTTP_PROXY"]
+    let proxy = variable("HTTP_PROXY")
     let made = try calls.map { url in
       guard let call = DemoCall(url: url, proxy: proxy) else {
         throw ValidationError("--call \"\(url)\" is no http URL, or HTTP_PROXY is none")
@@ -80,7 +89,7 @@ struct Load: ParsableCommand {
   }
 
   func run() throws {
-    let proxy = ProcessInfo.processInfo.environment["HTTP_PROXY"]
+    let proxy = variable("HTTP_PROXY")
     guard let call = DemoCall(url: url, proxy: proxy) else {
       throw ValidationError("--url \"\(url)\" is no http URL, or HTTP_PROXY is none")
     }
