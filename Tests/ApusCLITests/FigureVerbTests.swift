@@ -8,6 +8,8 @@ struct FigureVerbTests {
     {"items":[
      {"namespace":"default","name":"catalog-v1-7f3k9x2m","kind":"workload","meshed":"1/1","successRate":0.99999,
       "requests":300,"rps":10.04,"p50Ms":1.234,"p95Ms":12.6,"p99Ms":1250,"tcpConnections":3},
+     {"namespace":"default","name":"catalog-v1","kind":"service","meshed":"0/0","successRate":1,"requests":30,"rps":1,
+      "p50Ms":1,"p95Ms":2,"p99Ms":3,"tcpConnections":0},
      {"namespace":"default","name":"front","kind":"service","meshed":"0/1","successRate":null,"requests":0,"rps":0,
       "p50Ms":null,"p95Ms":null,"p99Ms":null,"tcpConnections":0},
      {"namespace":"shop","name":"other","kind":"service","meshed":"1/1","successRate":1,"requests":1,"rps":1,
@@ -22,9 +24,10 @@ struct FigureVerbTests {
     #expect(result.status == 0)
     #expect(
       result.output == """
-        NAME                          MESHED  SUCCESS   RPS    P50   P95   P99  CONNS
-        service/front                    0/1        -   0.0      -     -     -      0
-        workload/catalog-v1-7f3k9x2m     1/1   99.99%  10.0  1.2ms  13ms  1.3s      3
+        NAME                          MESHED  SUCCESS   RPS    P50    P95    P99  CONNS
+        service/catalog-v1                 -  100.00%   1.0  1.0ms  2.0ms  3.0ms      0
+        service/front                    0/1        -   0.0      -      -      -      0
+        workload/catalog-v1-7f3k9x2m     1/1   99.99%  10.0  1.2ms   13ms   1.3s      3
 
         """)
     #expect(result.output.split(separator: "\n").allSatisfy { $0.count <= 80 })
@@ -43,7 +46,7 @@ struct FigureVerbTests {
     let api = try FakeAPI(["GET /apis/apus.dev/v1/stats": .json(Self.stats)])
     let result = apus("stat", "services", "-A", "-o", "json", environment: environment(api))
     let items = try JSONReader.read(Array(result.output.utf8))["items"]?.elements ?? []
-    #expect(items.map { $0["name"]?.text } == ["front", "other"])
+    #expect(items.map { $0["name"]?.text } == ["catalog-v1", "front", "other"])
     #expect(items.last?["successRate"] == .integer(1))
   }
 

@@ -33,7 +33,9 @@ struct FormatTests {
 
   @Test func timesHaveTheUnitThatReadsBest() {
     #expect(Figures.milliseconds(0.44) == "0.4ms")
+    #expect(Figures.milliseconds(9.97) == "10ms")
     #expect(Figures.milliseconds(12.4) == "12ms")
+    #expect(Figures.milliseconds(999.7) == "1.0s")
     #expect(Figures.milliseconds(1500) == "1.5s")
     #expect(Figures.milliseconds(.infinity) == "-")
     #expect(Figures.age(seconds: 45) == "45s")

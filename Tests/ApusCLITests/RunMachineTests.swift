@@ -12,7 +12,7 @@ struct RunMachineTests {
 
   @Test func theApplicationStartsOnlyOnceTheSidecarIsReady() {
     var machine = RunMachine()
-    #expect(machine.start() == [.startSidecar, .arm(.readiness, .seconds(30))])
+    #expect(machine.start() == [.startSidecar, .arm(.readiness, .seconds(60))])
     #expect(machine.handle(.sidecarReady).contains(.startApplication))
     #expect(!machine.handle(.sidecarReady).contains(.startApplication))
   }

@@ -13,7 +13,7 @@ struct Demo {
   private var folder: String { "\(settings.folder.path)/demo" }
 
   /// How long the control plane, and then each tier, may take to come up.
-  static let startLimit = Duration.seconds(30)
+  static let startLimit = Duration.seconds(60)
 
   /// Runs until it is told to stop.
   /// - Returns: the exit status.
@@ -38,13 +38,13 @@ struct Demo {
     try Files.writePrivate("\(folder)/stable.yaml", Array(DemoShop.route(stable: 100, canary: 0).utf8))
     var ports: [String: UInt16] = [:]
     for member in DemoShop.members {
-      if !member.calls.isEmpty { try waitForWorkloads(DemoShop.members.count { $0.calls.isEmpty }, &family) }
+      if !member.calls.isEmpty { try waitForProxies(DemoShop.members.count { $0.calls.isEmpty }, &family) }
       if family.isStopping { return ExitStatus.success.rawValue }
       let port = try freePort()
       ports[member.name] = port
       try family.start(runMember(member, port: port, program: program, demoProgram: demoProgram))
     }
-    try waitForWorkloads(DemoShop.members.count, &family)
+    try waitForProxies(DemoShop.members.count, &family)
     if family.isStopping { return ExitStatus.success.rawValue }
     try family.start(traffic(program: program, demoProgram: demoProgram))
     try show(&family, ports: ports)
@@ -108,16 +108,16 @@ struct Demo {
     }
   }
 
-  /// Waits until so many workloads of the shop are known. The shop goes on without the late ones.
-  private func waitForWorkloads(_ count: Int, _ family: inout DemoFamily) throws(CLIFailure) {
+  /// Waits until so many proxies of the shop have taken their configuration. The shop goes on without the late ones.
+  private func waitForProxies(_ count: Int, _ family: inout DemoFamily) throws(CLIFailure) {
+    let known = Set(DemoShop.members.map(\.service))
     let end = ContinuousClock.now + Self.startLimit
     while !family.isStopping, ContinuousClock.now < end {
       family.wait(.milliseconds(100))
       var client = client()
-      let workloads = try client.call("GET", KindInfo.workload.path(namespace: "default"))["items"]?.elements ?? []
-      let known = Set(DemoShop.members.map(\.service))
-      let present = workloads.count { $0["metadata"]?["labels"]?["app"]?.text.map(known.contains) == true }
-      if present >= count { return }
+      let proxies = try client.call("GET", "/apis/apus.dev/v1/proxies")["items"]?.elements ?? []
+      let ready = proxies.count { $0["status"]?.text == "SYNCED" && known.contains($0["service"]?.text ?? "") }
+      if ready >= count { return }
     }
   }
 
@@ -140,7 +140,8 @@ struct Demo {
     let page = DemoScreen(
       settings: settings, programName: context.programName, folder: folder,
       canarySettingsURL: "http://127.0.0.1:\(ports["catalog-v2"] ?? 0)/settings",
-      frontURL: "http://127.0.0.1:\(ports["front"] ?? 0)/", needsData: standard != settings.folder)
+      frontURL: "http://127.0.0.1:\(ports["front"] ?? 0)/", needsData: standard != settings.folder,
+      home: context.environment["HOME"])
     var screen = Screen(context)
     // Where nobody watches a screen, a table every ten seconds is enough.
     let interval: Duration = context.terminalSize() == nil ? .seconds(10) : .seconds(1)

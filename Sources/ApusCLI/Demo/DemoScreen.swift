@@ -10,6 +10,8 @@ struct DemoScreen {
   var frontURL: String
   /// Whether the other verbs must be told where the data are.
   var needsData: Bool
+  /// The user's home; paths in it are shown with `~`, which every shell understands. Absent: they are shown whole.
+  var home: String?
 
   /// The whole text for these rows of figures.
   func text(rows: [Value], notes: [String], width: Int?) -> String {
@@ -33,7 +35,7 @@ struct DemoScreen {
     ])
     table.rows = StatTable.ordered(shown).map { row in
       [
-        "\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")", row["meshed"]?.text ?? Figures.none,
+        "\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")", StatTable.meshed(row),
         Figures.percent(row["successRate"]?.double), Figures.oneDecimal(row["rps"]?.double),
         Figures.milliseconds(row["p50Ms"]?.double), Figures.milliseconds(row["p99Ms"]?.double),
       ]
@@ -43,7 +45,8 @@ struct DemoScreen {
 
   /// The canary in five lines.
   var nextSteps: [String] {
-    let apus = needsData ? "APUS_DATA=\(settings.folder.path) \(programName)" : programName
+    let apus = needsData ? "APUS_DATA=\(short(settings.folder.path)) \(programName)" : programName
+    let folder = short(folder)
     return [
       "A canary, in another terminal (Ctrl-C here stops everything):",
       "  \(apus) apply -f \(folder)/canary.yaml",
@@ -52,5 +55,10 @@ struct DemoScreen {
       "  \(apus) get httproute catalog -o yaml",
       "  \(apus) apply -f \(folder)/stable.yaml",
     ]
+  }
+
+  private func short(_ path: String) -> String {
+    guard let home, !home.isEmpty, path.hasPrefix("\(home)/") else { return path }
+    return "~" + path.dropFirst(home.count)
   }
 }

@@ -22,8 +22,8 @@ package enum Figures {
   /// Milliseconds with the unit that reads best: `0.4ms`, `12ms`, `1.5s`.
   package static func milliseconds(_ value: Double?) -> String {
     guard let value, value.isFinite else { return none }
-    if value < 10 { return oneDecimal(value) + "ms" }
-    if value < 1000 { return "\(Int(value.rounded()))ms" }
+    if value < 9.95 { return oneDecimal(value) + "ms" }
+    if value < 999.5 { return "\(Int(value.rounded()))ms" }
     return oneDecimal(value / 1000) + "s"
   }
 

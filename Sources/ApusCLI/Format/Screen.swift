@@ -18,7 +18,15 @@ struct Screen {
     var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
     if lines.last == "" { lines.removeLast() }
     // One write for each frame: old text is replaced line by line, and only what is left over is cleared.
-    for line in lines.prefix(max(1, size.rows - 1)) { frame += line.prefix(size.columns) + "\u{1B}[K\n" }
+    var rowsLeft = size.rows - 1
+    for line in lines {
+      let rows = max(1, (line.count + size.columns - 1) / size.columns)
+      guard rows <= rowsLeft else { break }
+      rowsLeft -= rows
+      // Behind a line that fills its last row the cursor still stands on it: clearing would take its last letter.
+      let isFull = !line.isEmpty && line.count % size.columns == 0
+      frame += line + (isFull ? "\n" : "\u{1B}[K\n")
+    }
     context.output.write(frame + "\u{1B}[J")
   }
 }

@@ -42,8 +42,8 @@ package struct RunMachine: ~Copyable {
 
   /// The bounds of waiting.
   package struct Limits {
-    /// For the sidecar to become ready, at each start.
-    package var readiness = Duration.seconds(30)
+    /// For the sidecar to become ready, at each start. It needs a tenth of a second; a machine at its limit, much more.
+    package var readiness = Duration.seconds(60)
     /// How often a sidecar that never became ready is started before giving up.
     package var firstAttempts = 3
     /// For the sidecar to end after the application: its own time to drain, and some for the rest.

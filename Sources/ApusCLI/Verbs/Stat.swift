@@ -125,12 +125,19 @@ struct StatTable {
     table = Table(columns)
     table.rows = Self.ordered(rows).map { row in
       (showsNamespace ? [row["namespace"]?.text ?? Figures.none] : []) + [
-        "\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")", row["meshed"]?.text ?? Figures.none,
+        "\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")", Self.meshed(row),
         Figures.percent(row["successRate"]?.double), Figures.oneDecimal(row["rps"]?.double),
         Figures.milliseconds(row["p50Ms"]?.double), Figures.milliseconds(row["p95Ms"]?.double),
         Figures.milliseconds(row["p99Ms"]?.double), row["tcpConnections"]?.scalarText ?? Figures.none,
       ]
     }
+  }
+
+  /// Instances with a proxy and all of them; nothing for a service that only routes name, whose instances are counted
+  /// under the service that they run as.
+  static func meshed(_ row: Value) -> String {
+    let text = row["meshed"]?.text ?? ""
+    return text.isEmpty || text == "0/0" ? Figures.none : text
   }
 
   /// Services before workloads, each in order of namespace and name.
