@@ -156,7 +156,7 @@ let package = Package(
       dependencies: ["MeshAPI", "MeshControl", "MeshStore", .product(name: "Hummingbird", package: "hummingbird")],
       swiftSettings: common),
     .testTarget(
-      name: "ApusCLITests", dependencies: ["ApusCLI", "ApusHTTP", "MeshControl", "MeshDemo", "apus"],
+      name: "ApusCLITests", dependencies: ["ApusCLI", "ApusHTTP", "MeshControl", "MeshDemo"],
       swiftSettings: common),
     .testTarget(
       name: "MeshDiscoveryTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
