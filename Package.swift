@@ -162,6 +162,7 @@ let package = Package(
       name: "MeshDiscoveryTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
     .testTarget(
       name: "MeshStatsTests", dependencies: ["MeshControl", "MeshTelemetry", "MeshWire"], swiftSettings: common),
+    .testTarget(name: "MeshServerTests", dependencies: ["MeshServer", "MeshModel"], swiftSettings: common),
     .testTarget(name: "ProtoTests", dependencies: ["MeshWire"], swiftSettings: common),
     .testTarget(
       name: "MeshProxyControlTests", dependencies: ["MeshProxy", "MeshTLS", "MeshWire"], swiftSettings: common),

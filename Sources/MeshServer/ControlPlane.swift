@@ -91,8 +91,8 @@ package struct ControlPlane: Service {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { await parts.engine.run() }
         group.addTask { await parts.registry.run() }
-        group.addTask { try await parts.xds.run() }
-        group.addTask { try await parts.api.run { apiPort.yield($0) } }
+        group.addTask { try await serveProxies(parts) }
+        group.addTask { try await servePeople(parts, apiPort) }
         group.addTask { try await announce(parts, apiPorts) }
         defer {
           group.cancelAll()
@@ -103,6 +103,28 @@ package struct ControlPlane: Service {
       }
     } catch is CancellationError {
       return
+    }
+  }
+
+  private func serveProxies(_ parts: ControlPlaneParts) async throws {
+    do {
+      try await parts.xds.run()
+    } catch {
+      guard !Task.isCancelled, await parts.xds.boundPort == nil, !parts.readiness.isReached else { throw error }
+      throw StartError.cannotListen(address: "\(configuration.xdsHost):\(configuration.xdsPort)")
+    }
+  }
+
+  private func servePeople(_ parts: ControlPlaneParts, _ port: AsyncStream<Int>.Continuation) async throws {
+    let isListening = Readiness()
+    do {
+      try await parts.api.run {
+        isListening.reach()
+        port.yield($0)
+      }
+    } catch {
+      guard !Task.isCancelled, !isListening.isReached else { throw error }
+      throw StartError.cannotListen(address: "\(configuration.apiHost):\(configuration.apiPort)")
     }
   }
 

@@ -66,10 +66,12 @@ package final class XDSServer: Sendable {
       transport: transport,
       services: [
         DiscoveryService(
-          source: dependencies.source, registry: dependencies.registry, directory: dependencies.directory),
+          source: dependencies.source, registry: dependencies.registry, directory: dependencies.directory,
+          now: dependencies.now),
         CertificateService(issuer: issuer, tokens: issuer, now: dependencies.now),
         WorkloadService(
-          registry: dependencies.registry, statistics: dependencies.statistics, directory: dependencies.directory),
+          registry: dependencies.registry, statistics: dependencies.statistics, directory: dependencies.directory,
+          now: dependencies.now),
       ])
   }
 

@@ -13,11 +13,17 @@ package struct DiscoveryService: RegistrableRPCService {
   private let source: any ConfigSource
   private let registry: WorkloadRegistry
   private let directory: ConnectedProxies
+  private let now: @Sendable () -> Int64
 
-  package init(source: any ConfigSource, registry: WorkloadRegistry, directory: ConnectedProxies) {
+  /// - Parameter now: seconds since 1970.
+  package init(
+    source: any ConfigSource, registry: WorkloadRegistry, directory: ConnectedProxies,
+    now: @escaping @Sendable () -> Int64
+  ) {
     self.source = source
     self.registry = registry
     self.directory = directory
+    self.now = now
   }
 
   package func registerMethods<Transport: ServerTransport>(with router: inout RPCRouter<Transport>) {
@@ -26,8 +32,11 @@ package struct DiscoveryService: RegistrableRPCService {
       serializer: WireSerializer<DeltaDiscoveryResponse>()
     ) { request, context in
       let identity = try context.authenticatedPeer()
+      let peer = context.peer
       return StreamingServerResponse(of: DeltaDiscoveryResponse.self) { writer in
-        try await serve(request.messages, identity: identity, writer: writer)
+        try await whileCertificateHolds(of: peer, now: now()) {
+          try await serve(request.messages, identity: identity, writer: writer)
+        }
         return [:]
       }
     }

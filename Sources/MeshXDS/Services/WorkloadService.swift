@@ -13,14 +13,17 @@ package struct WorkloadService: RegistrableRPCService {
   private let statistics: any StatisticsSink
   private let directory: ConnectedProxies
   private let reportIntervalMilliseconds: UInt32
+  private let now: @Sendable () -> Int64
 
   /// - Parameters:
   ///   - directory: learns of each proxy's certificate.
   ///   - reportIntervalMilliseconds: how often proxies are asked to report.
+  ///   - now: seconds since 1970.
   package init(
     registry: WorkloadRegistry, statistics: any StatisticsSink, directory: ConnectedProxies,
-    reportIntervalMilliseconds: UInt32 = 1000
+    reportIntervalMilliseconds: UInt32 = 1000, now: @escaping @Sendable () -> Int64
   ) {
+    self.now = now
     self.registry = registry
     self.statistics = statistics
     self.directory = directory
@@ -33,29 +36,39 @@ package struct WorkloadService: RegistrableRPCService {
       serializer: WireSerializer<AttachResponse>()
     ) { request, context in
       let identity = try context.authenticatedPeer()
+      let peer = context.peer
       return StreamingServerResponse(of: AttachResponse.self) { writer in
-        let stream = await registry.openStream()
-        var uid: String?
-        let result: Result<Void, any Error>
-        do {
-          for try await message in request.messages {
-            if let attached = try await take(message, identity: identity, stream: stream, uid: uid) {
-              uid = attached
-              var response = AttachResponse()
-              response.reportIntervalMilliseconds = reportIntervalMilliseconds
-              try await writer.write(response)
-            }
-          }
-          result = .success(())
-        } catch {
-          result = .failure(error)
+        try await whileCertificateHolds(of: peer, now: now()) {
+          try await serve(request.messages, identity: identity, writer: writer)
         }
-        await registry.detach(stream: stream)
-        if let uid { await statistics.forget(proxy: uid) }
-        try result.get()
         return [:]
       }
     }
+  }
+
+  private func serve(
+    _ messages: RPCAsyncSequence<AttachRequest, any Error>, identity: SPIFFEID, writer: RPCWriter<AttachResponse>
+  ) async throws {
+    let stream = await registry.openStream()
+    var uid: String?
+    let result: Result<Void, any Error>
+    do {
+      for try await message in messages {
+        if let attached = try await take(message, identity: identity, stream: stream, uid: uid) {
+          uid = attached
+          var response = AttachResponse()
+          response.reportIntervalMilliseconds = reportIntervalMilliseconds
+          try await writer.write(response)
+        }
+      }
+      result = .success(())
+    } catch {
+      result = .failure(error)
+    }
+    // However the stream ended, the workload's sign of life has ended with it.
+    await registry.detach(stream: stream)
+    if let uid { await statistics.forget(proxy: uid) }
+    try result.get()
   }
 
   /// Takes one message; returns the uid if it registered the workload.
@@ -77,7 +90,12 @@ package struct WorkloadService: RegistrableRPCService {
     guard let proxy = attached ?? uid else {
       throw RPCError(code: .failedPrecondition, message: RegistrationRefusal.registrationFirst.sentence)
     }
-    if let report = message.statistics {
+    if var report = message.statistics {
+      // A proxy speaks for its own end only, and calls `unknown` what it does not know.
+      report.edges.removeAll { edge in
+        let own = edge.reporter == .source ? edge.sourceNamespace : edge.destinationNamespace
+        return !own.isEmpty && own != "unknown" && own != identity.namespace
+      }
       await statistics.record(report, proxy: proxy)
       await directory.noteCertificate(proxy: proxy, notAfterSeconds: report.certificateNotAfter)
     }

@@ -30,13 +30,18 @@ struct TLSListener: HTTP2ServerTransport.ListenerFactory {
       .bind(host: host, port: port) { channel in
         channel.eventLoop.makeCompletedFuture { try prepare(channel) }
           .flatMap { connectionConfigurator.configure(channel: channel, tls: .configured(requireALPN: true)) }
+          .flatMapErrorThrowing { error in
+            // A connection that could not be set up is nobody's: nothing else would close it.
+            channel.close(promise: nil)
+            throw error
+          }
       }
   }
 
   /// TLS, the deadline of the handshake, and the connection's entry in the table of peers.
   private func prepare(_ channel: any Channel) throws {
     let ends = PeerTable.Ends(remote: channel.remoteEnd, local: channel.localEnd)
-    guard let connection = peers.open(ends) else { throw ChannelError.connectTimeout(.zero) }
+    guard let connection = peers.open(ends) else { throw ChannelError.alreadyClosed }
     let peers = self.peers
     let loop = channel.eventLoop
     channel.closeFuture.whenComplete { _ in

@@ -166,9 +166,15 @@ private func registration(account: String = "catalog") -> AttachRequest {
         var report = AttachRequest()
         report.statistics = StatisticsReport()
         report.statistics?.sequence = 7
+        var own = EdgeStatistics(), foreign = EdgeStatistics()
+        own.sourceNamespace = "shop"
+        foreign.sourceNamespace = "bank"
+        report.statistics?.edges = [own, foreign]
+        let kept = [own]
         try await attach(client, [registration(), report]) {
           #expect(await eventually { await harness.known.uids == ["u1"] })
           #expect(await eventually { await harness.reports.reports.map(\.sequence) == [7] })
+          #expect(await harness.reports.reports.first?.edges == kept, "nobody speaks for another namespace")
         }
         #expect(await harness.known.uids == ["u1"])
         let ended = ContinuousClock.now
