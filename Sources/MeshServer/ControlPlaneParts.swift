@@ -54,8 +54,9 @@ final class ControlPlaneParts: Sendable {
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
 
     // The people's side.
+    // The API answers its errors to whoever asked; what the library logs at the end of connections is no news.
     var logger = Logger(label: "apus.api")
-    logger.logLevel = .warning
+    logger.logLevel = .critical
     let readiness = self.readiness
     api = try APIServer(
       settings: APISettings(

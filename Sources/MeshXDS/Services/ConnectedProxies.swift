@@ -14,6 +14,8 @@ package actor ConnectedProxies: ProxyDirectory {
     var connectedSince: Timestamp?
     var standings: [ConfigType: DeltaStanding] = [:]
     var disconnectedAt: Duration?
+    /// What the workload last said of itself, for when discovery has forgotten it.
+    var registration: Registration?
   }
 
   private var entries: [String: Entry] = [:]
@@ -53,8 +55,10 @@ package actor ConnectedProxies: ProxyDirectory {
   }
 
   /// A discovery stream has ended.
-  func disconnect(proxy: String, stream: UInt64) {
+  func disconnect(proxy: String, stream: UInt64) async {
+    let registration = await registry.registration(uid: proxy)
     guard entries[proxy]?.stream == stream else { return }
+    entries[proxy]?.registration = registration
     entries[proxy]?.disconnectedAt = now()
     entries[proxy]?.connectedSince = nil
   }
@@ -80,7 +84,7 @@ package actor ConnectedProxies: ProxyDirectory {
     forgetOld()
     var result: [ProxyStatus] = []
     for (uid, entry) in entries.sorted(by: { $0.key < $1.key }) {
-      let registration = await registry.registration(uid: uid)
+      let registration = await registry.registration(uid: uid) ?? entry.registration
       var sent: [String: String] = [:]
       var acked: [String: String] = [:]
       var refusal: ProxyStatus.Refusal?
