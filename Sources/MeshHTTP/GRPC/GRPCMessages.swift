@@ -83,8 +83,9 @@ package struct GRPCMessageReader: ~Copyable {
   package mutating func next() throws(GRPCFramingError) -> Message? {
     settle()
     let bytes = held.bytes
-    guard let start = bytes.baseAddress, bytes.count >= 5 else { return nil }
+    guard let start = bytes.baseAddress, bytes.count >= 1 else { return nil }
     guard start[0] <= 1 else { throw .badFlag }
+    guard bytes.count >= 5 else { return nil }
     let length = Int(BigEndian.load32(start + 1))
     guard length <= limitBytes else { throw .messageTooLarge }
     guard bytes.count >= 5 + length else { return nil }
