@@ -119,6 +119,7 @@ final class EndpointRegistry {
         reference.initialize(to: PooledEndpoint(id: nextID, address: endpoint.address, cluster: cluster))
         cluster.pointee.liveEndpoints += 1
       }
+      if spec.policy.outlier == nil { state.flags.remove(.ejected) }
       if endpoint.isUsable { state.flags.remove(.unhealthy) } else { state.flags.insert(.unhealthy) }
       replaceExpectation(reference, endpoint.expectation)
       if reference.pointee.labels != endpoint.workload {
