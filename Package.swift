@@ -85,7 +85,8 @@ let package = Package(
       ],
       swiftSettings: common),
     .target(
-      name: "MeshControl", dependencies: ["MeshModel", "MeshTelemetry", "MeshWire"], swiftSettings: common),
+      name: "MeshControl", dependencies: ["MeshModel", "MeshPolicy", "MeshTelemetry", "MeshWire"],
+      swiftSettings: common),
     .target(
       name: "MeshStore", dependencies: ["MeshControl", .product(name: "GRDB", package: "GRDB.swift")],
       swiftSettings: common),

@@ -125,17 +125,21 @@ struct ResourceAnswers {
     let isWanted = isWanted
     let body = ResponseBody { writer in
       if !first.isEmpty { try await writer.write(ByteBuffer(string: first)) }
-      do {
-        for try await events in changes {
+      let feed = WatchFeed(changes)
+      defer { feed.cancel() }
+      for await item in feed.items {
+        switch item {
+        case .events(let events):
           let lines = events.filter { isWanted($0.resource) }.map { event in
             // An object that no longer matches has gone, as far as this watcher is concerned.
             let change = filter(event.resource) ? event.change : .deleted
             return Self.line(change.rawValue, event.resource.value)
           }
           if !lines.isEmpty { try await writer.write(ByteBuffer(string: lines.joined())) }
+        case .beat: try await writer.write(ByteBuffer(string: "\n"))
+        case .failed(let error):
+          try await writer.write(ByteBuffer(string: Self.line("ERROR", StatusAnswer(error).value)))
         }
-      } catch let error as StoreError {
-        try await writer.write(ByteBuffer(string: Self.line("ERROR", StatusAnswer(error).value)))
       }
       try await writer.finish(nil)
     }

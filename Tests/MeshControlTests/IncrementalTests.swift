@@ -80,7 +80,7 @@ import Testing
       return index.put(
         try resource(
           service(
-            name, namespace: namespace, ports: "[{\"port\": 80, \"targetPort\": \(target)}]",
+            name, namespace: namespace, ports: "[{\"port\": 80, \"targetPort\": \(target), \"appProtocol\": \"http\"}]",
             selector: "{\"app\": \"\(other)\"}")))
     case 2:
       if isRemoval { return index.remove(key(HTTPRouteSpec.self)) }
@@ -114,7 +114,9 @@ import Testing
       return index.put(
         workload(
           uid, namespace: namespace, labels: ["app": other],
-          ports: [MeshWorkload.Port(name: "web", appPort: UInt16(1 + generator.next() % 4), meshPort: 15_006)]))
+          ports: [
+            MeshWorkload.Port(name: "web", appPort: [8080, 9090, 1][Int(generator.next() % 3)], meshPort: 15_006)
+          ]))
     }
   }
 

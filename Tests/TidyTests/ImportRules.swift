@@ -20,7 +20,8 @@ enum ImportRules {
     "apus-proxy-counted": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
     "MeshIdentity": Set(["MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1"])
       .union(foundation),
-    "MeshControl": Set(["MeshModel", "MeshTelemetry", "MeshWire", "Logging", "Synchronization"]).union(foundation),
+    "MeshControl": Set(["MeshModel", "MeshPolicy", "MeshTelemetry", "MeshWire", "Logging", "Synchronization"])
+      .union(foundation),
     "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging", "Synchronization"]).union(foundation),
     "MeshXDS": Set([
       "MeshControl", "MeshIdentity", "MeshModel", "MeshWire", "GRPCCore", "GRPCNIOTransportHTTP2",

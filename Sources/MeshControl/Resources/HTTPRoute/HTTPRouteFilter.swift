@@ -106,6 +106,34 @@ package struct HeaderModifier: FieldObject, Equatable {
     visitor.field("remove", &remove, .items(0...16), .unique, .each(.length(1...256)), .each(.format(.token)))
   }
 
+  /// Fields that frame messages or say where they go: the codecs write them, rules may not.
+  private static let reserved: Set<String> = [
+    "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
+    "transfer-encoding", "upgrade",
+  ]
+
+  package func check(path: String, into report: ViolationReport) {
+    var places: [String: String] = [:]
+    let named = [("set", set.map(\.name), ".name"), ("add", add.map(\.name), ".name"), ("remove", remove, "")]
+    for (part, names, suffix) in named {
+      for (index, name) in names.enumerated() {
+        let here = "\(path).\(part)[\(index)]\(suffix)"
+        let folded = name.lowercased()
+        if Self.reserved.contains(folded) {
+          report.add(
+            .forbidden, at: here,
+            "\(quoted(name)) is written by the proxies themselves; remove it (a URLRewrite changes the host)")
+        }
+        if let first = places[folded], !first.hasPrefix("\(path).\(part)[") {
+          report.add(
+            .duplicate, at: here, "\(quoted(name)) is changed already, at \(first); keep one of the two changes")
+        } else {
+          places[folded] = here
+        }
+      }
+    }
+  }
+
   package struct Header: FieldObject, Equatable {
     package var name = ""
     package var value = ""
@@ -149,11 +177,16 @@ package struct PathModifier: FieldObject, Equatable {
     }
     for (name, text) in [("replaceFullPath", replaceFullPath), ("replacePrefixMatch", replacePrefixMatch)] {
       // The text becomes part of a request line: nothing there may end it.
-      guard let text, text.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7F }) else { continue }
-      report.add(
-        .invalid, at: "\(path).\(name)",
-        "has spaces, control characters or characters that are not ASCII; "
-          + "write them percent-encoded")
+      guard let text else { continue }
+      if text.utf8.contains(where: { $0 <= 0x20 || $0 >= 0x7F || $0 == 0x3F || $0 == 0x23 }) {
+        report.add(
+          .invalid, at: "\(path).\(name)",
+          "is not a path alone: no spaces, control characters, \"?\", \"#\" or letters that are not ASCII; write them "
+            + "percent-encoded")
+      }
+      if !text.isEmpty, !text.hasPrefix("/") {
+        report.add(.invalid, at: "\(path).\(name)", "\(quoted(text)) is not absolute; begin it with \"/\"")
+      }
     }
   }
 }

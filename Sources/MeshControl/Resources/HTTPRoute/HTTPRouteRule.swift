@@ -235,5 +235,6 @@ package struct RouteRetry: FieldObject, Equatable {
 
   package func check(path: String, into report: ViolationReport) {
     checkNoRepeat(codes, path: "\(path).codes", into: report)
+    backoff?.checkBounds(path: "\(path).backoff", longest: 60, into: report)
   }
 }

@@ -28,9 +28,9 @@ extension TrafficPolicySpec {
     }
 
     package func check(path: String, into report: ViolationReport) {
-      interval?.checkPositive(path: "\(path).interval", into: report)
-      baseEjectionTime?.checkPositive(path: "\(path).baseEjectionTime", into: report)
-      maxEjectionTime?.checkPositive(path: "\(path).maxEjectionTime", into: report)
+      interval?.checkBounds(path: "\(path).interval", into: report)
+      baseEjectionTime?.checkBounds(path: "\(path).baseEjectionTime", into: report)
+      maxEjectionTime?.checkBounds(path: "\(path).maxEjectionTime", into: report)
       if let baseEjectionTime, let maxEjectionTime, maxEjectionTime < baseEjectionTime {
         report.add(
           .invalid, at: "\(path).maxEjectionTime", "is shorter than baseEjectionTime; make it at least as long")
@@ -60,7 +60,8 @@ extension TrafficPolicySpec {
 
     package func check(path: String, into report: ViolationReport) {
       checkNoRepeat(codes, path: "\(path).codes", into: report)
-      perTryTimeout?.checkPositive(path: "\(path).perTryTimeout", into: report)
+      backoff?.checkBounds(path: "\(path).backoff", longest: 60, into: report)
+      perTryTimeout?.checkBounds(path: "\(path).perTryTimeout", into: report)
     }
   }
 
@@ -97,17 +98,22 @@ extension TrafficPolicySpec {
     }
 
     package func check(path: String, into report: ViolationReport) {
-      connectTimeout?.checkPositive(path: "\(path).connectTimeout", into: report)
-      idleTimeout?.checkPositive(path: "\(path).idleTimeout", into: report)
+      connectTimeout?.checkBounds(path: "\(path).connectTimeout", into: report)
+      idleTimeout?.checkBounds(path: "\(path).idleTimeout", into: report)
     }
   }
 }
 
 extension GatewayDuration {
-  /// Zero has no meaning for most times; "none" is said by leaving the field out.
-  func checkPositive(path: String, into report: ViolationReport) {
-    guard milliseconds == 0 else { return }
-    report.add(.invalid, at: path, "must be longer than zero; leave it out for the default")
+  /// Zero has no meaning for most times ("none" is said by leaving the field out), and a day is the longest that the
+  /// data plane counts.
+  /// - Parameter longest: in seconds.
+  func checkBounds(path: String, longest: Int64 = 86_400, into report: ViolationReport) {
+    guard milliseconds == 0 || milliseconds > longest * 1000 else { return }
+    report.add(
+      .invalid, at: path,
+      "\(text) is out of bounds; write a time from 1ms to \(longest == 60 ? "1m" : "24h"), or leave it out for the default"
+    )
   }
 }
 

@@ -78,7 +78,7 @@ package struct TrafficPolicySpec: ResourceSpec {
 
     package mutating func fields<Visitor: FieldVisitor>(_ visitor: inout Visitor) {
       visitor.field("maxConnections", &maxConnections, .range(1...1_000_000))
-      visitor.field("maxPendingRequests", &maxPendingRequests, .range(0...1_000_000))
+      visitor.field("maxPendingRequests", &maxPendingRequests, .range(1...1_000_000))
       visitor.field("maxRequests", &maxRequests, .range(1...1_000_000))
       visitor.field("maxRetries", &maxRetries, .range(0...1_000_000))
     }
