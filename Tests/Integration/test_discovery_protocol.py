@@ -74,6 +74,21 @@ def test_streams_need_a_certificate_of_the_mesh(mesh, roots, namespace, join):
         assert status == grpc.StatusCode.UNAUTHENTICATED and "root" in sentence
 
 
+def test_an_ended_certificate_renews_itself_and_opens_nothing_else(mesh, roots, join):
+    identity = join()
+    with ControlPlane(mesh.xds_port, roots, identity) as plane:
+        plane.certify(identity, seconds=1)
+    raw.eventually(lambda: identity.seconds_left < -1)
+    with ControlPlane(mesh.xds_port, roots, identity) as late:
+        stream = late.discover("late")
+        stream.request(WORKLOAD)
+        status, sentence = stream.status()
+        assert status == grpc.StatusCode.UNAUTHENTICATED and "clock" in sentence
+        assert late.certify(identity).seconds_left > 3600
+    with ControlPlane(mesh.xds_port, roots, identity) as plane:
+        plane.discover("late").settle()
+
+
 def strange_chain(identity):
     """A chain of an authority that the mesh does not know."""
     now = datetime.datetime.now(datetime.timezone.utc)

@@ -28,7 +28,7 @@ final class ControlClient {
   private var main: ControlConnection?
   private var mainIsOpen = false
   private var mainRetryAt: UInt64 = 0
-  /// Without one: first contact, and recovery after the certificate has ended.
+  /// Without one, or with one that has ended: first contact, and recovery.
   private var first: ControlConnection?
   private var discoveryCall: ControlCall?
   private var attachCall: ControlCall?
@@ -154,8 +154,10 @@ final class ControlClient {
     if let first { return first.isUsable ? sign(first, token: state.token(proxy.options.tokenPath)) : () }
     certificates.asked()
     do {
+      // A certificate that has ended still proves, to the authority alone, whose key it is.
       let settings = TLSSettings(
-        role: .client, identity: nil, trust: try TLSTrust(roots: rootsPEM), trustDomains: [trustDomain], protocols: ["h2"])
+        role: .client, identity: proof == .certificateAndToken ? identity : nil, trust: try TLSTrust(roots: rootsPEM),
+        trustDomains: [trustDomain], protocols: ["h2"])
       first = try ControlConnection(
         loop: proxy.loop, address: address, context: try TLSContext(settings), expectation: expectation,
         clockOffset: proxy.options.clockOffsetSeconds,
