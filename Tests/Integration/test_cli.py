@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from support import raw
-from support.mesh import version_service
+from support.mesh import backend, route, version_service
 
 
 def test_exit_statuses(mesh, namespace):
@@ -67,11 +67,14 @@ def test_machine_readable_output_of_every_verb(mesh, namespace):
     yaml.safe_load(mesh.cli("proxy-status", "-o", "yaml").stdout)
 
 
-def test_check_finds_a_healthy_mesh(mesh, namespace):
-    client = mesh.client(namespace=namespace)
+def test_check_passes_on_a_healthy_mesh_and_names_what_is_wrong_on_another(own_mesh):
+    mesh = own_mesh
+    client = mesh.client()
     raw.eventually(lambda: mesh.proxies().get(client.uid, {}).get("status") == "SYNCED")
-    result = mesh.cli("check")
-    assert result.stdout.strip()
+    assert json.loads(mesh.cli("check", "-o", "json").stdout)["passed"] is True
+    mesh.apply(version_service("broken", "v1"), route("broken-v1", {"backendRefs": [backend("nowhere")]}))
+    result = mesh.cli("check", check=False)
+    assert result.returncode == 1 and "nowhere" in result.stdout + result.stderr
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -52,7 +52,7 @@ def test_a_dead_workload_leaves_within_seconds(mesh, namespace):
 
     def listed():
         items = mesh.api("GET", f"/apis/apus.dev/v1/namespaces/{namespace}/workloads")[1]["items"]
-        return {item["metadata"]["name"] for item in items}
+        return {item["metadata"]["uid"] for item in items}
     raw.eventually(lambda: {s.uid for s in servers} <= listed())
     killed(servers[0])
     mesh.workloads.remove(servers[0])

@@ -140,7 +140,7 @@ def test_clients_without_a_mesh_certificate_are_refused(mesh, namespace):
     assert not isinstance(attempt(context.wrap_socket, "no-certificate"), raw.Response)
 
     import trustme
-    stranger = trustme.CA().issue_cert(f"spiffe://cluster.local/ns/{namespace}/sa/client")
+    stranger = trustme.CA().issue_cert(f"client.{namespace}.svc.cluster.local")
     stranger.configure_cert(context)
     assert not isinstance(attempt(context.wrap_socket, "unknown-authority"), raw.Response)
     assert not isinstance(attempt(None, "plaintext"), raw.Response)
