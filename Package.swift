@@ -170,7 +170,7 @@ let package = Package(
     .testTarget(
       name: "MeshXDSTests",
       dependencies: [
-        "MeshXDS", "MeshControl", "MeshIdentity", "MeshModel", "MeshTLS", "MeshWire",
+        "MeshXDS", "MeshControl", "MeshIdentity", "MeshModel", "MeshProxy", "MeshTLS", "MeshWire",
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "SwiftASN1", package: "swift-asn1"),
         .product(name: "X509", package: "swift-certificates"),
