@@ -49,7 +49,8 @@ open class EventLoop {
     mailbox = try Mailbox()
     let size = Self.receiveHeadroom + Self.receiveCapacity + 64
     receiveBlock = .allocate(byteCount: size, alignment: 64)
-    receiveBuffer = (receiveBlock + Self.receiveHeadroom).bindMemory(to: UInt8.self, capacity: Self.receiveCapacity + 64)
+    receiveBuffer = (receiveBlock + Self.receiveHeadroom).bindMemory(
+      to: UInt8.self, capacity: Self.receiveCapacity + 64)
     events = .allocate(capacity: Self.eventCapacity)
     now = cms_monotonic_nanoseconds()
     wallOffset = cms_wall_nanoseconds() &- now
@@ -85,7 +86,8 @@ open class EventLoop {
 
   /// One turn, waiting at most `limitMilliseconds`.
   package func turn(limitMilliseconds: Int32) {
-    let count = epoll_wait(epoll, events, Int32(Self.eventCapacity), timers.millisecondsToNext(limit: limitMilliseconds))
+    let count = epoll_wait(
+      epoll, events, Int32(Self.eventCapacity), timers.millisecondsToNext(limit: limitMilliseconds))
     now = cms_monotonic_nanoseconds()
     let started = now
     var index = 0

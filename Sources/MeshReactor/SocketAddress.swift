@@ -25,7 +25,9 @@ package struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     if inet_pton(AF_INET, address, &four) == 1 {
       self.init(family: AF_INET, bytes: (UInt64(four.s_addr), 0), port: port)
     } else if inet_pton(AF_INET6, address, &six) == 1 {
-      let pair = withUnsafeBytes(of: &six) { ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }
+      let pair = withUnsafeBytes(of: &six) {
+        ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+      }
       self.init(family: AF_INET6, bytes: pair, port: port)
     } else {
       return nil
@@ -48,7 +50,9 @@ package struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
       self.init(family: AF_INET, bytes: (UInt64(four.sin_addr.s_addr), 0), port: UInt16(bigEndian: four.sin_port))
     case AF_INET6:
       var six = UnsafeRawPointer(storage).assumingMemoryBound(to: sockaddr_in6.self).pointee
-      let pair = withUnsafeBytes(of: &six.sin6_addr) { ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }
+      let pair = withUnsafeBytes(of: &six.sin6_addr) {
+        ($0.loadUnaligned(as: UInt64.self), $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self))
+      }
       self.init(family: AF_INET6, bytes: pair, port: UInt16(bigEndian: six.sin6_port))
     default: return nil
     }

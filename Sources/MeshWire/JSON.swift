@@ -194,7 +194,9 @@ struct JSONMessageDecoder: WireCoder {
   }
   mutating func field(_ number: UInt32, _ name: StaticString, _ value: inout [UInt8]) throws(WireError) {
     guard let found = take(name) else { return }
-    guard case .string(let text) = found, let bytes = decodeBase64(text) else { throw wrong(name, found, "base64 text") }
+    guard case .string(let text) = found, let bytes = decodeBase64(text) else {
+      throw wrong(name, found, "base64 text")
+    }
     value = bytes
   }
   mutating func field(_ number: UInt32, _ name: StaticString, _ value: inout [String]) throws(WireError) {
@@ -205,7 +207,9 @@ struct JSONMessageDecoder: WireCoder {
   }
   mutating func field(_ number: UInt32, _ name: StaticString, _ value: inout [UInt32]) throws(WireError) {
     for element in try array(name) {
-      guard case .number(let text) = element, let parsed = UInt32(text) else { throw wrong(name, element, "a whole number") }
+      guard case .number(let text) = element, let parsed = UInt32(text) else {
+        throw wrong(name, element, "a whole number")
+      }
       value.append(parsed)
     }
   }
@@ -251,7 +255,8 @@ func base64(_ bytes: [UInt8]) -> String {
     var group: UInt32 = 0
     for offset in 0..<3 { group = group << 8 | (offset < count ? UInt32(bytes[index + offset]) : 0) }
     for position in 0..<4 {
-      output.append(position <= count ? base64Alphabet[Int(group >> UInt32(18 - 6 * position) & 63)] : UInt8(ascii: "="))
+      output.append(
+        position <= count ? base64Alphabet[Int(group >> UInt32(18 - 6 * position) & 63)] : UInt8(ascii: "="))
     }
     index += 3
   }

@@ -126,7 +126,8 @@ import Testing
     #expect(machine.delayToReport(now: .seconds(100)) == nil)
   }
 
-  @Test(arguments: [(1, Duration.milliseconds(100)), (3_600_000, .seconds(60)), (0, .seconds(1))] as [(UInt32, Duration)])
+  @Test(
+    arguments: [(1, Duration.milliseconds(100)), (3_600_000, .seconds(60)), (0, .seconds(1))] as [(UInt32, Duration)])
   func theIntervalIsBounded(asked: UInt32, taken: Duration) {
     var machine = machine()
     var answer = AttachResponse()

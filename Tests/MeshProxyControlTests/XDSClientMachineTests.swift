@@ -8,7 +8,8 @@ private func node() -> XDSNode {
   return node
 }
 
-private func resource(_ content: XDSClientMachine.Resource, version: String, name: String? = nil) -> DiscoveredResource {
+private func resource(_ content: XDSClientMachine.Resource, version: String, name: String? = nil) -> DiscoveredResource
+{
   var any = AnyMessage()
   any.typeURL = content.key.type.rawValue
   any.value =

@@ -1,11 +1,13 @@
 import MeshControl
-import struct MeshTelemetry.LatencySketch
 import MeshWire
 import Testing
 
+import struct MeshTelemetry.LatencySketch
+
 private func edge(
   _ reporter: Reporter = .source, from source: String = "front", to service: String = "catalog",
-  workload: String = "catalog-v1", requests: UInt64, failures: UInt64 = 0, milliseconds: [Int64] = [], active: UInt32 = 0
+  workload: String = "catalog-v1", requests: UInt64, failures: UInt64 = 0, milliseconds: [Int64] = [],
+  active: UInt32 = 0
 ) -> EdgeStatistics {
   var edge = EdgeStatistics()
   edge.reporter = reporter

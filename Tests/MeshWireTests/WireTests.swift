@@ -78,7 +78,9 @@ private func sample() -> Snapshot {
   @Test func randomBytesNeverTrap() {
     var generator = SystemRandomNumberGenerator()
     for _ in 0..<20_000 {
-      let bytes = (0..<Int.random(in: 0..<64, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+      let bytes = (0..<Int.random(in: 0..<64, using: &generator)).map { _ in
+        UInt8.random(in: 0...255, using: &generator)
+      }
       _ = try? Snapshot(protobuf: bytes)
       _ = try? Snapshot(json: bytes)
     }

@@ -1,5 +1,6 @@
-import struct MeshTelemetry.LatencySketch
 import MeshWire
+
+import struct MeshTelemetry.LatencySketch
 
 /// One workload as far as its rows need it.
 package struct StatisticsSubject: Sendable, Equatable {
@@ -120,6 +121,10 @@ extension StatisticsWindow {
 
 extension EdgeKey {
   fileprivate var sourceName: StatisticsWindow.Name { .init(namespace: sourceNamespace, name: source) }
-  fileprivate var serviceName: StatisticsWindow.Name { .init(namespace: destinationNamespace, name: destinationService) }
-  fileprivate var workloadName: StatisticsWindow.Name { .init(namespace: destinationNamespace, name: destinationWorkload) }
+  fileprivate var serviceName: StatisticsWindow.Name {
+    .init(namespace: destinationNamespace, name: destinationService)
+  }
+  fileprivate var workloadName: StatisticsWindow.Name {
+    .init(namespace: destinationNamespace, name: destinationWorkload)
+  }
 }

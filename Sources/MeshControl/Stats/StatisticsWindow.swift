@@ -1,5 +1,6 @@
-import struct MeshTelemetry.LatencySketch
 package import MeshWire
+
+import struct MeshTelemetry.LatencySketch
 
 /// What was counted of one edge, from one end, in one second.
 struct EdgeCell: Sendable {

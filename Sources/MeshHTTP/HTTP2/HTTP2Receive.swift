@@ -225,7 +225,9 @@ extension HTTP2Connection {
     if slot.pointee.flags.contains(.remoteEnded) { return discard(stream, .frameOnClosedStream, header.length) }
     if !slot.pointee.flags.contains(.headReceived) { return discard(stream, .frameOutOfPlace, header.length) }
     // A frame that carries nothing needs no window, not even one that our SETTINGS made negative.
-    guard length == 0 || length <= slot.pointee.receiveWindow else { return discard(stream, .windowExceeded, header.length) }
+    guard length == 0 || length <= slot.pointee.receiveWindow else {
+      return discard(stream, .windowExceeded, header.length)
+    }
     slot.pointee.receiveWindow &-= length
     data.stream = stream
     return .proceed

@@ -88,7 +88,8 @@ extension Worker {
         if state.flags.contains(.unhealthy) { flags.append("unhealthy") }
         if state.flags.contains(.ejected) { flags.append("ejected") }
         if state.flags.contains(.draining) { flags.append("draining") }
-        text += "  \(endpoint.pointee.labels.uid) \(endpoint.pointee.address) \(flags.isEmpty ? "healthy" : flags.joined(separator: ","))"
+        text +=
+          "  \(endpoint.pointee.labels.uid) \(endpoint.pointee.address) \(flags.isEmpty ? "healthy" : flags.joined(separator: ","))"
         text += " weight \(state.weight) in flight \(state.inFlight)"
         text += " latency \(Int(state.latencyNanoseconds / 1000)) us"
         text += " connections \(endpoint.pointee.connectionCount) idle \(endpoint.pointee.idleCount)"

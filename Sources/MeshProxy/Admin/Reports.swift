@@ -36,7 +36,9 @@ extension Worker {
     for cluster in endpoints.clusters {
       pending += Int64(cluster.pointee.breaker.count(.pending))
       ejected += Int64(cluster.pointee.set.ejectedCount)
-      for index in 0..<Int(cluster.pointee.set.count) { idle += Int64(cluster.pointee.endpoints[index].pointee.idleCount) }
+      for index in 0..<Int(cluster.pointee.set.count) {
+        idle += Int64(cluster.pointee.endpoints[index].pointee.idleCount)
+      }
     }
     telemetry.metrics.set(.pendingRequests, to: pending)
     telemetry.metrics.set(.ejectedEndpoints, to: ejected)

@@ -190,7 +190,9 @@ final class ControlClient {
       }
       call.ended = { [weak self] status, why in
         // 7 and 16: permission denied, unauthenticated.
-        if !isAnswered { self?.certificateFailed("\(why) (gRPC status \(status))", isRefusal: status == 16 || status == 7) }
+        if !isAnswered {
+          self?.certificateFailed("\(why) (gRPC status \(status))", isRefusal: status == 16 || status == 7)
+        }
         if self?.first === connection { connection.close("done") }
       }
       connection.send(message.protobuf(), on: call, isLast: true)

@@ -17,7 +17,7 @@ extension Worker {
       accept(on: connection)
       close(connection.pointee.fd)
     }
-    listeners.indices.forEach { listeners[$0].connection = nil }
+    for index in listeners.indices { listeners[index].connection = nil }
     closeQuiet()
     for cluster in endpoints.clusters {
       for index in 0..<Int(cluster.pointee.set.count) { closeIdle(cluster.pointee.endpoints[index]) }

@@ -64,7 +64,9 @@ package final class WorkerTelemetry {
     let isTunnel = exchange.pointee.flags.contains(.tunnel)
     if isTunnel {
       let key = ConnectionKey(edge: edge, flag: flag, reason: exchange.pointee.reason)
-      if !exchange.pointee.flags.contains(.responseStarted) { metrics.connectionOpened(key, now: Int64(bitPattern: now)) }
+      if !exchange.pointee.flags.contains(.responseStarted) {
+        metrics.connectionOpened(key, now: Int64(bitPattern: now))
+      }
       metrics.connectionClosed(ConnectionKey(edge: edge), now: Int64(bitPattern: now))
       metrics.connectionBytes(
         key, sent: exchange.pointee.responseBytes, received: exchange.pointee.requestBytes, now: Int64(bitPattern: now))
@@ -130,7 +132,8 @@ package final class WorkerTelemetry {
     var labels = EdgeLabels(reporter: .destination)
     labels.destination = own
     labels.security = exchange.pointee.flags.contains(.mutualTLS) ? .mutualTLS : .none
-    let identity = String(decoding: peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity, as: UTF8.self)
+    let identity = String(
+      decoding: peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity, as: UTF8.self)
     if !identity.isEmpty {
       labels.source = Self.labels(configuration.workloads[identity] ?? WorkloadLabels())
       labels.source.principal = identity
@@ -153,7 +156,8 @@ package final class WorkerTelemetry {
   }
 
   private func name(_ labels: inout EdgeLabels, _ cluster: ClusterRef) {
-    let parts = String(decoding: cluster.pointee.label, as: UTF8.self).split(separator: "/", maxSplits: 1).map(String.init)
+    let parts = String(decoding: cluster.pointee.label, as: UTF8.self).split(separator: "/", maxSplits: 1).map(
+      String.init)
     guard parts.count == 2 else { return }
     labels.serviceNamespace = parts[0]
     labels.serviceName = parts[1]
@@ -200,11 +204,16 @@ package final class WorkerTelemetry {
     let written = writer.written
     record.downstreamAddress = UnsafeBufferPointer(rebasing: written[..<split])
     record.upstreamHost = UnsafeBufferPointer(rebasing: written[split...])
-    if !ring.append(record, format, scratch: scratch) { metrics.count(.accessLogDropped) } else { metrics.count(.accessLogLines) }
+    if !ring.append(record, format, scratch: scratch) {
+      metrics.count(.accessLogDropped)
+    } else {
+      metrics.count(.accessLogLines)
+    }
   }
 
   private static func part(_ base: UnsafePointer<UInt8>, _ range: ByteRange, _ end: Int) -> UnsafeBufferPointer<UInt8> {
-    range.end <= end ? UnsafeBufferPointer(start: base + Int(range.offset), count: Int(range.length)) : .init(start: nil, count: 0)
+    range.end <= end
+      ? UnsafeBufferPointer(start: base + Int(range.offset), count: Int(range.length)) : .init(start: nil, count: 0)
   }
 
   /// The method: the bytes before the first space, or all where only parts were kept.

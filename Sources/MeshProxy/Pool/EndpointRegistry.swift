@@ -43,7 +43,8 @@ final class EndpointRegistry {
   /// One holder less; the last takes the cluster out.
   func letGo(_ cluster: ClusterRef) {
     cluster.pointee.holders &-= 1
-    guard cluster.pointee.holders == 0, let key = keys[cluster.pointee.id], let entry = held.removeValue(forKey: key) else {
+    guard cluster.pointee.holders == 0, let key = keys[cluster.pointee.id], let entry = held.removeValue(forKey: key)
+    else {
       return
     }
     for endpoint in entry.endpoints.values {

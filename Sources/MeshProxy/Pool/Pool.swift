@@ -78,7 +78,8 @@ extension Worker {
     guard let endpoint = connection.pointee.endpoint else { return kill(connection) }
     let settings = endpoint.pointee.cluster.pointee.policy.pool
     let isWorn: Bool =
-      if case .atMost(let limit) = settings.maxRequestsPerConnection { connection.pointee.exchangeCount >= limit } else { false }
+      if case .atMost(let limit) = settings.maxRequestsPerConnection { connection.pointee.exchangeCount >= limit } else
+      { false }
     guard !isWorn, !isDraining, endpoint.pointee.slot >= 0, endpoint.pointee.idleCount < settings.maxIdlePerEndpoint,
       connection.pointee.flags.isDisjoint(with: [.dead, .readClosed, .writeClosed, .closing]),
       connection.pointee.output.isEmpty, connection.pointee.input.isEmpty

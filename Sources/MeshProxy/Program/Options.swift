@@ -45,11 +45,14 @@ package struct ProxyOptions: Sendable {
         name = String(argument[..<equals])
         attached = String(argument[argument.index(after: equals)...])
       }
-      guard let value = attached ?? rest.popFirst() else { throw UsageError(message: "\(name) wants a value; see --help") }
+      guard let value = attached ?? rest.popFirst() else {
+        throw UsageError(message: "\(name) wants a value; see --help")
+      }
       try take(name, value)
     }
     if configPath == nil, controlPlane == nil {
-      throw UsageError(message: "neither --config FILE nor --xds ADDRESS is given: there is nothing to work from; see --help")
+      throw UsageError(
+        message: "neither --config FILE nor --xds ADDRESS is given: there is nothing to work from; see --help")
     }
   }
 
@@ -66,7 +69,9 @@ package struct ProxyOptions: Sendable {
     case "--version": node.version = value
     case "--trust-domain": node.trustDomain = value
     case "--label":
-      guard let equals = value.firstIndex(of: "=") else { throw UsageError(message: "--label wants NAME=VALUE, not \(value)") }
+      guard let equals = value.firstIndex(of: "=") else {
+        throw UsageError(message: "--label wants NAME=VALUE, not \(value)")
+      }
       labels[String(value[..<equals])] = String(value[value.index(after: equals)...])
     case "--app-port": applicationPorts.append(try Self.port(name, value))
     case "--app-address": applicationAddress = value
@@ -74,7 +79,9 @@ package struct ProxyOptions: Sendable {
     case "--inbound": inboundAddress = try Self.address(name, value)
     case "--forward": forwardAddress = try Self.address(name, value)
     case "--upstream":
-      guard let equals = value.lastIndex(of: "=") else { throw UsageError(message: "--upstream wants NAME=PORT, not \(value)") }
+      guard let equals = value.lastIndex(of: "=") else {
+        throw UsageError(message: "--upstream wants NAME=PORT, not \(value)")
+      }
       let port = String(value[value.index(after: equals)...])
       let address = port.contains(":") ? try Self.address(name, port) : "127.0.0.1:\(try Self.port(name, port))"
       upstreams.append((String(value[..<equals]), address))
@@ -102,7 +109,8 @@ package struct ProxyOptions: Sendable {
     }
   }
 
-  private static func number(_ name: String, _ value: String, in range: ClosedRange<Int64>) throws(UsageError) -> Int64 {
+  private static func number(_ name: String, _ value: String, in range: ClosedRange<Int64>) throws(UsageError) -> Int64
+  {
     guard let number = Int64(value), range.contains(number) else {
       throw UsageError(message: "\(name) wants a number from \(range.lowerBound) to \(range.upperBound), not \(value)")
     }

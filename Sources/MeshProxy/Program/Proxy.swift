@@ -94,7 +94,8 @@ package final class Proxy {
     descriptors = Array(repeating: [], count: count)
     for index in listeners.indices {
       guard var address = SocketAddress(listeners[index].address) else {
-        throw StartError("the address \(listeners[index].address) of listener \(listeners[index].name) is not ADDRESS:PORT")
+        throw StartError(
+          "the address \(listeners[index].address) of listener \(listeners[index].name) is not ADDRESS:PORT")
       }
       for worker in 0..<count {
         let descriptor = try Sockets.listen(address)
@@ -119,7 +120,7 @@ package final class Proxy {
       var seed: UInt64 = 0
       guard cms_random(&seed, 8) == 0 else { throw SystemError("getrandom") }
       let worker = try Worker(
-        index: index, settings: settings, configuration: configuration, 
+        index: index, settings: settings, configuration: configuration,
         telemetry: WorkerTelemetry(
           labels: labels, node: snapshot.node ?? options.node, format: options.accessLog, configuration: configuration),
         labels: labels, seed: seed)

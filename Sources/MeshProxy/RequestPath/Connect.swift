@@ -58,7 +58,8 @@ extension Worker {
     }
     guard let credentials,
       let session = TLSSession(
-        context: connection.pointee.role == .upstreamTunnel ? credentials.tcp : credentials.http, expectation: expectation.takeUnretainedValue(), ticket: endpoint.pointee.ticket)
+        context: connection.pointee.role == .upstreamTunnel ? credentials.tcp : credentials.http,
+        expectation: expectation.takeUnretainedValue(), ticket: endpoint.pointee.ticket)
     else { return upstreamLost(connection, .tlsNoOwnCertificate) }
     connection.pointee.tls = session
     connection.pointee.flags.insert(.handshaking)

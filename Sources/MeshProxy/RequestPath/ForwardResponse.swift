@@ -169,7 +169,9 @@ extension Worker {
     guard exchange.pointee.rule >= 0, let routes = exchange.pointee.routes else {
       return -1
     }
-    if exchange.pointee.backend >= 0 { return routes.pointee.backends[Int(exchange.pointee.backend)].responseEdit ?? -1 }
+    if exchange.pointee.backend >= 0 {
+      return routes.pointee.backends[Int(exchange.pointee.backend)].responseEdit ?? -1
+    }
     return routes.pointee.rules[Int(exchange.pointee.rule)].responseEdit ?? -1
   }
 
@@ -278,7 +280,9 @@ extension Worker {
     connection.pointee.exchange = nil
     freeExchange(exchange)
     guard !connection.pointee.flags.contains(.dead) else { return }
-    guard isComplete, connection.pointee.flags.isDisjoint(with: [.writeClosed]) else { return closeAfterFlush(connection) }
+    guard isComplete, connection.pointee.flags.isDisjoint(with: [.writeClosed]) else {
+      return closeAfterFlush(connection)
+    }
     arm(connection, after: RequestPath.downstreamIdle)
     connection.pointee.idleSince = now
     if connection.pointee.flags.contains(.readClosed), connection.pointee.input.isEmpty {

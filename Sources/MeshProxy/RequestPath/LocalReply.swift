@@ -34,9 +34,13 @@ extension Worker {
     begin(exchange, status)
     var location = FixedWriter(base: headBuffer + Self.headCapacity / 2, capacity: Self.headCapacity / 2)
     let port = exchange.pointee.cluster?.pointee.port ?? 80
-    let isTLS = listeners[Int(exchange.pointee.downstream.pointee.listener)].kind == .inbound && exchange.pointee.flags.contains(.mutualTLS)
+    let isTLS =
+      listeners[Int(exchange.pointee.downstream.pointee.listener)].kind == .inbound
+      && exchange.pointee.flags.contains(.mutualTLS)
     routes.pointee.writeLocation(hit, head, isTLS: isTLS, port: port, into: &location)
-    guard var writer = self.head(exchange, status, contentType: nil, reason: .redirect), !location.overflowed else { return }
+    guard var writer = self.head(exchange, status, contentType: nil, reason: .redirect), !location.overflowed else {
+      return
+    }
     writer.field(.location, location.written)
     appendRuleEdit(&writer, exchange, routes)
     writer.field(.contentLength, 0)
@@ -50,7 +54,9 @@ extension Worker {
   ) {
     exchange.pointee.reason = .directResponse
     begin(exchange, rule.pointee.answerStatus)
-    guard var writer = head(exchange, rule.pointee.answerStatus, contentType: nil, reason: .directResponse) else { return }
+    guard var writer = head(exchange, rule.pointee.answerStatus, contentType: nil, reason: .directResponse) else {
+      return
+    }
     let body = routes.pointee.text(rule.pointee.answerBody)
     if !rule.pointee.answerContentType.isEmpty {
       writer.field(.contentType, routes.pointee.text(rule.pointee.answerContentType))
@@ -66,7 +72,9 @@ extension Worker {
   private func appendRuleEdit(
     _ writer: inout HTTP1Writer, _ exchange: ExchangeRef, _ routes: UnsafePointer<RouteTableView>
   ) {
-    guard exchange.pointee.rule >= 0, let edit = routes.pointee.rules[Int(exchange.pointee.rule)].responseEdit else { return }
+    guard exchange.pointee.rule >= 0, let edit = routes.pointee.rules[Int(exchange.pointee.rule)].responseEdit else {
+      return
+    }
     append(&writer, routes, edit)
   }
 

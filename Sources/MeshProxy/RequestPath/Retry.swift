@@ -43,7 +43,9 @@ extension Worker {
       switch reason {
       case .connectFailure, .connectRefused, .connectTimeout: .connectFailure
       case .perTryTimeout, .backendRequestTimeout: .perTryTimeout
-      default: exchange.pointee.flags.contains(.sent) || exchange.pointee.attemptWasSent ? .resetBeforeResponse : .connectFailure
+      default:
+        exchange.pointee.flags.contains(.sent) || exchange.pointee.attemptWasSent
+          ? .resetBeforeResponse : .connectFailure
       }
     exchange.pointee.attemptReason = reason
     judge(exchange, .localFailure)
@@ -72,7 +74,8 @@ extension Worker {
     }
     finishRetry(exchange)
     let decision = RetryPolicy.decide(
-      failure, context(exchange), settings, budget: &cluster.pointee.budget, breaker: &cluster.pointee.breaker, now: clock,
+      failure, context(exchange), settings, budget: &cluster.pointee.budget, breaker: &cluster.pointee.breaker,
+      now: clock,
       random: &random)
     judge(exchange, outcome)
     guard case .retry(let wait) = decision else {

@@ -18,7 +18,8 @@ extension Worker {
     exchange.pointee.cluster = cluster
     if head.methodToken == .connect { return connectMethod(exchange, head, listener) }
     guard let routes = exchange.pointee.generation.pointee.routes(number) else {
-      setDeadlines(exchange, request: cluster.pointee.policy.requestTimeout, try: cluster.pointee.policy.backendRequestTimeout)
+      setDeadlines(
+        exchange, request: cluster.pointee.policy.requestTimeout, try: cluster.pointee.policy.backendRequestTimeout)
       writeRequest(exchange, head, .none, nil, -1)
       return balance(exchange)
     }

@@ -15,7 +15,10 @@ extension Worker {
     if connection.pointee.tls != nil { exchange.pointee.flags.insert(.mutualTLS) }
     exchange.pointee.isInbound = listeners[Int(connection.pointee.listener)].kind == .inbound
     pause(connection)
-    guard let cluster = generation.pointee.cluster(generation.pointee.clusterNumber(ofListener: connection.pointee.listener)) else {
+    guard
+      let cluster = generation.pointee.cluster(
+        generation.pointee.clusterNumber(ofListener: connection.pointee.listener))
+    else {
       return refuseTunnel(exchange, .noService)
     }
     exchange.pointee.cluster = cluster

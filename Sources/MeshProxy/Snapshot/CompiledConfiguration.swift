@@ -134,7 +134,8 @@ private struct ConfigurationBuilder {
         key: "\(workload.uid):\(number)", address: address, expectation: expectation, weight: workload.weight ?? 1,
         isUsable: workload.health == .healthy,
         workload: WorkloadLabels(
-          uid: workload.uid, namespace: workload.namespace, workload: workload.name, app: workload.app, version: workload.version,
+          uid: workload.uid, namespace: workload.namespace, workload: workload.name, app: workload.app,
+          version: workload.version,
           principal: workload.identity))
     }
   }
@@ -156,7 +157,10 @@ private struct ConfigurationBuilder {
     guard !rules.isEmpty, let index = numbers["\(service.namespace)/\(service.name):\(port.number)"] else { return }
     let invalid = Dictionary(
       rules.flatMap(\.backends).filter { !$0.invalidReason.isEmpty }.map {
-        (BackendReference(namespace: $0.namespace, name: $0.service, port: UInt16(truncatingIfNeeded: $0.port)), $0.invalidReason)
+        (
+          BackendReference(namespace: $0.namespace, name: $0.service, port: UInt16(truncatingIfNeeded: $0.port)),
+          $0.invalidReason
+        )
       }, uniquingKeysWith: { first, _ in first })
     do throws(RouteTableError) {
       clusters[Int(index)].routes = try RouteTable(rules.map { RouteRule($0) }, policy: clusters[Int(index)].policy) {
@@ -180,7 +184,9 @@ private struct ConfigurationBuilder {
   /// The names under which Kubernetes resolves a service, as seen from this proxy's namespace.
   private mutating func addHosts(_ service: ServiceConfig) {
     let ports = service.ports.compactMap { port in
-      numbers["\(service.namespace)/\(service.name):\(port.number)"].map { (UInt16(truncatingIfNeeded: port.number), $0) }
+      numbers["\(service.namespace)/\(service.name):\(port.number)"].map {
+        (UInt16(truncatingIfNeeded: port.number), $0)
+      }
     }
     let qualified = "\(service.name).\(service.namespace)"
     var names = [qualified, "\(qualified).svc", "\(qualified).svc.cluster.local"]
@@ -202,7 +208,9 @@ private struct ConfigurationBuilder {
   /// The application beside the proxy, as a cluster of one endpoint in plaintext.
   private mutating func localApplication(_ listener: ListenerConfig) -> Int32 {
     let host = listener.applicationAddress.isEmpty ? "127.0.0.1" : listener.applicationAddress
-    guard let port = UInt16(exactly: listener.port), let address = SocketAddress(address: host, port: port) else { return -1 }
+    guard let port = UInt16(exactly: listener.port), let address = SocketAddress(address: host, port: port) else {
+      return -1
+    }
     let node = snapshot.node
     let inbound = snapshot.proxy?.inbound.first { $0.appPort == listener.port }
     var policy = TrafficPolicy()

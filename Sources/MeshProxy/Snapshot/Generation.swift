@@ -65,7 +65,8 @@ struct Generation {
     generation.initialize(
       to: Generation(
         configuration: .passRetained(configuration), hosts: UnsafePointer(configuration.hosts.view), clusters: clusters,
-        clusterCount: count, routes: routes, routeNumbers: numbers, listenerClusters: listenerClusters, listenerCount: listeners.count))
+        clusterCount: count, routes: routes, routeNumbers: numbers, listenerClusters: listenerClusters,
+        listenerCount: listeners.count))
     return generation
   }
 

@@ -69,7 +69,9 @@ extension TrafficPolicy {
     if let value = config.baseEjectionMilliseconds, value > 0 {
       settings.baseEjectionNanoseconds = Int64(value) * 1_000_000
     }
-    if let value = config.maxEjectionMilliseconds, value > 0 { settings.maxEjectionNanoseconds = Int64(value) * 1_000_000 }
+    if let value = config.maxEjectionMilliseconds, value > 0 {
+      settings.maxEjectionNanoseconds = Int64(value) * 1_000_000
+    }
     settings.maxEjectionNanoseconds = max(settings.maxEjectionNanoseconds, settings.baseEjectionNanoseconds)
     settings.maxEjectionPercent = min(100, config.maxEjectionPercent ?? settings.maxEjectionPercent)
     outlier = settings
@@ -137,7 +139,8 @@ extension RouteRule {
     responseHeaders = HeaderModification(config.filters?.responseHeaders)
     if let change = config.filters?.rewrite {
       rewrite = URLRewrite(
-        hostname: change.hostname.isEmpty ? nil : change.hostname, path: PathModifier(change.pathReplacement, change.path))
+        hostname: change.hostname.isEmpty ? nil : change.hostname,
+        path: PathModifier(change.pathReplacement, change.path))
     }
     requestTimeout = TimeLimit(milliseconds: config.timeouts?.requestMilliseconds)
     backendRequestTimeout = TimeLimit(milliseconds: config.timeouts?.backendRequestMilliseconds)

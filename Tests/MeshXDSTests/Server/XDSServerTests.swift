@@ -34,10 +34,11 @@ private func code(_ body: () async throws -> Void) async -> RPCError.Code? {
 /// A discovery stream: what is sent into it, what came out.
 private func discover(
   _ client: GRPCClient<HTTP2ClientTransport.Posix>, node: String,
-  _ body: @Sendable @escaping (
-    _ send: @Sendable (DeltaDiscoveryRequest) async throws -> Void,
-    _ responses: RPCAsyncSequence<DeltaDiscoveryResponse, any Error>
-  ) async throws -> Void
+  _ body:
+    @Sendable @escaping (
+      _ send: @Sendable (DeltaDiscoveryRequest) async throws -> Void,
+      _ responses: RPCAsyncSequence<DeltaDiscoveryResponse, any Error>
+    ) async throws -> Void
 ) async throws {
   let (requests, feed) = AsyncStream.makeStream(of: DeltaDiscoveryRequest.self)
   var hello = request(.workload)
