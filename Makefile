@@ -31,7 +31,7 @@ test-unit: setup ## run the Swift tests
 test-integration: build setup-peers ## run real programs through the built ones (ARGS are passed to pytest)
 	$(PYTEST) Tests/Integration $(ARGS)
 
-alloc-gate: build ## count allocations and retains of one steady request: both must be zero
+alloc-gate: build setup-peers ## count allocations and retains of one steady request: both must be zero
 	@Benchmarks/alloc-gate
 
 bench: build ## compare with Envoy, HAProxy and nginx (ARGS, e.g. ARGS=--quick)
