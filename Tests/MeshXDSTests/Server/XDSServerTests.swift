@@ -161,7 +161,7 @@ private func registration(account: String = "catalog") -> AttachRequest {
     }
   }
 
-  @Test func aRegisteredWorkloadIsKnownWhileItsStreamLastsAndGoneTwoSecondsLater() async throws {
+  @Test func aRegisteredWorkloadIsKnownWhileItsStreamLastsAndGoneSoonAfter() async throws {
     try await ServerHarness.run { harness, port in
       let proxy = try await identity(harness, port: port)
       try await TestClient(port: port, roots: harness.authority.bundlePEM, identity: proxy).use { client in
@@ -181,7 +181,7 @@ private func registration(account: String = "catalog") -> AttachRequest {
         #expect(await harness.known.uids == ["u1"])
         let ended = ContinuousClock.now
         #expect(await eventually { await harness.known.uids.isEmpty })
-        #expect(ContinuousClock.now - ended < .seconds(2.2))
+        #expect(ContinuousClock.now - ended < .seconds(5))
         #expect(await harness.reports.forgotten == ["u1"])
         #expect(await code { try await attach(client, [registration(account: "cart")]) {} } == .permissionDenied)
         #expect(await code { try await attach(client, [report]) {} } == .failedPrecondition)
