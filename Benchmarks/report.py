@@ -5,6 +5,7 @@ import os
 import platform
 import statistics
 import sys
+import textwrap
 
 ORDER = ["apus", "envoy", "haproxy", "nginx"]
 
@@ -23,7 +24,7 @@ def machine():
             if line.startswith("model name"):
                 model = line.split(":", 1)[1].strip()
                 break
-    return {"cpu": model, "cpus": os.cpu_count(), "kernel": platform.release(), "arch": platform.machine()}
+    return {"cpu": model, "cpus": os.cpu_count(), "kernel": ".".join(platform.release().split(".")[:2]), "arch": platform.machine()}
 
 
 def ratio(row, name, key="cpu_us"):
@@ -88,13 +89,13 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
   within each round.
 - All of them do the same work: route by path prefix, make a request id, keep connections to the backend, keep
   statistics on and the access log off, use one worker thread. TLS is version 1.3 with P-256 certificates.
-- *mTLS* is one hop that ends TLS and wants a client certificate; *pair* is two proxies with mutual TLS and HTTP/1.1 between them
-  (their CPU added); *L4* copies bytes without looking at them.
+- *mTLS* is one hop that ends TLS and wants a client certificate; *pair* is two proxies with mutual TLS and HTTP/1.1
+  between them (their CPU added); *L4* copies bytes without looking at them.
 - Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
 
 ## The machine
 
-{cpu}, {cpus} CPUs, Linux {kernel}, {arch}. {rounds} rounds of {seconds:g} s.
+{circumstances}
 
 ## Results
 
@@ -113,6 +114,7 @@ def write(result, path, page):
     print(f"\nAll samples: {os.path.relpath(path)}")
     if page:
         blocks = "\n\n".join(f"```\n{text}\n```" for text in found)
+        circumstances = "{cpu}, {cpus} CPUs, Linux {kernel}, {arch}.".format(**result["machine"])
+        circumstances += f" {result['rounds']} rounds of {result['seconds']:g} s. {result.get('note', '')}"
         with open(page, "w") as file:
-            file.write(PAGE.format(tables=blocks, rounds=result["rounds"], seconds=result["seconds"],
-                                   **result["machine"]))
+            file.write(PAGE.format(tables=blocks, circumstances=textwrap.fill(circumstances.strip(), 116)))

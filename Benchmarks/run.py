@@ -1,6 +1,7 @@
 """Compares Apus with Envoy, HAProxy and nginx on the same load and backend, in turn, and prints medians and ratios.
 
   run.py [--quick] [--rounds N] [--seconds S] [--only SUBSTRING]... [--proxies a,b] [--json FILE] [--page FILE]
+         [--note TEXT]
 
 The proxy has one CPU to itself (with an idle-class spinner that keeps it awake), load and backend share the other.
 The figure that counts is CPU time per request of the proxy's processes, from the scheduler's accounts.
@@ -135,6 +136,7 @@ def arguments():
     parser.add_argument("--proxies", default=",".join(proxies.ALL), help="which, by name")
     parser.add_argument("--json", default=os.path.join(measure.HERE, "results", "latest.json"))
     parser.add_argument("--page", default=None, help="also write the page for people here")
+    parser.add_argument("--note", default="", help="a sentence for the page, on what was special about this run")
     return parser.parse_args()
 
 
@@ -174,7 +176,7 @@ def main():
                 idle = collect("idle", names, rounds, lambda name: idle_once(proxy(name), backend))
 
     result = {"machine": report.machine(), "rounds": rounds, "seconds": seconds, "rows": rows, "latency": latency,
-              "idle": idle, "sizes_mb": sizes(names)}
+              "idle": idle, "sizes_mb": sizes(names), "note": options.note}
     report.write(result, options.json, options.page)
 
 
