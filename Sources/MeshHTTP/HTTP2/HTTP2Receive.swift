@@ -230,7 +230,17 @@ extension HTTP2Connection {
     }
     slot.pointee.receiveWindow &-= length
     data.stream = stream
-    return .proceed
+    return padded ? .proceed : checkLength(stream, slot)
+  }
+
+  /// Whether the payload of the frame that begins fits the length that was announced; before any of it is reported, so
+  /// that it does not matter in which pieces it comes.
+  private mutating func checkLength(_ stream: HTTP2Stream, _ slot: UnsafeMutablePointer<HTTP2Slot>) -> Step {
+    let expected = slot.pointee.expected
+    guard expected >= 0 else { return .proceed }
+    let total = slot.pointee.received &+ Int64(data.left)
+    guard total > expected || (data.endStream && total < expected) else { return .proceed }
+    return discard(stream, .contentLengthMismatch, data.left)
   }
 
   /// Resets the stream; the payload still has to be read past.
@@ -257,8 +267,11 @@ extension HTTP2Connection {
       data.padLengthPending = false
       data.left &-= padding
       data.padding = padding
-      if let stream = data.stream { consumed(stream, padding &+ 1) }
       if data.left == 0, !data.endStream, let flood = countEmpty() { return flood }
+      if let stream = data.stream, let slot = streams.slot(stream) {
+        consumed(stream, padding &+ 1)
+        return checkLength(stream, slot)
+      }
     }
     if data.left > 0 || data.endStream {
       let count = min(data.left, input.count &- input.position)
@@ -288,10 +301,6 @@ extension HTTP2Connection {
       return .proceed
     }
     slot.pointee.received &+= Int64(bytes.count)
-    let expected = slot.pointee.expected
-    if expected >= 0, slot.pointee.received > expected || (last && slot.pointee.received < expected) {
-      return discard(stream, .contentLengthMismatch, bytes.count &+ data.left)
-    }
     if last { remoteEnd(stream, slot) }
     return .event(.data(stream, HTTP2Data(bytes: bytes, endStream: last)))
   }
