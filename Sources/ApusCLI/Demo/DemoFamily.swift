@@ -23,6 +23,8 @@ struct DemoFamily {
   private let folder: String
   private let errors: any TextOutput
   private var members: [(member: Member, process: Int32)] = []
+  /// Names in the order of their first start; one that was started again keeps its place.
+  private var order: [String] = []
   private var restarts: [(member: Member, at: ContinuousClock.Instant)] = []
   /// Exit statuses of the members that ended and do not run again.
   private(set) var ended: [String: Int32] = [:]
@@ -50,6 +52,7 @@ struct DemoFamily {
       path: member.program, arguments: member.arguments, environment: member.environment,
       descriptors: [1: log, 2: log], hasOwnGroup: true)
     members.append((member, try child.start()))
+    if !order.contains(member.name) { order.append(member.name) }
   }
 
   func logFile(_ name: String) -> String { "\(folder)/\(name).log" }
@@ -109,13 +112,13 @@ struct DemoFamily {
     }
   }
 
-  /// Stops all, the last started first, and waits for each.
+  /// Stops all in the opposite order of their first start, and waits for each.
   mutating func stopAll() {
     isStopping = true
-    if !members.isEmpty {
-      errors.write("\nStopping \(members.map(\.member.name).reversed().joined(separator: ", ")) ...\n")
-    }
-    while let (_, process) = members.last {
+    let names = order.reversed().filter { name in members.contains { $0.member.name == name } }
+    if !names.isEmpty { errors.write("\nStopping \(names.joined(separator: ", ")) ...\n") }
+    for name in names {
+      guard let process = members.first(where: { $0.member.name == name })?.process else { continue }
       kill(process, SIGTERM)
       let limit = ContinuousClock.now + Self.stopLimit
       while members.contains(where: { $0.process == process }) {
