@@ -135,19 +135,23 @@ struct APIResponder: Sendable {
     return String(decoding: bytes, as: UTF8.self)
   }
 
+  /// How much of a body that is too large is still taken in before the answer.
+  private static let maxDiscardedBytes = 64 << 20
+
   /// The whole body, within the bound.
   func body(of request: Request) async throws -> [UInt8] {
     let tooLarge = StatusAnswer(
       code: 413, reason: "RequestEntityTooLarge",
       message: "the body has over \(settings.maxBodyBytes) bytes; apply the documents in parts")
-    if let length = request.headers[.contentLength].flatMap({ Int($0) }), length > settings.maxBodyBytes {
-      throw tooLarge
-    }
     var bytes: [UInt8] = []
+    var count = 0
     for try await chunk in request.body {
-      guard bytes.count + chunk.readableBytes <= settings.maxBodyBytes else { throw tooLarge }
-      bytes += chunk.readableBytesView
+      count += chunk.readableBytes
+      // What is over the bound is thrown away as it comes, so that a client that sends before it reads gets its answer.
+      guard count <= Self.maxDiscardedBytes else { throw tooLarge }
+      if count <= settings.maxBodyBytes { bytes += chunk.readableBytesView }
     }
+    guard count <= settings.maxBodyBytes else { throw tooLarge }
     return bytes
   }
 
