@@ -100,13 +100,15 @@ struct MeshAnswers {
       Value.Member(
         "metadata",
         .object([
-          Value.Member("name", .string(workload.name)), Value.Member("namespace", .string(workload.namespace)),
+          // Names of objects are unique: several instances may have one workload's name.
+          Value.Member("name", .string(workload.uid)), Value.Member("namespace", .string(workload.namespace)),
           Value.Member("uid", .string(workload.uid)), Value.Member("labels", .object(labels)),
         ])),
       Value.Member(
         "spec",
         .object([
-          Value.Member("address", .string(workload.address)), Value.Member("ports", .list(ports)),
+          Value.Member("workload", .string(workload.name)), Value.Member("address", .string(workload.address)),
+          Value.Member("ports", .list(ports)),
           Value.Member("serviceAccount", .string(workload.account)), Value.Member("node", .string(workload.node)),
           Value.Member("zone", .string(workload.zone)),
         ])),
