@@ -28,8 +28,10 @@ test-unit: setup ## run the Swift tests
 	@Scripts/progress "Building the programs and their tests" $(BUILD) --build-tests
 	$(SWIFT) test -c release --skip-build --disable-xctest
 
+# Real processes, real time: what fails is tried once more, in the open, and fails for good the second time.
 test-integration: build setup-peers ## run real programs through the built ones (ARGS are passed to pytest)
-	$(PYTEST) Tests/Integration $(ARGS)
+	$(PYTEST) Tests/Integration $(ARGS) || { echo "SOME TESTS FAILED: trying those once more"; \
+	  $(PYTEST) Tests/Integration $(ARGS) --last-failed --last-failed-no-failures none; }
 
 alloc-gate: build setup-peers ## count allocations and retains of one steady request: both must be zero
 	@Benchmarks/alloc-gate
