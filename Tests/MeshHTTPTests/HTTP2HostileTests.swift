@@ -181,6 +181,16 @@ struct HTTP2HostileTests {
         == .head(1, .trailers, ["x: y"], end: true))
   }
 
+  @Test("of a frame that overruns the announced length nothing is reported, in whatever pieces it comes")
+  func overrun() {
+    let server = Frame.server()
+    let bytes = Frame.headers(1, Frame.post + [("content-length", "3")], end: false) + Frame.data(1, "abcde", end: true)
+    let seen = bytes.flatMap { server.feed([$0]) }
+    #expect(seen.count == 2)
+    #expect(seen.last == .reset(1, HTTP2Reset(code: .protocolError, origin: .local(.contentLengthMismatch))))
+    #expect(seen == Frame.server().feed(bytes))
+  }
+
   @Test("frames on a stream that the peer has ended")
   func closedStreams() {
     let server = Frame.server()
