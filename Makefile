@@ -1,7 +1,7 @@
 # One build configuration for everything: release. `make` alone lists the targets.
 SWIFT ?= swift
 BUILD  = $(SWIFT) build -c release
-PYTEST = .build-peers/tests/bin/python -m pytest
+PYTEST = .build-peers/tests/bin/python -m pytest -o cache_dir=$(CURDIR)/.build-peers/pytest-cache
 APUS   = .build/release/apus
 
 .DEFAULT_GOAL := help
