@@ -40,7 +40,7 @@ package struct StatusSet: Equatable, Sendable, BitwiseCopyable {
 }
 
 /// On what an attempt is repeated.
-package struct RetryConditions: OptionSet, Sendable, BitwiseCopyable {
+package struct RetryConditions: OptionSet, Hashable, Sendable, BitwiseCopyable {
   package let rawValue: UInt16
 
   package init(rawValue: UInt16) { self.rawValue = rawValue }

@@ -181,6 +181,11 @@ package struct RetryOverride: Hashable, Sendable {
   /// Statuses to retry on, 400…599.
   package var codes: [UInt16]
   package var backoff: Duration?
+  /// The longest back-off.
+  package var maxBackoff: Duration?
+  /// On what is tried again; nil: as before.
+  package var conditions: RetryConditions?
+  package var perTryTimeout = TimeLimit.inherited
 
   package init(attempts: UInt8? = nil, codes: [UInt16] = [], backoff: Duration? = nil) {
     self.attempts = attempts
@@ -200,6 +205,24 @@ package struct RetryOverride: Hashable, Sendable {
       result.baseBackoffNanoseconds = min(max(backoff.saturatingNanoseconds, 1_000_000), 60_000_000_000)
       result.maxBackoffNanoseconds = max(result.maxBackoffNanoseconds, result.baseBackoffNanoseconds)
     }
+    if let maxBackoff {
+      result.maxBackoffNanoseconds = min(
+        max(maxBackoff.saturatingNanoseconds, result.baseBackoffNanoseconds), 60_000_000_000)
+    }
+    if let conditions { result.conditions = conditions }
+    result.perTryTimeout = perTryTimeout.or(result.perTryTimeout)
+    return result
+  }
+
+  /// What `override` says and, where it says nothing, what this one does.
+  package func merged(under override: RetryOverride?) -> RetryOverride {
+    guard var result = override else { return self }
+    if result.attempts == nil { result.attempts = attempts }
+    if result.codes.isEmpty { result.codes = codes }
+    if result.backoff == nil { result.backoff = backoff }
+    if result.maxBackoff == nil { result.maxBackoff = maxBackoff }
+    if result.conditions == nil { result.conditions = conditions }
+    result.perTryTimeout = result.perTryTimeout.or(perTryTimeout)
     return result
   }
 }

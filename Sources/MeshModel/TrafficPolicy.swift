@@ -192,6 +192,8 @@ package struct TrafficPolicy: Equatable, Sendable, BitwiseCopyable {
   /// Nothing moving in either direction. Default 5 min.
   package var streamIdleTimeout = TimeLimit.nanoseconds(300_000_000_000)
   package var pool = PoolSettings()
+  /// A limit on requests in flight that finds its own height. Nil, the default, is off.
+  package var concurrency: ConcurrencySettings?
 
   package init() {}
 
@@ -209,6 +211,7 @@ package struct TrafficPolicy: Equatable, Sendable, BitwiseCopyable {
     found += retry.violations(at: "retry")
     found += retryBudget.violations(at: "retryBudget")
     found += pool.violations(at: "connectionPool")
+    found += concurrency?.violations(at: "adaptiveConcurrency") ?? []
     return found
   }
 }

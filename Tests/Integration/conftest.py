@@ -9,6 +9,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from support import load  # noqa: E402
 from support.mesh import APUS, Mesh  # noqa: E402
+from support.static import Static  # noqa: E402
 
 
 def pytest_configure(config):
@@ -46,6 +47,14 @@ def own_mesh(tmp_path, load_program):
 def mesh_of_short_certificates(tmp_path, load_program):
     """A mesh whose certificates live ten seconds."""
     yield from run_mesh(tmp_path, load_program, certificate_seconds=10)
+
+
+@pytest.fixture
+def static(tmp_path, load_program):
+    """Proxies with configuration from files, and servers behind them."""
+    world = Static(tmp_path, load_program)
+    yield world
+    world.stop()
 
 
 @pytest.fixture

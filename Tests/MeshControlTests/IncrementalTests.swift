@@ -93,11 +93,15 @@ import Testing
             name: name, namespace: namespace, parent: parent)))
     case 3:
       if isRemoval { return index.remove(key(TrafficPolicySpec.self)) }
+      let isRoute = generator.next() % 2 == 0
+      let target =
+        #"{"group": "\#(isRoute ? HTTPRouteSpec.kind.group : "")", "kind": "\#(isRoute ? "HTTPRoute" : "Service")", "#
+        + #""name": "\#(other)"}"#
       return index.put(
         try resource(
           """
           {"apiVersion": "apus.dev/v1", "kind": "TrafficPolicy", "metadata": {"name": "\(name)", "namespace": "\(namespace)"},
-           "spec": {"targetRefs": [{"kind": "Service", "name": "\(other)"}], "retry": {"attempts": \(generator.next() % 5)}}}
+           "spec": {"targetRefs": [\(target)], "retry": {"attempts": \(generator.next() % 5)}}}
           """))
     case 4:
       if isRemoval { return index.remove(key(EndpointSliceSpec.self)) }

@@ -248,6 +248,64 @@ import Testing
       #"{"targetRefs": [{"kind": "Service", "name": "a"}], "outlierDetection": {"baseEjectionTime": "10s", "maxEjectionTime": "5s"}}"#,
       "spec.outlierDetection.maxEjectionTime FieldValueInvalid"
     ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}, {"kind": "Service", "name": "a"}]}"#,
+      "spec.targetRefs[1] FieldValueDuplicate"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "a"}], "loadBalancer": {"algorithm": "Random"}}"#,
+      "spec.loadBalancer FieldValueForbidden"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"group": "gateway.networking.k8s.io", "kind": "HTTPRoute", "name": "a"}], "rateLimits": [{"name": "x", "requests": 1, "side": "Server"}]}"#,
+      "spec.rateLimits[0].side FieldValueForbidden"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}], "rateLimits": [{"name": "x", "requests": 0}]}"#,
+      "spec.rateLimits[0].requests FieldValueInvalid"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}], "rateLimits": [{"name": "x", "requests": 2000, "per": "1ms"}]}"#,
+      "spec.rateLimits[0].requests FieldValueInvalid"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}], "rateLimits": [{"name": "x", "requests": 1, "key": {"type": "Header"}}]}"#,
+      "spec.rateLimits[0].key.header FieldValueRequired"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}], "rateLimits": [{"name": "x", "requests": 1}, {"name": "x", "requests": 2}]}"#,
+      "spec.rateLimits[1].name FieldValueDuplicate"
+    ),
+    (
+      "TrafficPolicy", #"{"targetRefs": [{"kind": "Service", "name": "a"}], "faultInjection": [{}]}"#,
+      "spec.faultInjection[0] FieldValueRequired"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}], "faultInjection": [{"abort": {"percentage": 100.5}}]}"#,
+      "spec.faultInjection[0].abort.percentage FieldValueInvalid"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}], "adaptiveConcurrency": {"least": 9, "most": 8}}"#,
+      "spec.adaptiveConcurrency.most FieldValueInvalid"
+    ),
+    (
+      "TrafficPolicy",
+      #"{"targetRefs": [{"kind": "Service", "name": "a"}], "retry": {"backoff": "1s", "maxBackoff": "500ms"}}"#,
+      "spec.retry.maxBackoff FieldValueInvalid"
+    ),
+    (
+      "TrafficPolicy", #"{"targetRefs": [{"kind": "Service", "name": "a"}], "retry": {"on": ["sometimes"]}}"#,
+      "spec.retry.on[0] FieldValueNotSupported"
+    ),
     ("PeerAuthentication", #"{"mode": "strict"}"#, "spec.mode FieldValueNotSupported"),
     ("PeerAuthentication", #"{}"#, "spec.mode FieldValueRequired"),
     ("PeerAuthentication", #"{"portLevel": [{"port": 80, "mode": "DISABLE"}]}"#, "spec.portLevel FieldValueForbidden"),

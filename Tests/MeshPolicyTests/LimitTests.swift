@@ -1,3 +1,4 @@
+import MeshModel
 import MeshPolicy
 import Testing
 

@@ -18,6 +18,8 @@ extension MeshIndex {
     config.retry = policy.spec.retry.map(self.config)
     config.retryBudget = policy.spec.retryBudget.map(self.config)
     config.timeouts = policy.spec.timeouts.map(self.config)
+    config.rateLimits = limits(of: policy, side: .client)
+    config.faults = faults(of: policy)
     return config
   }
 
@@ -57,12 +59,14 @@ extension MeshIndex {
     return config
   }
 
-  private static func config(_ retry: TrafficPolicySpec.Retry) -> RetryConfig {
+  static func config(_ retry: TrafficPolicySpec.Retry) -> RetryConfig {
     var config = RetryConfig()
     config.attempts = number(retry.attempts)
     config.codes = retry.codes.map { UInt32(clamping: $0) }
     config.backoffMilliseconds = milliseconds(retry.backoff)
     config.perTryMilliseconds = milliseconds(retry.perTryTimeout)
+    config.conditions = retry.on.map(\.rawValue)
+    config.maxBackoffMilliseconds = milliseconds(retry.maxBackoff)
     return config
   }
 
@@ -73,9 +77,9 @@ extension MeshIndex {
     return config
   }
 
-  private static func number(_ value: Int?) -> UInt32? { value.map { UInt32(clamping: $0) } }
+  static func number(_ value: Int?) -> UInt32? { value.map { UInt32(clamping: $0) } }
 
-  private static func milliseconds(_ duration: GatewayDuration?) -> UInt32? {
+  static func milliseconds(_ duration: GatewayDuration?) -> UInt32? {
     duration.map { UInt32(clamping: $0.milliseconds) }
   }
 }

@@ -79,7 +79,7 @@ extension MeshIndex {
     return config
   }
 
-  private static func config(_ match: HTTPRouteMatch) -> RouteMatchConfig {
+  static func config(_ match: HTTPRouteMatch) -> RouteMatchConfig {
     var config = RouteMatchConfig()
     var path = ValueMatchConfig()
     path.value = match.path.value

@@ -73,6 +73,7 @@ extension MeshIndex {
         config.ruleIndex = UInt32(clamping: index)
         config.parentPort = port.map { UInt32(clamping: $0) }
         config.consumerNamespace = consumer
+        config.policy = decidingPolicy(forRoute: route.key).map(Self.routeConfig)
         rules.append(config)
       }
     }

@@ -87,10 +87,9 @@ extension MeshIndex {
       entry.mutualTLS = decision.mode
       entry.source = decision.source
       entry.appProtocol = appProtocol(of: port, services: chosenBy)
-      entry.service =
-        chosenBy.first { service in
-          service.spec.ports.contains { $0.leads(to: port) }
-        }?.name.description ?? ""
+      let services = chosenBy.filter { service in service.spec.ports.contains { $0.leads(to: port) } }
+      entry.service = services.first?.name.description ?? ""
+      addAdmission(of: services, to: &entry)
       return entry
     }
     return ConfigResource(name: "self", bytes: config.protobuf())

@@ -20,6 +20,10 @@ extension MeshIndex {
         // Of several policies on a service one decides: the others' statuses may change.
         affected.policies.formUnion(policiesByTarget[target] ?? [])
       }
+      for target in policies[key]?.routeTargets ?? [] {
+        affected.services.formUnion(routes[target]?.parentServices ?? [])
+        affected.policies.formUnion(policiesByRoute[target] ?? [])
+      }
     case EndpointSliceSpec.kind.groupKind:
       affected.slices.insert(key)
       if let service = slices[key]?.service { affected.services.insert(service) }
@@ -34,6 +38,7 @@ extension MeshIndex {
 
   private func add(route key: ResourceKey, to affected: inout Affected) {
     affected.routes.insert(key)
+    affected.policies.formUnion(policiesByRoute[key] ?? [])
     affected.services.formUnion(routes[key]?.parentServices ?? [])
   }
 
@@ -88,7 +93,14 @@ extension Typed where Spec == EndpointSliceSpec {
 
 extension Typed where Spec == TrafficPolicySpec {
   var targets: [ServiceName] {
-    spec.targetRefs.map { ServiceName(namespace: metadata.namespace, name: $0.name) }
+    spec.targetRefs.filter { !$0.isRoute }.map { ServiceName(namespace: metadata.namespace, name: $0.name) }
+  }
+
+  var routeTargets: [ResourceKey] {
+    spec.targetRefs.filter(\.isRoute).map { target in
+      ResourceKey(
+        groupKind: GroupKind(group: target.group, kind: target.kind), namespace: metadata.namespace, name: target.name)
+    }
   }
 }
 

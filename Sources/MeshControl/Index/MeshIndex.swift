@@ -61,6 +61,7 @@ package struct MeshIndex: Sendable {
   private(set) var routesByBackend: [ServiceName: Set<ResourceKey>] = [:]
   private(set) var routesByNamespace: [String: Set<ResourceKey>] = [:]
   private(set) var policiesByTarget: [ServiceName: Set<ResourceKey>] = [:]
+  private(set) var policiesByRoute: [ResourceKey: Set<ResourceKey>] = [:]
   private(set) var slicesByService: [ServiceName: Set<ResourceKey>] = [:]
   private(set) var workloadsByNamespace: [String: Set<String>] = [:]
 
@@ -91,6 +92,7 @@ package struct MeshIndex: Sendable {
     } else if let policy = Typed<TrafficPolicySpec>(resource) {
       policies[key] = policy
       for target in policy.targets { policiesByTarget[target, default: []].insert(key) }
+      for target in policy.routeTargets { policiesByRoute[target, default: []].insert(key) }
     } else if let authentication = Typed<PeerAuthenticationSpec>(resource) {
       authentications[key] = authentication
     } else if let response = Typed<DirectResponseSpec>(resource) {
@@ -119,6 +121,7 @@ package struct MeshIndex: Sendable {
     case TrafficPolicySpec.kind.groupKind:
       guard let policy = policies.removeValue(forKey: key) else { break }
       for target in policy.targets { policiesByTarget[target]?.remove(key) }
+      for target in policy.routeTargets { policiesByRoute[target]?.remove(key) }
     case PeerAuthenticationSpec.kind.groupKind: authentications[key] = nil
     case DirectResponseSpec.kind.groupKind: directResponses[key] = nil
     default: break

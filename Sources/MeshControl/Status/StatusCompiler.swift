@@ -55,7 +55,10 @@ extension MeshIndex {
       return route.spec.parentRefs.isEmpty ? [none] : Array(Set(faults)).sorted()
     }
     if let policy = policies[key] {
-      return policy.targets.map { condition(of: policy, target: $0) }.filter { !$0.isTrue }
+      let conditions =
+        policy.targets.map { condition(of: policy, target: $0) }
+        + policy.routeTargets.map { condition(of: policy, route: $0) }
+      return conditions.filter { !$0.isTrue }
         .map { "\($0.type) is False (\($0.reason.rawValue)): \($0.message)" }
     }
     if let slice = slices[key], slice.service == nil {
@@ -83,16 +86,19 @@ extension MeshIndex {
     return .object([Value.Member("parents", .list(own + foreign))])
   }
 
-  /// The status of a TrafficPolicy: an ancestor for each service it is attached to (GEP-713).
+  /// The status of a TrafficPolicy: an ancestor for each service or route it is attached to (GEP-713).
   package func status(of policy: Typed<TrafficPolicySpec>, now: Timestamp) -> Value {
     let existing = policy.status?["ancestors"]?.elements ?? []
-    let ancestors = policy.targets.map { target in
+    let targets =
+      policy.targets.map { (GroupKind(group: "", kind: "Service"), $0.name, condition(of: policy, target: $0)) }
+      + policy.routeTargets.map { ($0.groupKind, $0.name, condition(of: policy, route: $0)) }
+    let ancestors = targets.map { kind, name, condition in
       let reference = Value.object([
-        Value.Member("group", .string("")), Value.Member("kind", .string("Service")),
-        Value.Member("name", .string(target.name)),
+        Value.Member("group", .string(kind.group)), Value.Member("kind", .string(kind.kind)),
+        Value.Member("name", .string(name)),
       ])
       let previous = existing.first { $0["ancestorRef"] == reference }
-      let written = condition(of: policy, target: target).written(
+      let written = condition.written(
         generation: policy.metadata.generation ?? 1, previous: previous?["conditions"]?.elements ?? [], now: now)
       return Value.object([
         Value.Member("ancestorRef", reference), Value.Member("controllerName", .string(controllerName)),

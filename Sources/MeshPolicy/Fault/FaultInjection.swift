@@ -1,5 +1,5 @@
 /// Faults to put into the traffic on purpose.
-package struct FaultSettings: Equatable, Sendable, BitwiseCopyable {
+package struct FaultSettings: Hashable, Sendable, BitwiseCopyable {
   /// Requests that are delayed, of a million. Default 0.
   package var delayPerMillion: UInt32 = 0
   package var delayNanoseconds: Int64 = 0

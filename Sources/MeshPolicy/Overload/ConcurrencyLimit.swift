@@ -1,21 +1,4 @@
-/// Bounds on an adaptive limit.
-package struct ConcurrencySettings: Equatable, Sendable, BitwiseCopyable {
-  /// At least 1. Default 4.
-  package var least: UInt32 = 4
-  /// Default 10,000.
-  package var most: UInt32 = 10_000
-  /// Where to begin. Default 32.
-  package var initial: UInt32 = 32
-  /// How far the latency may rise above the calm one before the limit goes down, in hundredths. Default 150.
-  package var tolerancePercent: UInt32 = 150
-  /// How often the limit is set anew, but not before `leastSamples` have come. Default 100 ms.
-  package var windowNanoseconds: Int64 = 100_000_000
-  package var leastSamples: UInt32 = 20
-  /// How often the calm latency is measured while requests are being refused. Default 30 s.
-  package var calmNanoseconds: Int64 = 30_000_000_000
-
-  package init() {}
-}
+package import MeshModel
 
 /// Finds out by itself how many requests an application can work on at a time, and refuses the rest at once: latency that
 /// grows while the number in flight does is a queue, and a queue helps nobody.
@@ -50,13 +33,19 @@ package struct ConcurrencyLimiter: Sendable, BitwiseCopyable {
   private var wasFull = false
   private var windowEnds: Int64
   private var calmEnds: Int64
-  private let least: Double
+  private var least: Double
 
   package init(_ settings: ConcurrencySettings, now: Int64) {
     least = Double(max(1, settings.least))
     limit = min(max(Double(settings.initial), least), max(Double(settings.most), least))
     windowEnds = now
     calmEnds = now
+  }
+
+  /// Takes new settings; what is in flight stays counted, and what was learned stays known.
+  package mutating func set(_ settings: ConcurrencySettings) {
+    least = Double(max(1, settings.least))
+    limit = min(max(limit, least), max(Double(settings.most), least))
   }
 
   /// Lets one more in; false where it is to be refused with `overload`.

@@ -1,5 +1,5 @@
 /// How much a rate limit allows.
-package struct RateLimitSettings: Equatable, Sendable, BitwiseCopyable {
+package struct RateLimitSettings: Hashable, Sendable, BitwiseCopyable {
   /// Requests per `periodNanoseconds`, 1…1,000,000 a second.
   package var limit: UInt32
   package var periodNanoseconds: Int64
@@ -30,10 +30,13 @@ package enum RateLimitDecision: Equatable, Sendable, BitwiseCopyable {
 /// A rate limit by the generic cell rate algorithm (ITU-T I.371), which is a token bucket kept as one number: the time at
 /// which the bucket would be full again. 8 bytes, O(1).
 package struct RateLimiter: Sendable, BitwiseCopyable {
-  private var fullAt: Int64
+  /// When the bucket would be full again, monotonic nanoseconds: all there is, so that it can be kept in one shared
+  /// number.
+  package private(set) var fullAt: Int64
   private static let mostNanoseconds: Int64 = 31_536_000_000_000_000
 
-  package init() { fullAt = .min }
+  /// - Parameter fullAt: what an earlier value's `fullAt` was; in the beginning every bucket is full.
+  package init(fullAt: Int64 = .min) { self.fullAt = fullAt }
 
   /// Whether `cost` requests may pass now; counts them only if so.
   package mutating func decide(

@@ -105,6 +105,8 @@ struct Exchange {
   var retryAt: UInt64 = 0
   var requestBytes: UInt64 = 0
   var responseBytes: UInt64 = 0
+  /// What admission found out (`Admit.swift`).
+  var admission = Admission()
   /// Links of the cluster's waiting list, or of the free list.
   var next: ExchangeRef?
   var previous: ExchangeRef?

@@ -32,6 +32,9 @@ final class EndpointRegistry {
     if cluster.pointee.policy.retryBudget != spec.policy.retryBudget {
       cluster.pointee.budget = RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now()))
     }
+    if cluster.pointee.policy.concurrency != spec.policy.concurrency {
+      cluster.pointee.concurrency.set(spec.policy.concurrency ?? ConcurrencySettings())
+    }
     cluster.pointee.policy = spec.policy
     cluster.pointee.isTCP = spec.isTCP
     cluster.pointee.breaker.set(spec.policy.circuit, loops: loops)
@@ -96,7 +99,9 @@ final class EndpointRegistry {
         label: UnsafeBufferPointer(rebasing: UnsafeBufferPointer(label)[..<spec.service.utf8.count]),
         endpoints: .allocate(capacity: 1), set: EndpointSet(base: .allocate(capacity: 1), count: 0, sequence: 0),
         breaker: Breaker(spec.policy.circuit, loops: loops),
-        budget: RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now()))))
+        budget: RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now())),
+        concurrency: ConcurrencyLimiter(
+          spec.policy.concurrency ?? ConcurrencySettings(), now: Int64(bitPattern: now()))))
     return cluster
   }
 

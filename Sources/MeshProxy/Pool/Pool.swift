@@ -57,6 +57,8 @@ struct ClusterState {
   var waitingTail: ExchangeRef?
   var breaker: Breaker
   var budget: RetryBudget
+  /// Asked where the policy has `concurrency`.
+  var concurrency: ConcurrencyLimiter
   /// Endpoints whose memory still points here, this one's and former ones.
   var liveEndpoints = 0
   /// Configurations that name it.

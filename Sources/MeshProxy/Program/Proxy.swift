@@ -177,7 +177,7 @@ package final class Proxy {
   func apply(_ fresh: Snapshot, done: @escaping () -> Void = {}) {
     snapshot = fresh
     snapshot.listeners = listeners
-    let compiled = CompiledConfiguration(snapshot, listeners: listeners)
+    let compiled = CompiledConfiguration(snapshot, listeners: listeners, previous: configuration)
     configuration = compiled
     report(compiled.problems)
     let modes = listeners.map { listener in

@@ -11,7 +11,9 @@ extension Worker {
   /// Chooses an endpoint, within the cluster's limits.
   func balance(_ exchange: ExchangeRef) {
     guard let cluster = exchange.pointee.cluster else { return giveUp(exchange, .noService) }
+    if isHeldBack(exchange) { return }
     if !exchange.pointee.flags.contains(.counted) {
+      guard takesLoad(exchange, cluster) else { return giveUp(exchange, .overload) }
       if let reason = cluster.pointee.breaker.acquire(.requests) { return giveUp(exchange, reason) }
       exchange.pointee.flags.insert(.counted)
       cluster.pointee.budget.onRequest(now: clock)

@@ -99,6 +99,7 @@ extension Worker {
       writer.bytes(object)
       writer.endOfLine()
     }
+    writeAdmissionFields(&writer, exchange, reason)
     if exchange.pointee.requestID.length > 0, let base = exchange.pointee.request.bytes {
       writer.text("x-request-id: ")
       writer.bytes(base + Int(exchange.pointee.requestID.offset), Int(exchange.pointee.requestID.length))
@@ -110,6 +111,7 @@ extension Worker {
 
   /// The object of configuration that a reason is about: the route's rule, else the service.
   private func decidingObject(_ exchange: ExchangeRef, _ reason: Reason) -> UnsafeBufferPointer<UInt8>? {
+    if let policy = decidingPolicy(exchange, reason) { return policy }
     if exchange.pointee.rule >= 0, let routes = exchange.pointee.routes {
       let label = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)
       if reason == .redirect || reason == .directResponse || reason == .backendNotFound || reason == .noBackendWeight {

@@ -11,6 +11,7 @@ extension Worker {
     telemetry.record(exchange, now: now, wallNow: wallNow, peers: peers)
     endAttempt(exchange)
     finishRetry(exchange)
+    releaseLoad(exchange)
     if exchange.pointee.flags.contains(.counted), let cluster = exchange.pointee.cluster {
       exchange.pointee.flags.remove(.counted)
       cluster.pointee.breaker.release(.requests)

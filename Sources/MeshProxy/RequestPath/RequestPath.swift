@@ -5,6 +5,7 @@
 ///     handshake   Handshake.swift        mTLS inbound; the peer's identity becomes known
 ///     receive     ReceiveRequest.swift   a head is parsed to offsets; body bytes follow it
 ///     route       Route.swift            listener or authority → service; rule; backend; deadlines
+///     admit       Admit.swift            rate limits and injected faults, before anything is spent on the request
 ///     write       WriteRequest.swift     the head as it goes upstream: hop-by-hop fields, edits, identity, tracing
 ///     balance     Balance.swift          limits; which endpoint
 ///     connect     Connect.swift          an idle connection or a new one; handshake with the expected identity

@@ -18,6 +18,7 @@ extension Worker {
     exchange.pointee.cluster = cluster
     if head.methodToken == .connect { return connectMethod(exchange, head, listener) }
     guard let routes = exchange.pointee.generation.pointee.routes(number) else {
+      guard admit(exchange, head, number) else { return }
       setDeadlines(
         exchange, request: cluster.pointee.policy.requestTimeout, try: cluster.pointee.policy.backendRequestTimeout)
       writeRequest(exchange, head, .none, nil, -1)
@@ -33,6 +34,7 @@ extension Worker {
     if let numbers = exchange.pointee.generation.pointee.routeNumbers[Int(number)] {
       exchange.pointee.routeNumber = numbers[Int(hit.rule)]
     }
+    guard admit(exchange, head, number) else { return }
     apply(hit, exchange, head, routes)
   }
 

@@ -30,6 +30,10 @@ package struct ClusterSpec: Sendable {
   package var endpoints: [EndpointSpec]
   /// Nil where no route is attached: everything goes to the service itself.
   package var routes: RouteTable?
+  /// Limits and faults of the service (outbound) or of the port (inbound).
+  package var gate: Gate?
+  /// Those of the rules of `routes`, position by position; empty where no rule has any.
+  package var ruleGates: [Gate?] = []
 }
 
 /// What names a workload in metrics.
@@ -55,10 +59,13 @@ package final class CompiledConfiguration: Sendable {
   package let problems: [SettingViolation]
   /// Workloads by their identity, for the labels of those who call.
   package let workloads: [String: WorkloadLabels]
+  /// The buckets of its rate limits, by what they belong to: the next configuration goes on with them.
+  let buckets: [String: LimitBuckets]
 
   /// Compiles `snapshot` for a proxy with these listeners. One bad service does not keep the others from working: it is
   /// left out and named in `problems`.
-  package init(_ snapshot: Snapshot, listeners: [ListenerConfig]) {
+  /// - Parameter previous: the configuration before; limits that stay go on where they are.
+  package init(_ snapshot: Snapshot, listeners: [ListenerConfig], previous: CompiledConfiguration? = nil) {
     source = snapshot
     workloads = Dictionary(
       snapshot.workloads.filter { !$0.identity.isEmpty }.map {
@@ -68,11 +75,12 @@ package final class CompiledConfiguration: Sendable {
             namespace: $0.namespace, workload: $0.name, app: $0.app, version: $0.version, principal: $0.identity)
         )
       }, uniquingKeysWith: { first, _ in first })
-    var builder = ConfigurationBuilder(snapshot)
+    var builder = ConfigurationBuilder(snapshot, formerBuckets: previous?.buckets ?? [:])
     builder.addServices()
     listenerClusters = listeners.map { builder.cluster(for: $0) }
     clusters = builder.clusters
-    problems = builder.problems
+    problems = builder.problems + builder.gates.problems
+    buckets = builder.gates.buckets
     hosts = HostTable(builder.hosts)
   }
 }
@@ -84,11 +92,13 @@ private struct ConfigurationBuilder {
   var clusters: [ClusterSpec] = []
   var hosts: [String: [(port: UInt16, cluster: Int32)]] = [:]
   var problems: [SettingViolation] = []
+  var gates: GateBuilder
   private var numbers: [String: Int32] = [:]
   private var endpoints: [String: [WorkloadConfig]] = [:]
 
-  init(_ snapshot: Snapshot) {
+  init(_ snapshot: Snapshot, formerBuckets: [String: LimitBuckets]) {
     self.snapshot = snapshot
+    gates = GateBuilder(former: formerBuckets)
     namespace = snapshot.proxy?.namespace ?? snapshot.node?.namespace ?? "default"
     for workload in snapshot.workloads {
       for service in workload.services { endpoints[service, default: []].append(workload) }
@@ -99,6 +109,8 @@ private struct ConfigurationBuilder {
     // All clusters first, so that routes can name any of them.
     for service in snapshot.services {
       let policy = service.policy.map { TrafficPolicy($0) } ?? TrafficPolicy()
+      let rules = AdmissionRules(limits: service.policy?.rateLimits ?? [], faults: service.policy?.faults ?? [])
+      let gate = gates.gate(rules, at: "\(service.namespace)/\(service.name)")
       for port in service.ports {
         guard let number = UInt16(exactly: port.number) else { continue }
         let key = "\(service.namespace)/\(service.name):\(number)"
@@ -107,7 +119,7 @@ private struct ConfigurationBuilder {
           ClusterSpec(
             key: key, service: "\(service.namespace)/\(service.name)", port: number,
             isTCP: port.appProtocol == .tcp || port.appProtocol == .tls, policy: policy,
-            endpoints: endpointSpecs(service, port), routes: nil))
+            endpoints: endpointSpecs(service, port), routes: nil, gate: gate))
       }
     }
     for service in snapshot.services {
@@ -122,7 +134,7 @@ private struct ConfigurationBuilder {
       let entry = Self.port(port, target, of: workload)
       // A workload of the mesh is reached only through its proxy.
       guard entry != nil || workload.identity.isEmpty else { return nil }
-      guard let number = UInt16(exactly: entry?.inboundPort ?? target),
+      guard let number = UInt16(exactly: entry?.inboundPort ?? entry?.appPort ?? target),
         let address = SocketAddress(address: workload.address, port: number)
       else { return nil }
       var expectation: TLSExpectation?
@@ -173,11 +185,22 @@ private struct ConfigurationBuilder {
         }
         return .cluster(found)
       }
+      addGates(rules, to: Int(index))
     } catch {
       for violation in error.violations {
         problems.append(
           SettingViolation(path: "\(service.namespace)/\(service.name).\(violation.path)", message: violation.message))
       }
+    }
+  }
+
+  /// Limits and faults of routes.
+  private mutating func addGates(_ rules: [RouteRuleConfig], to index: Int) {
+    guard rules.contains(where: { $0.policy?.rateLimits.isEmpty == false || $0.policy?.faults.isEmpty == false })
+    else { return }
+    clusters[index].ruleGates = rules.map { rule in
+      let settings = AdmissionRules(limits: rule.policy?.rateLimits ?? [], faults: rule.policy?.faults ?? [])
+      return gates.gate(settings, at: "route \(rule.route)")
     }
   }
 
@@ -217,6 +240,7 @@ private struct ConfigurationBuilder {
     // The caller's proxy repeats and ejects; here a request is repeated only where the application cannot have seen it.
     policy.outlier = nil
     policy.retry.conditions = [.refusedStream]
+    policy.concurrency = inbound?.concurrency.map { ConcurrencySettings($0) }
     let labels = WorkloadLabels(
       namespace: node?.namespace ?? "", workload: node?.workload ?? "", app: node?.service ?? "",
       version: node?.version ?? "")
@@ -229,7 +253,8 @@ private struct ConfigurationBuilder {
         endpoints: [
           EndpointSpec(
             key: "application:\(port)", address: address, expectation: nil, weight: 1, isUsable: true, workload: labels)
-        ], routes: nil))
+        ], routes: nil,
+        gate: gates.gate(AdmissionRules(limits: inbound?.rateLimits ?? [], faults: []), at: "port \(port)")))
     return Int32(clusters.count - 1)
   }
 }

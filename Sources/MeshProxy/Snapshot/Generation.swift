@@ -21,6 +21,8 @@ struct Generation {
   let routeNumbers: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>
   let listenerClusters: UnsafeMutablePointer<Int32>
   let listenerCount: Int
+  /// For each cluster the limits and faults of its service, and those of its rules; nil: none at all.
+  let gates: GateTable?
   /// Exchanges that began with it and have not ended.
   var exchangeCount = 0
 
@@ -66,7 +68,7 @@ struct Generation {
       to: Generation(
         configuration: .passRetained(configuration), hosts: UnsafePointer(configuration.hosts.view), clusters: clusters,
         clusterCount: count, routes: routes, routeNumbers: numbers, listenerClusters: listenerClusters,
-        listenerCount: listeners.count))
+        listenerCount: listeners.count, gates: GateTable(configuration.clusters)))
     return generation
   }
 
@@ -89,6 +91,7 @@ struct Generation {
     generation.pointee.clusters.deallocate()
     generation.pointee.routes.deallocate()
     generation.pointee.listenerClusters.deallocate()
+    generation.pointee.gates?.deallocate()
     generation.pointee.configuration.release()
     generation.deallocate()
   }

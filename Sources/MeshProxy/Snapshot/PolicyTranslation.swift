@@ -43,7 +43,6 @@ extension TrafficPolicy {
     }
     if let settings = config.outlier { apply(settings) }
     if let settings = config.retry { retry = RetryOverride(settings).applied(to: retry) }
-    if let settings = config.retry?.perTryMilliseconds { retry.perTryTimeout = TimeLimit(milliseconds: settings) }
     if let budget = config.retryBudget {
       retryBudget.percent = budget.percent ?? retryBudget.percent
       retryBudget.minPerSecond = budget.minRetriesPerSecond ?? retryBudget.minPerSecond
@@ -83,6 +82,9 @@ extension RetryOverride {
     self.init(
       attempts: config.attempts.map { UInt8(min($0, 10)) }, codes: config.codes.compactMap { UInt16(exactly: $0) },
       backoff: config.backoffMilliseconds.map { .milliseconds($0) })
+    conditions = config.conditions.isEmpty ? nil : RetryConditions(config.conditions)
+    perTryTimeout = TimeLimit(milliseconds: config.perTryMilliseconds)
+    maxBackoff = config.maxBackoffMilliseconds.map { .milliseconds($0) }
   }
 }
 
@@ -145,6 +147,7 @@ extension RouteRule {
     requestTimeout = TimeLimit(milliseconds: config.timeouts?.requestMilliseconds)
     backendRequestTimeout = TimeLimit(milliseconds: config.timeouts?.backendRequestMilliseconds)
     retry = config.retry.map { RetryOverride($0) }
+    inherit(config.policy)
   }
 }
 

@@ -22,6 +22,11 @@ package struct RetryConfig: WireMessage {
   package var backoffMilliseconds: UInt32?
   /// Limit of one try; default: what is left of the request timeout.
   package var perTryMilliseconds: UInt32?
+  /// On what is tried again: `connect-failure`, `refused-stream`, `reset`, `status`, `per-try-timeout`,
+  /// `idempotent-status`, `all-methods`; none: the mesh's default.
+  package var conditions: [String] = []
+  /// The longest back-off; default 250.
+  package var maxBackoffMilliseconds: UInt32?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -29,6 +34,8 @@ package struct RetryConfig: WireMessage {
     try c.field(2, "codes", &codes)
     try c.field(3, "backoffMilliseconds", &backoffMilliseconds)
     try c.field(4, "perTryMilliseconds", &perTryMilliseconds)
+    try c.field(40, "conditions", &conditions)
+    try c.field(41, "maxBackoffMilliseconds", &maxBackoffMilliseconds)
   }
 }
 
@@ -62,6 +69,9 @@ package struct TrafficPolicyConfig: WireMessage {
   package var retry: RetryConfig?
   package var retryBudget: RetryBudgetConfig?
   package var timeouts: TimeoutConfig?
+  /// Limits that the client's proxy holds to; those of the server's are in `InboundPortConfig`.
+  package var rateLimits: [RateLimitConfig] = []
+  package var faults: [FaultConfig] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -73,6 +83,8 @@ package struct TrafficPolicyConfig: WireMessage {
     try c.field(6, "retry", &retry)
     try c.field(7, "retryBudget", &retryBudget)
     try c.field(8, "timeouts", &timeouts)
+    try c.field(40, "rateLimits", &rateLimits)
+    try c.field(41, "faults", &faults)
   }
 }
 

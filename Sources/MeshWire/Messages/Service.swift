@@ -79,6 +79,8 @@ package struct RouteRuleConfig: WireMessage {
   package var backends: [BackendConfig] = []
   package var timeouts: TimeoutConfig?
   package var retry: RetryConfig?
+  /// The TrafficPolicy attached to the route.
+  package var policy: RoutePolicyConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -93,6 +95,7 @@ package struct RouteRuleConfig: WireMessage {
     try c.field(9, "backends", &backends)
     try c.field(10, "timeouts", &timeouts)
     try c.field(11, "retry", &retry)
+    try c.field(40, "policy", &policy)
   }
 }
 

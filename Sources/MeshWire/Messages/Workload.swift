@@ -117,6 +117,10 @@ package struct InboundPortConfig: WireMessage {
   package var source = ""
   /// `namespace/name` of the service whose port this is, for labels.
   package var service = ""
+  /// Limits that this proxy holds callers to.
+  package var rateLimits: [RateLimitConfig] = []
+  /// Absent: off.
+  package var concurrency: ConcurrencyConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -125,6 +129,8 @@ package struct InboundPortConfig: WireMessage {
     try c.field(3, "appProtocol", &appProtocol)
     try c.field(4, "source", &source)
     try c.field(5, "service", &service)
+    try c.field(40, "rateLimits", &rateLimits)
+    try c.field(41, "concurrency", &concurrency)
   }
 }
 

@@ -48,6 +48,10 @@ extension TrafficPolicySpec {
     package var backoff: GatewayDuration?
     /// Limit of one try; default: what is left of the request's time.
     package var perTryTimeout: GatewayDuration?
+    /// On what is tried again; none: connect-failure, refused-stream, reset, status, per-try-timeout.
+    package var on: [RetryCondition] = []
+    /// The longest back-off; default 250ms.
+    package var maxBackoff: GatewayDuration?
 
     package init() {}
 
@@ -56,13 +60,37 @@ extension TrafficPolicySpec {
       visitor.field("codes", &codes, .items(0...64), .each(.range(400...599)))
       visitor.field("backoff", &backoff)
       visitor.field("perTryTimeout", &perTryTimeout)
+      visitor.field("on", &on, .items(0...8), .unique)
+      visitor.field("maxBackoff", &maxBackoff)
     }
 
     package func check(path: String, into report: ViolationReport) {
       checkNoRepeat(codes, path: "\(path).codes", into: report)
       backoff?.checkBounds(path: "\(path).backoff", longest: 60, into: report)
       perTryTimeout?.checkBounds(path: "\(path).perTryTimeout", into: report)
+      maxBackoff?.checkBounds(path: "\(path).maxBackoff", longest: 60, into: report)
+      if let backoff, let maxBackoff, maxBackoff < backoff {
+        report.add(.invalid, at: "\(path).maxBackoff", "is shorter than backoff; make it at least as long")
+      }
     }
+  }
+
+  /// What an attempt may fail of to be made again.
+  package enum RetryCondition: String, FieldEnum {
+    /// No connection could be made.
+    case connectFailure = "connect-failure"
+    /// The endpoint says that it did not process the request.
+    case refusedStream = "refused-stream"
+    /// The connection ended before the answer began; idempotent requests only.
+    case reset
+    /// One of `codes`; safe requests only.
+    case status
+    /// `perTryTimeout` was over; idempotent requests only.
+    case perTryTimeout = "per-try-timeout"
+    /// Widens `status` to idempotent requests.
+    case idempotentStatus = "idempotent-status"
+    /// Widens everything to all methods: for applications that know a request which they have seen.
+    case allMethods = "all-methods"
   }
 
   /// How many of the requests may be retries (GEP-3388).
@@ -112,7 +140,7 @@ extension GatewayDuration {
     guard milliseconds == 0 || milliseconds > longest * 1000 else { return }
     report.add(
       .invalid, at: path,
-      "\(text) is out of bounds; write a time from 1ms to \(longest == 60 ? "1m" : "24h"), or leave it out for the default"
+      "\(text) is out of bounds; write a time from 1ms to \(longest == 60 ? "1m" : longest == 3_600 ? "1h" : "24h"), or leave it out for the default"
     )
   }
 }

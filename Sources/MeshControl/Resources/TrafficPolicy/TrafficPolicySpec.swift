@@ -1,5 +1,5 @@
 /// How clients treat a service (`apus.dev/v1 TrafficPolicy`): balancing, limits, ejection, retries, time limits.
-/// It is attached to services of its own namespace; of several on one service the oldest decides.
+/// It is attached to services or routes of its own namespace; of several on one target the oldest decides.
 package struct TrafficPolicySpec: ResourceSpec {
   package static let kind = KindInfo(
     group: "apus.dev", version: "v1", kind: "TrafficPolicy", plural: "trafficpolicies", shortNames: ["tp"])
@@ -12,11 +12,14 @@ package struct TrafficPolicySpec: ResourceSpec {
   package var retryBudget: RetryBudget?
   package var timeouts: RouteTimeouts?
   package var connectionPool: ConnectionPool?
+  package var rateLimits: [RateLimit] = []
+  package var faultInjection: [Fault] = []
+  package var adaptiveConcurrency: AdaptiveConcurrency?
 
   package init() {}
 
   package mutating func fields<Visitor: FieldVisitor>(_ visitor: inout Visitor) {
-    visitor.field("targetRefs", &targetRefs, .required, .items(1...16), .uniqueBy("name"))
+    visitor.field("targetRefs", &targetRefs, .required, .items(1...16))
     visitor.field("loadBalancer", &loadBalancer)
     visitor.field("circuitBreaker", &circuitBreaker)
     visitor.field("outlierDetection", &outlierDetection)
@@ -24,9 +27,39 @@ package struct TrafficPolicySpec: ResourceSpec {
     visitor.field("retryBudget", &retryBudget)
     visitor.field("timeouts", &timeouts)
     visitor.field("connectionPool", &connectionPool)
+    visitor.field("rateLimits", &rateLimits, .items(0...32), .uniqueBy("name"))
+    visitor.field("faultInjection", &faultInjection, .items(0...16))
+    visitor.field("adaptiveConcurrency", &adaptiveConcurrency)
   }
 
-  /// The service a policy is attached to, in the policy's namespace.
+  package func check(path: String, into report: ViolationReport) {
+    for (index, target) in targetRefs.enumerated() where targetRefs[..<index].contains(target) {
+      report.add(
+        .duplicate, at: "\(path).targetRefs[\(index)]", "\(target.kind) \(target.name) is there already; remove one")
+    }
+    guard targetRefs.contains(where: \.isRoute) else { return }
+    // Endpoints and connections are a service's: a route has none of its own.
+    for (name, isThere) in serviceSettings where isThere {
+      report.add(
+        .forbidden, at: "\(path).\(name)",
+        "can be set for services only; move it to a TrafficPolicy whose targetRefs are of kind Service")
+    }
+    for (index, limit) in rateLimits.enumerated() where limit.side == .server {
+      report.add(
+        .forbidden, at: "\(path).rateLimits[\(index)].side",
+        "routes are chosen at the client's proxy; use Client, or attach the limit to the Service")
+    }
+  }
+
+  private var serviceSettings: [(String, Bool)] {
+    [
+      ("loadBalancer", loadBalancer != nil), ("circuitBreaker", circuitBreaker != nil),
+      ("outlierDetection", outlierDetection != nil), ("retryBudget", retryBudget != nil),
+      ("connectionPool", connectionPool != nil), ("adaptiveConcurrency", adaptiveConcurrency != nil),
+    ]
+  }
+
+  /// The service or route a policy is attached to, in the policy's namespace.
   package struct TargetReference: FieldObject, Equatable {
     package var group = ""
     package var kind = ""
@@ -41,11 +74,15 @@ package struct TrafficPolicySpec: ResourceSpec {
     }
 
     package func check(path: String, into report: ViolationReport) {
-      guard group != "" || kind != "Service" else { return }
+      guard group != "" || kind != "Service", !isRoute else { return }
       report.add(
         .notSupported, at: "\(path).kind",
-        "a TrafficPolicy is attached to services only; write group: \"\" and kind: Service")
+        "a TrafficPolicy is attached to services and routes only; write group: \"\" and kind: Service, or group: "
+          + "\(HTTPRouteSpec.kind.group) and kind: HTTPRoute")
     }
+
+    /// Whether it means a route, and not a service.
+    var isRoute: Bool { group == HTTPRouteSpec.kind.group && (kind == "HTTPRoute" || kind == "GRPCRoute") }
   }
 
   package struct LoadBalancer: FieldObject, Equatable {
