@@ -31,6 +31,11 @@ struct HTTP2HostileTests {
     Fatal("HEADERS padding too long", Frame.make(1, 4 | 8, 1, [5, 0]), .badPadding),
     Fatal("HEADERS without its priority", Frame.make(1, 4 | 32, 1, [0]), .badFrameSize),
     Fatal("stream ids that go down", Frame.headers(5, Frame.get) + Frame.headers(3, Frame.get), .streamReused),
+    Fatal(
+      "HEADERS on a stream that was left out",
+      Frame.headers(1, Frame.get) + Frame.headers(5, Frame.get) + Frame.headers(3, Frame.get), .streamReused),
+    Fatal("HEADERS on a stream that was reset", open + Frame.reset(1) + open, .frameOnClosedStream),
+    Fatal("PRIORITY of an idle stream on itself", Frame.make(2, 0, 3, [0, 0, 0, 3, 0]), .badStreamID),
     Fatal("CONTINUATION from nowhere", Frame.make(9, 4, 1), .frameOutOfPlace),
     Fatal("another frame within a head", Frame.headers(1, Frame.get, flags: 0) + Frame.ping(), .frameOutOfPlace),
     Fatal(
@@ -72,6 +77,12 @@ struct HTTP2HostileTests {
     Fatal("SETTINGS flood", (0..<1001).flatMap { _ in Frame.settings() }, .controlFlood),
     Fatal("PING flood", (0..<1001).flatMap { _ in Frame.ping() }, .controlFlood),
     Fatal("unknown frame flood", (0..<1001).flatMap { _ in Frame.make(99, 0, 0) }, .controlFlood),
+    Fatal(
+      "flood of DATA on closed streams",
+      (0..<510).flatMap { index -> [UInt8] in
+        let id = UInt32(index * 2 + 1)
+        return id < 401 ? Frame.headers(id, Frame.post, end: false) + Frame.reset(id) : []
+      } + (0..<1001).flatMap { index in Frame.data(UInt32(index % 200 * 2 + 1), "x") }, .controlQueueFull),
     Fatal("PRIORITY flood", (0..<101).flatMap { _ in Frame.make(2, 0, 3, [0, 0, 0, 0, 0]) }, .priorityFlood),
     Fatal("WINDOW_UPDATE flood", (0..<101).flatMap { _ in Frame.windowUpdate(0, 1) }, .windowUpdateFlood),
     Fatal(
@@ -207,6 +218,32 @@ struct HTTP2HostileTests {
     #expect(
       trailers.feed(Frame.headers(1, [("x", "y")], end: false)).first
         == .reset(1, HTTP2Reset(code: .protocolError, origin: .local(.unexpectedHead))))
+  }
+
+  @Test("a stream that depends on itself is refused, or ended if it is open")
+  func selfDependent() {
+    let server = Frame.server()
+    let block = Frame.block(Frame.get)
+    #expect(server.feed(Frame.make(1, 4 | 32 | 1, 1, Frame.word(1) + [15] + block)) == [.refused(.badStreamID)])
+    let cut = Frame.make(1, 32 | 1, 3, Frame.word(0x8000_0003) + [15] + block) + Frame.make(9, 4, 3)
+    #expect(server.feed(cut) == [.refused(.badStreamID)])
+    #expect(server.feed(Frame.make(1, 4 | 32 | 1, 5, Frame.word(3) + [15] + block)).count == 1)
+    #expect(
+      server.feed(Frame.make(2, 0, 5, Frame.word(5) + [15]))
+        == [.reset(5, HTTP2Reset(code: .protocolError, origin: .local(.badStreamID)))])
+  }
+
+  @Test("a client that reads a long answer may ask for a round trip as often as it likes")
+  func pingsDuringAnswer() throws {
+    let server = Frame.server()
+    server.feed(Frame.windowUpdate(0, 1_000_000) + Frame.headers(1, Frame.get) + Frame.windowUpdate(1, 1_000_000))
+    let stream = try #require(server.streams[1])
+    server.respond(stream, 200)
+    for _ in 0..<5000 {
+      #expect(server.send(stream, [1, 2, 3], end: false) == 3)
+      #expect(server.feed(Frame.ping()) == [])
+      _ = server.output()
+    }
   }
 
   @Test("a peer that sends past its windows is stopped")

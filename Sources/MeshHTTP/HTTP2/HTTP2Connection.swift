@@ -68,6 +68,8 @@ package struct HTTP2Connection: ~Copyable {
     /// 0: none.
     var stream: UInt32 = 0
     var endStream = false
+    /// The stream is said to depend on itself.
+    var selfDependent = false
     var continuations = 0
   }
 
@@ -107,6 +109,8 @@ package struct HTTP2Connection: ~Copyable {
   var streamWindow: Int64 = 65_535
   var settingsAcknowledged = false
   var lastPeerID: UInt32 = 0
+  /// Bit k: the peer opened the stream k places before its last one, rather than leaving its identifier out.
+  var openedBits: UInt64 = 0
   var nextLocalID: UInt32 = 1
   /// The last stream that our GOAWAY promises to serve.
   var goAwaySent: UInt32?
@@ -119,7 +123,7 @@ package struct HTTP2Connection: ~Copyable {
   /// The stream whose last event has been reported; its slot is given back at the next call.
   var retired: HTTP2Stream?
   /// Streams this side has reset lately: what the peer sent before it knew is not held against it.
-  var recentResets: InlineArray<64, UInt32> = InlineArray(repeating: 0)
+  var recentResets: InlineArray<128, UInt32> = InlineArray(repeating: 0)
   var recentReset = 0
   /// Where the open header block begins in the output; -1 if none is open.
   var headStart = -1

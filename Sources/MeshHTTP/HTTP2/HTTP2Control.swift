@@ -96,15 +96,28 @@ extension HTTP2Connection {
     return .event(.goAway(lastStream: last, code: HTTP2ErrorCode(rawValue: BigEndian.load32(payload + 4))))
   }
 
-  mutating func priority(_ header: FrameHeader) -> Step {
+  /// Whether the priority fields at `payload` name the frame's own stream (RFC 7540, section 5.3.1). Nothing else of
+  /// them has a meaning any more (RFC 9113, section 5.3.2).
+  func dependsOnItself(_ header: FrameHeader, _ payload: UnsafePointer<UInt8>) -> Bool {
+    BigEndian.load32(payload) & 0x7FFF_FFFF == header.stream
+  }
+
+  mutating func priority(_ header: FrameHeader, _ payload: UnsafePointer<UInt8>) -> Step {
     guard header.stream != 0 else { return .event(fail(.badStreamID)) }
     counters.priority &+= 1
     guard counters.priority <= limits.maxPriorityFramesPerStream &* (counters.streamsOpened &+ 1) else {
       return .event(fail(.priorityFlood))
     }
-    guard header.length != 5 else { return .proceed }
-    if let stream = streams.find(header.stream) { return .event(streamError(stream, .badFrameSize)) }
-    return .event(fail(.badFrameSize))
+    let problem: HTTP2Reason
+    if header.length != 5 {
+      problem = .badFrameSize
+    } else if dependsOnItself(header, payload) {
+      problem = .badStreamID
+    } else {
+      return .proceed
+    }
+    if let stream = streams.find(header.stream) { return .event(streamError(stream, problem)) }
+    return .event(fail(problem))
   }
 
   mutating func reset(_ header: FrameHeader, _ payload: UnsafePointer<UInt8>) -> Step {

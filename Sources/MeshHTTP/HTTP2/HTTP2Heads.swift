@@ -4,8 +4,9 @@ import MeshModel
 extension HTTP2Connection {
   /// A whole header block has come.
   mutating func head(
-    _ id: UInt32, _ block: UnsafePointer<UInt8>, _ count: Int, endStream: Bool, _ scratch: HTTP2Scratch
+    _ frame: HeaderBlock, _ block: UnsafePointer<UInt8>, _ count: Int, _ scratch: HTTP2Scratch
   ) -> Step {
+    let id = frame.stream
     // Servers open no streams here, and clients only with odd identifiers.
     if isLocal(id) ? isIdle(id) : role == .client { return .event(fail(.badStreamID)) }
     // Whatever becomes of the stream, the block has to pass through the decoder.
@@ -14,19 +15,30 @@ extension HTTP2Connection {
       return .event(fail(sink.isBomb ? .headerBomb : .badHeaderBlock))
     }
     if let stream = streams.find(id), let slot = streams.slot(stream) {
-      return knownStream(stream, slot, &sink, endStream)
+      return knownStream(stream, slot, &sink, frame.endStream)
     }
     guard isIdle(id) else {
       if role == .client || wasReset(id) { return countControl() ?? .proceed }
-      return .event(fail(.streamReused))
+      return .event(fail(wasOpened(id) ? .frameOnClosedStream : .streamReused))
     }
-    return newStream(id, &sink, endStream)
+    return newStream(frame, &sink)
   }
 
-  private mutating func newStream(_ id: UInt32, _ sink: inout HeadSink, _ endStream: Bool) -> Step {
+  /// Whether a stream that is not idle was ever open; of streams long ago it is taken for granted.
+  private func wasOpened(_ id: UInt32) -> Bool {
+    let place = (lastPeerID &- id) / 2
+    return place >= 64 || openedBits &>> UInt64(place) & 1 == 1
+  }
+
+  private mutating func newStream(_ frame: HeaderBlock, _ sink: inout HeadSink) -> Step {
+    let id = frame.stream
+    let endStream = frame.endStream
+    let step = (id &- lastPeerID &+ 1) / 2
+    openedBits = (step < 64 ? openedBits &<< UInt64(step) : 0) | 1
     lastPeerID = id
     countOpened()
     if let last = goAwaySent, !drainPingPending, id > last { return countControl() ?? .proceed }
+    if frame.selfDependent { return refuse(id, .badStreamID) }
     guard streams.count < Int(limits.maxConcurrentStreams) else { return refuse(id, .tooManyStreams) }
     var head = HTTP2Head(sink, kind: .request, endStream: endStream)
     if let problem = HeadBuilder.request(&sink, &head, limits) { return refuse(id, problem) }

@@ -70,7 +70,8 @@ extension HTTP2Connection {
   /// Ends the connection: GOAWAY is written and nothing is read any more.
   mutating func fail(_ reason: HTTP2Reason) -> HTTP2Event {
     phase = .failed
-    writeGoAway(lastPeerID, reason.code)
+    // What an earlier GOAWAY has given up is not promised again.
+    writeGoAway(min(lastPeerID, goAwaySent ?? lastPeerID), reason.code)
     return .failed(reason)
   }
 
@@ -149,7 +150,7 @@ extension HTTP2Connection {
     case FrameType.settings: return settings(header, payload)
     case FrameType.ping: return ping(header, payload)
     case FrameType.goAway: return goAway(header, payload)
-    case FrameType.priority: return priority(header)
+    case FrameType.priority: return priority(header, payload)
     case FrameType.pushPromise: return .event(fail(.pushRefused))
     default: return countControl() ?? .proceed
     }
@@ -170,12 +171,12 @@ extension HTTP2Connection {
     }
     if header.has(FrameFlag.priority) { start &+= 5 }
     guard start <= end else { return .event(fail(header.has(FrameFlag.padded) ? .badPadding : .badFrameSize)) }
-    let endStream = header.has(FrameFlag.endStream)
-    if header.has(FrameFlag.endHeaders) {
-      return head(header.stream, payload + start, end &- start, endStream: endStream, scratch)
-    }
+    let pending = HeaderBlock(
+      stream: header.stream, endStream: header.has(FrameFlag.endStream),
+      selfDependent: header.has(FrameFlag.priority) && dependsOnItself(header, payload + (start &- 5)))
+    if header.has(FrameFlag.endHeaders) { return head(pending, payload + start, end &- start, scratch) }
     block.append(payload + start, end &- start)
-    headerBlock = HeaderBlock(stream: header.stream, endStream: endStream, continuations: 0)
+    headerBlock = pending
     return .proceed
   }
 
@@ -194,9 +195,9 @@ extension HTTP2Connection {
     headerBlock = HeaderBlock()
     let bytes = block.bytes
     guard let start = bytes.baseAddress else {
-      return head(pending.stream, payload, 0, endStream: pending.endStream, scratch)
+      return head(pending, payload, 0, scratch)
     }
-    let step = head(pending.stream, start, bytes.count, endStream: pending.endStream, scratch)
+    let step = head(pending, start, bytes.count, scratch)
     block.consume(bytes.count)
     return step
   }
@@ -254,7 +255,11 @@ extension HTTP2Connection {
     if isIdle(header.stream) { return .event(fail(.frameOnIdleStream)) }
     credit(header.length)
     if wasReset(header.stream) { return .proceed }
-    return refuse(header.stream, .frameOnClosedStream)
+    // No work is thrown away here, so this counts as a frame that does nothing and not as a stream that ends early.
+    if let flood = countControl() ?? queueControl() { return flood }
+    writeReset(header.stream, HTTP2Reason.frameOnClosedStream.code)
+    rememberReset(header.stream)
+    return .event(.refused(.frameOnClosedStream))
   }
 
   private mutating func readData(_ input: inout HTTP2Input) -> Step {

@@ -235,6 +235,8 @@ extension HTTP2Connection {
 
   private mutating func dataFrame(_ id: UInt32, _ bytes: UnsafePointer<UInt8>, _ size: Int, _ flags: UInt8) {
     counters.dataFramesSent &+= 1
+    // A peer that is being sent a body may ask for round trips meanwhile.
+    if size > 0 { counters.control = 0 }
     let out = output.reserve(FrameHeader.size &+ size)
     FrameHeader.write(out, length: size, type: FrameType.data, flags: flags, stream: id)
     if size > 0 { (out + FrameHeader.size).update(from: bytes, count: size) }

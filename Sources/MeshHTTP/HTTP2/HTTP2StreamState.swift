@@ -15,7 +15,7 @@ extension HTTP2Connection {
     return false
   }
 
-  private mutating func rememberReset(_ id: UInt32) {
+  mutating func rememberReset(_ id: UInt32) {
     recentResets[recentReset] = id
     recentReset = (recentReset &+ 1) % recentResets.count
   }
