@@ -67,6 +67,8 @@ package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   // Deadlines, retries, gRPC.
   case grpcTimeout, grpcStatus, grpcMessage, grpcRetryPushback, expectedRequestTimeout, retryAfter
   case contentType, server, date, cookie, authorization, location, apusReason
+  // WebSockets, which change versions of HTTP on the way (RFC 6455, RFC 8441).
+  case secWebSocketKey, secWebSocketAccept
   // HTTP/2 pseudo-header fields (RFC 9113, 8.3).
   case pseudoMethod, pseudoScheme, pseudoAuthority, pseudoPath, pseudoStatus, pseudoProtocol
 
@@ -111,6 +113,8 @@ package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .authorization: "authorization"
     case .location: "location"
     case .apusReason: "x-apus-reason"
+    case .secWebSocketKey: "sec-websocket-key"
+    case .secWebSocketAccept: "sec-websocket-accept"
     case .pseudoMethod: ":method"
     case .pseudoScheme: ":scheme"
     case .pseudoAuthority: ":authority"

@@ -18,6 +18,12 @@ package struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     left.family == right.family && left.bytes == right.bytes && left.port == right.port
   }
 
+  /// Whether this is an address of the same host, whatever the ports.
+  package func sameHost(as other: SocketAddress?) -> Bool {
+    guard let other else { return false }
+    return family == other.family && bytes == other.bytes
+  }
+
   /// Reads a numeric address (`127.0.0.1`, `::1`); nothing for names.
   package init?(address: String, port: UInt16) {
     var four = in_addr()

@@ -156,6 +156,15 @@ package struct HTTP1Writer {
     endOfLine()
   }
 
+  /// The fields of a head that are not in `dropped`, one by one; for heads of HTTP/2, whose fields do not lie in lines.
+  package mutating func fieldLines(of head: MessageHead, except dropped: FieldSet) {
+    var index = 0
+    while index < head.fieldCount {
+      if !dropped.contains(index) { field(head.fields[index], of: head) }
+      index &+= 1
+    }
+  }
+
   /// The fields of an HTTP/1 head that are not in `dropped`, as they were received. Field lines that lie side by side
   /// are copied in one go.
   ///

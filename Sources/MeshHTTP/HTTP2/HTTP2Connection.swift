@@ -186,6 +186,42 @@ package struct HTTP2Connection: ~Copyable {
   /// Sets the owner's word for a stream.
   package mutating func setTag(_ stream: HTTP2Stream, _ tag: UInt) { streams.slot(stream)?.pointee.tag = tag }
 
+  /// What the first bytes of a connection are.
+  package enum PrefaceMatch: Sendable {
+    case yes, no
+    /// They are its beginning.
+    case maybe
+  }
+
+  /// Whether a connection begins with the preface of an HTTP/2 client, up to where it differs from every request line
+  /// of HTTP/1 (RFC 9113, section 3.4).
+  package static func beginsWithPreface(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> PrefaceMatch {
+    // `PRI * HTTP/2.0`
+    let distinct = 14
+    for index in 0..<min(count, distinct) where bytes[index] != preface.utf8Start[index] { return .no }
+    return count >= distinct ? .yes : .maybe
+  }
+
+  /// Whether a header block has begun and not ended.
+  package var isMidHead: Bool { headerBlock.stream != 0 }
+
+  /// Whether the peer's SETTINGS have come.
+  package var hasPeerSettings: Bool { peer.seen }
+
+  /// An open stream at or behind place `index` of the table, and the place to go on from; for owners that end all
+  /// streams of a broken connection.
+  package func openStream(from index: Int) -> (stream: HTTP2Stream, next: Int)? {
+    var index = max(0, index)
+    while index < streams.capacity {
+      let place = UInt32(truncatingIfNeeded: index)
+      index &+= 1
+      guard let slot = streams.slot(place), slot.pointee.id != 0 else { continue }
+      let stream = HTTP2Stream(id: slot.pointee.id, slot: place)
+      if stream != retired { return (stream, index) }
+    }
+    return nil
+  }
+
   /// How many bytes of body the windows let `sendData` take for this stream now.
   package func sendCapacity(_ stream: HTTP2Stream) -> Int {
     guard phase == .frames, let slot = streams.slot(stream), !slot.pointee.flags.contains(.localEnded) else { return 0 }

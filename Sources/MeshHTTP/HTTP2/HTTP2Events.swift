@@ -5,7 +5,19 @@ package import MeshModel
 package struct HTTP2Stream: Hashable, Sendable {
   /// The identifier on the wire.
   package let id: UInt32
-  let slot: UInt32
+  @usableFromInline let slot: UInt32
+
+  /// A place in the table and its identifier there.
+  init(id: UInt32, slot: UInt32) {
+    self.id = id
+    self.slot = slot
+  }
+
+  /// No stream: no connection takes it for one of its own.
+  @inlinable package init() {
+    id = 0
+    slot = 0
+  }
 }
 
 /// Received bytes and how far they have been read. `HTTP2Connection.next` reads all of them before it asks for more.

@@ -43,10 +43,11 @@ package struct HTTP2Limits: Sendable {
   /// The defaults, which are those of an edge.
   package init() {}
 
-  /// The defaults with the larger windows of a tunnel between proxies: 4 MiB a stream, 16 MiB a connection.
+  /// The defaults with the larger windows between proxies of a mesh: 1 MiB a stream, which is what a slow reader may cost
+  /// in memory, and 16 MiB a connection.
   package static var tunnel: HTTP2Limits {
     var limits = HTTP2Limits()
-    limits.streamWindowBytes = 4 * 1024 * 1024
+    limits.streamWindowBytes = 1024 * 1024
     limits.connectionWindowBytes = 16 * 1024 * 1024
     return limits
   }
@@ -76,4 +77,7 @@ package struct HTTP2Scratch {
     self.fields = fields
     self.fieldCapacity = fieldCapacity
   }
+
+  /// Frees the arena; the fields stay their owner's.
+  package func release() { arena.deallocate() }
 }

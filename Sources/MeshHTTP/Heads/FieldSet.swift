@@ -18,6 +18,12 @@ package struct FieldSet: Equatable, Sendable {
     }
   }
 
+  /// Adds the fields of another set of the same head.
+  package mutating func formUnion(_ other: FieldSet) {
+    low |= other.low
+    high |= other.high
+  }
+
   /// Whether the field at `index` is in the set.
   package func contains(_ index: Int) -> Bool {
     if index < 64 { return low & (1 &<< UInt64(truncatingIfNeeded: index)) != 0 }

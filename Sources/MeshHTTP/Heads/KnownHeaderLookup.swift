@@ -83,8 +83,10 @@ extension KnownHeader {
     case 17:
       if matches(name, "transfer-encoding") { return .transferEncoding }
       if matches(name, "x-forwarded-proto") { return .xForwardedProto }
+      if matches(name, "sec-websocket-key") { return .secWebSocketKey }
     case 18: if matches(name, "proxy-authenticate") { return .proxyAuthenticate }
     case 19: if matches(name, "proxy-authorization") { return .proxyAuthorization }
+    case 20: if matches(name, "sec-websocket-accept") { return .secWebSocketAccept }
     case 22: if matches(name, "grpc-retry-pushback-ms") { return .grpcRetryPushback }
     case 23: if matches(name, "x-forwarded-client-cert") { return .xForwardedClientCert }
     case 30: if matches(name, "x-envoy-expected-rq-timeout-ms") { return .expectedRequestTimeout }

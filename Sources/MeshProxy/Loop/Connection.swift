@@ -13,6 +13,10 @@ enum ConnectionRole: UInt8 {
   case downstreamHTTP1
   /// HTTP/1 to an endpoint: responses come in.
   case upstreamHTTP1
+  /// HTTP/2 from an application or a peer: many streams, each with an exchange of its own.
+  case downstreamHTTP2
+  /// HTTP/2 to an endpoint, or being opened for it: what the handshake agrees on decides.
+  case upstreamHTTP2
   /// Accepted, and its TLS handshake or first bytes decide what it becomes.
   case undecided
   /// One half of a tunnel: bytes go to the other half as they are.
@@ -26,7 +30,7 @@ enum ConnectionRole: UInt8 {
 
 /// The state bits of a connection.
 struct ConnectionFlags: OptionSet {
-  let rawValue: UInt16
+  let rawValue: UInt32
   /// Closed; its memory goes at the end of the turn.
   static let dead = ConnectionFlags(rawValue: 1)
   /// In the list of those to flush at the end of the turn.
@@ -59,6 +63,8 @@ struct ConnectionFlags: OptionSet {
   static let lastExchange = ConnectionFlags(rawValue: 16384)
   /// The kernel has announced the end of the peer's direction: a short read is not the last one.
   static let endAnnounced = ConnectionFlags(rawValue: 32768)
+  /// In its endpoint's list of connections that carry many streams.
+  static let multiplexed = ConnectionFlags(rawValue: 65536)
 }
 
 /// One socket. An idle one costs this struct and, with TLS, the session.
@@ -88,8 +94,12 @@ struct Connection {
   /// What has been written (under TLS: the ciphertext) and not taken by the kernel.
   var output = ByteQueue()
   var tls: TLSSession?
-  /// The request or session it serves now.
+  /// The HTTP/2 end, once the connection has become one.
+  var http2: HTTP2SessionRef?
+  /// The request or session it serves now. HTTP/2, still being opened: the first of the exchanges that wait for it.
   var exchange: ExchangeRef?
+  /// The last of the exchanges that wait for it to open.
+  var lastWaiting: ExchangeRef?
   var endpoint: EndpointRef?
   /// The other half of a tunnel.
   var other: ConnectionRef?

@@ -19,8 +19,21 @@ extension Worker {
     }
     for index in listeners.indices { listeners[index].connection = nil }
     closeQuiet()
+    drainSessions()
     for cluster in endpoints.clusters {
       for index in 0..<Int(cluster.pointee.set.count) { closeIdle(cluster.pointee.endpoints[index]) }
+    }
+  }
+
+  /// Tells clients on HTTP/2 that no new streams are taken (RFC 9113, section 6.8).
+  private func drainSessions() {
+    var current = sessionHead
+    while let session = current {
+      current = session.pointee.next
+      let connection = session.pointee.connection
+      if connection.pointee.role == .downstreamHTTP2, !connection.pointee.flags.contains(.dead) {
+        drainSession(connection, session)
+      }
     }
   }
 

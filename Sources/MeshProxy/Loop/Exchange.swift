@@ -43,6 +43,29 @@ struct ExchangeFlags: OptionSet {
   static let mutualTLS = ExchangeFlags(rawValue: 32768)
   /// It met a connection that the endpoint was just closing, and was given another.
   static let racedOnce = ExchangeFlags(rawValue: 65536)
+  /// Waits for a connection with HTTP/2 that is being opened.
+  static let awaitingStream = ExchangeFlags(rawValue: 1 << 17)
+  /// The client speaks HTTP/2 and announced no length: towards HTTP/1 its body goes in chunks.
+  static let chunkRequest = ExchangeFlags(rawValue: 1 << 18)
+  /// The endpoint speaks HTTP/2 and announced no length: towards HTTP/1.1 its body goes in chunks.
+  static let chunkResponse = ExchangeFlags(rawValue: 1 << 19)
+  /// The upstream has been told that the request ends.
+  static let requestEnded = ExchangeFlags(rawValue: 1 << 20)
+  /// The endpoint has sent its whole answer; what waits in `toDownstream` is the rest.
+  static let responseReceived = ExchangeFlags(rawValue: 1 << 21)
+  /// A call of gRPC: answers of the mesh are trailers, and its status counts.
+  static let grpc = ExchangeFlags(rawValue: 1 << 22)
+  /// The two sides of a tunnel are joined.
+  static let joined = ExchangeFlags(rawValue: 1 << 23)
+  /// Extended CONNECT: the client asks for another protocol on its stream (RFC 8441).
+  static let extendedConnect = ExchangeFlags(rawValue: 1 << 24)
+  /// The client's stream has been ended from our side.
+  static let downstreamEnded = ExchangeFlags(rawValue: 1 << 25)
+  /// The endpoint's stream has been ended from our side.
+  static let upstreamEnded = ExchangeFlags(rawValue: 1 << 26)
+  /// A tunnel whose client, or whose endpoint, sends no more.
+  static let clientDone = ExchangeFlags(rawValue: 1 << 27)
+  static let endpointDone = ExchangeFlags(rawValue: 1 << 28)
 }
 
 /// One request with its response, or one TCP session, from acceptance to its record.
@@ -52,6 +75,21 @@ struct Exchange {
   var flags: ExchangeFlags = []
   var downstream: ConnectionRef
   var upstream: ConnectionRef?
+  /// Its stream on a side that speaks HTTP/2.
+  var downstreamStream = HTTP2Stream()
+  var upstreamStream = HTTP2Stream()
+  /// Body bytes for a stream that cannot take them yet.
+  var toUpstream = ByteQueue()
+  var toDownstream = ByteQueue()
+  /// Body bytes that came in on a stream and have not been granted to its sender again.
+  var downstreamDebt = 0
+  var upstreamDebt = 0
+  /// Trailers of a request that came by HTTP/2, as field lines, and those of a response that wait behind its body.
+  var requestTrailers = ByteQueue()
+  var responseTrailers = ByteQueue()
+  /// How the request's body came, and what takes that framing off where it goes on by HTTP/2.
+  var framing = BodyFraming.none
+  var requestFraming = HTTP1BodyReader(.none)
   /// The configuration it began with.
   var generation: GenerationRef
   var cluster: ClusterRef?
@@ -97,6 +135,8 @@ struct Exchange {
   var tryDeadline: UInt64 = .max
   /// Length of one try, nanoseconds; `.max`: no limit.
   var tryLimit: UInt64 = .max
+  /// `grpc-status` of the answer; 255: none was seen.
+  var grpcStatus: UInt8 = 255
   /// When bytes last moved, and how many had by the start of the watch window.
   var lastActivity: UInt64 = 0
   var watchedBytes: UInt64 = 0
@@ -115,4 +155,12 @@ struct Exchange {
     self.downstream = downstream
     self.generation = generation
   }
+
+  /// Whether the client's side is a stream of HTTP/2.
+  @inline(__always)
+  var isDownstreamStream: Bool { downstreamStream.id != 0 }
+
+  /// Whether the endpoint's side is a stream of HTTP/2.
+  @inline(__always)
+  var isUpstreamStream: Bool { upstreamStream.id != 0 }
 }

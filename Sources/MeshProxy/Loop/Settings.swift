@@ -25,11 +25,17 @@ struct ListenerState {
   var isTCP: Bool
   var mutualTLS: MutualTLSMode
   var connection: ConnectionRef?
+  /// Inbound: where the application listens.
+  var applicationPort: UInt16
+  var applicationAddress: SocketAddress?
 
   init(index: Int32, config: ListenerConfig) {
     self.index = index
     isTCP = config.appProtocol == .tcp || config.appProtocol == .tls
     mutualTLS = config.mutualTLS
+    applicationPort = UInt16(exactly: config.port) ?? 0
+    applicationAddress = SocketAddress(
+      address: config.applicationAddress.isEmpty ? "127.0.0.1" : config.applicationAddress, port: applicationPort)
     switch config.kind {
     case .outbound: kind = .outbound
     case .forward: kind = .forward

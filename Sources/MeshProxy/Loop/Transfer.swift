@@ -84,6 +84,7 @@ extension Worker {
   /// only a client that has sent whole requests is allowed that.
   private func sealedEnd(_ connection: ConnectionRef) {
     guard let session = connection.pointee.tls, connection.pointee.role != .downstreamHTTP1,
+      connection.pointee.http2 == nil,
       !connection.pointee.flags.contains(.pooled), case .failure(let failure) = session.endOfInput()
     else { return ended(connection) }
     sessionFailed(connection, failure)
@@ -139,6 +140,7 @@ extension Worker {
     switch connection.pointee.role {
     case .downstreamHTTP1: requestBytes(connection, bytes, count)
     case .upstreamHTTP1: responseBytes(connection, bytes, count)
+    case .downstreamHTTP2, .upstreamHTTP2: streamBytes(connection, bytes, count)
     case .tunnel: tunnelBytes(connection, bytes, count)
     case .undecided: undecidedBytes(connection, bytes, count)
     case .lingering: count
@@ -208,25 +210,27 @@ extension Worker {
       connection.pointee.bytesSent &+= UInt64(sent)
       connection.pointee.output.consume(sent)
     }
-    connection.pointee.output.shrink(keep: 0)
+    spare(&connection.pointee.output)
     drainedOutput(connection)
+  }
+
+  /// Keeps the memory of an empty queue for the next connection that gathers output.
+  private func spare(_ queue: inout ByteQueue) {
+    guard queue.capacity > 0, queue.capacity <= 64 * 1024, spareOutputCount < Self.spareOutputLimit else {
+      return queue.shrink(keep: 0)
+    }
+    (spareOutputs + spareOutputCount).initialize(to: queue)
+    spareOutputCount &+= 1
+    queue = ByteQueue()
   }
 
   /// Everything kept has been sent: whoever waited for that goes on.
   private func drainedOutput(_ connection: ConnectionRef) {
     if connection.pointee.flags.contains(.closing) { return finishClosing(connection) }
     if connection.pointee.flags.contains(.finishing) { shutdownWrite(connection) }
-    if let source = source(feeding: connection), source.pointee.flags.contains(.paused) { resume(source) }
-  }
-
-  /// The connection whose bytes become this one's output.
-  private func source(feeding connection: ConnectionRef) -> ConnectionRef? {
-    switch connection.pointee.role {
-    case .tunnel: connection.pointee.other
-    case .downstreamHTTP1: connection.pointee.exchange?.pointee.upstream
-    case .upstreamHTTP1: connection.pointee.exchange?.pointee.downstream
-    default: nil
-    }
+    if connection.pointee.http2 != nil { return markDirty(connection) }
+    guard let exchange = connection.pointee.exchange else { return }
+    if exchange.pointee.downstream == connection { settleResponse(exchange) } else { settleRequest(exchange) }
   }
 
   /// Whether so much waits to be sent that nothing more should be read for it.

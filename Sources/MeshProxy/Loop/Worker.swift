@@ -48,6 +48,10 @@ package final class Worker: EventLoop, @unchecked Sendable {
   var requestInfo = HTTP1RequestInfo()
   var responseInfo = HTTP1ResponseInfo()
   let limits = HTTP1Limits()
+  /// What HTTP/2 heads are decoded into; shared by all connections, used by one event at a time.
+  let streamScratch: HTTP2Scratch
+  /// All connections that speak HTTP/2, newest first.
+  var sessionHead: HTTP2SessionRef?
 
   var dirtyHead: ConnectionRef?
   var resumingHead: ConnectionRef?
@@ -58,6 +62,10 @@ package final class Worker: EventLoop, @unchecked Sendable {
   var downstreamCount = 0
   var upstreamCount = 0
   var exchangeCount = 0
+  /// Memory for output that is gathered until the end of a turn, handed from connection to connection.
+  let spareOutputs: UnsafeMutablePointer<ByteQueue>
+  var spareOutputCount = 0
+  static let spareOutputLimit = 64
   var isDraining = false
   var drainDeadline: UInt64 = .max
   var drained: (@Sendable () -> Void)?
@@ -79,8 +87,12 @@ package final class Worker: EventLoop, @unchecked Sendable {
     headBuffer = .allocate(capacity: Self.headCapacity)
     let size = EventLoop.receiveHeadroom + Self.plaintextCapacity + 64
     plaintextBuffer = UnsafeMutablePointer<UInt8>.allocate(capacity: size) + EventLoop.receiveHeadroom
+    spareOutputs = .allocate(capacity: Self.spareOutputLimit)
     sealed = .allocate(capacity: 1)
     sealed.initialize(to: TLSOutput())
+    let arena = max(HTTP2Limits().arenaBytes, HTTP2Limits.tunnel.arenaBytes)
+    streamScratch = HTTP2Scratch(
+      arena: .allocate(capacity: arena), arenaBytes: arena, fields: fields, fieldCapacity: FieldSet.capacity)
     generation = Generation.make(configuration, endpoints: endpoints, labels: labels)
     sweepTimer = .allocate(capacity: 1)
     sweepTimer.initialize(to: WheelTimer())
@@ -91,6 +103,9 @@ package final class Worker: EventLoop, @unchecked Sendable {
 
   deinit {
     fields.deallocate()
+    streamScratch.release()
+    for index in 0..<spareOutputCount { spareOutputs[index].release() }
+    spareOutputs.deallocate()
     headBuffer.deallocate()
     (plaintextBuffer - EventLoop.receiveHeadroom).deallocate()
     sealed.pointee.deallocate()
@@ -98,6 +113,10 @@ package final class Worker: EventLoop, @unchecked Sendable {
     while let exchange = freeExchanges {
       freeExchanges = exchange.pointee.next
       exchange.pointee.request.release()
+      exchange.pointee.toUpstream.release()
+      exchange.pointee.toDownstream.release()
+      exchange.pointee.requestTrailers.release()
+      exchange.pointee.responseTrailers.release()
       exchange.deallocate()
     }
   }
@@ -155,11 +174,12 @@ package final class Worker: EventLoop, @unchecked Sendable {
       while let connection = dirtyHead {
         dirtyHead = connection.pointee.nextDirty
         connection.pointee.flags.remove(.dirty)
-        if !connection.pointee.flags.contains(.dead) { flush(connection) }
+        if !connection.pointee.flags.contains(.dead) { pump(connection) }
       }
     }
     while let connection = graveyard {
       graveyard = connection.pointee.next
+      if let session = connection.pointee.http2 { release(session) }
       connection.deallocate()
     }
     if isDraining { checkDrained() }
@@ -181,17 +201,32 @@ package final class Worker: EventLoop, @unchecked Sendable {
     return connection
   }
 
-  /// An exchange out of the slab.
+  /// An exchange for a connection that serves one at a time.
   func makeExchange(downstream: ConnectionRef) -> ExchangeRef {
+    let exchange = makeExchange(on: downstream)
+    downstream.pointee.exchange = exchange
+    return exchange
+  }
+
+  /// An exchange out of the slab.
+  func makeExchange(on downstream: ConnectionRef) -> ExchangeRef {
     let exchange: ExchangeRef
     if let free = freeExchanges {
       freeExchanges = free.pointee.next
       // The timer may still be linked in the wheel: arming it again is then one store.
       let request = free.pointee.request
       let timer = free.pointee.timer
+      let toUpstream = free.pointee.toUpstream
+      let toDownstream = free.pointee.toDownstream
+      let requestTrailers = free.pointee.requestTrailers
+      let responseTrailers = free.pointee.responseTrailers
       free.pointee = Exchange(downstream: downstream, generation: generation)
       free.pointee.request = request
       free.pointee.timer = timer
+      free.pointee.toUpstream = toUpstream
+      free.pointee.toDownstream = toDownstream
+      free.pointee.requestTrailers = requestTrailers
+      free.pointee.responseTrailers = responseTrailers
       exchange = free
     } else {
       exchange = .allocate(capacity: 1)
@@ -202,7 +237,6 @@ package final class Worker: EventLoop, @unchecked Sendable {
     exchange.pointee.lastActivity = now
     generation.pointee.exchangeCount &+= 1
     exchangeCount &+= 1
-    downstream.pointee.exchange = exchange
     downstream.pointee.exchangeCount &+= 1
     return exchange
   }
@@ -215,6 +249,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     exchangeCount &-= 1
     exchange.pointee.request.clear()
     exchange.pointee.request.shrink(keep: 16384)
+    forgetBodies(exchange)
     exchange.pointee.next = freeExchanges
     freeExchanges = exchange
     if held.pointee.exchangeCount == 0, held != generation { releaseRetired(held) }
@@ -227,6 +262,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     close(connection.pointee.fd)
     timers.remove(UnsafeMutableRawPointer(connection).assumingMemoryBound(to: WheelTimer.self))
     if connection.pointee.flags.contains(.pooled) { unpool(connection) }
+    if connection.pointee.flags.contains(.multiplexed) { leaveMultiplexed(connection) }
     if connection.pointee.flags.contains(.counted), let endpoint = connection.pointee.endpoint {
       connectionClosed(endpoint)
     }

@@ -14,7 +14,7 @@ package final class WorkerTelemetry {
   let ring: LogRing?
   private let labels: LabelDictionary
   private let format: AccessLogFormat?
-  private let node: NodeIdentity
+  let node: NodeIdentity
   private let scratch: UnsafeMutableBufferPointer<UInt8>
   private let addresses: UnsafeMutableBufferPointer<UInt8>
   private var configuration: CompiledConfiguration

@@ -128,6 +128,11 @@ final class EndpointRegistry {
       if spec.policy.outlier == nil { state.flags.remove(.ejected) }
       if endpoint.isUsable { state.flags.remove(.unhealthy) } else { state.flags.insert(.unhealthy) }
       replaceExpectation(reference, endpoint.expectation)
+      reference.pointee.applicationPort = endpoint.applicationPort
+      if reference.pointee.declared != endpoint.wire {
+        reference.pointee.declared = endpoint.wire
+        reference.pointee.wire = endpoint.wire
+      }
       if reference.pointee.labels != endpoint.workload {
         reference.pointee.labels = endpoint.workload
         reference.pointee.edge = 0

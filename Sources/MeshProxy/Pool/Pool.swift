@@ -8,6 +8,15 @@ internal import MeshTLS
 typealias EndpointRef = UnsafeMutablePointer<PooledEndpoint>
 typealias ClusterRef = UnsafeMutablePointer<ClusterState>
 
+/// What is spoken with an endpoint.
+package enum EndpointWire: UInt8, Sendable {
+  case http1, http2
+  /// A proxy of the mesh: the handshake agrees on HTTP/2, or on what older ones speak.
+  case negotiated
+  /// Nobody has said: HTTP/1.1, but HTTP/2 for calls of gRPC.
+  case undeclared
+}
+
 /// One endpoint of one cluster, as one worker knows it: where it is, its idle connections, how it has been doing.
 /// It outlives configurations for as long as a connection or an exchange uses it.
 struct PooledEndpoint {
@@ -26,6 +35,14 @@ struct PooledEndpoint {
   /// Newest first: the connection used last is the one most surely alive.
   var idleHead: ConnectionRef?
   var idleCount: UInt32 = 0
+  /// What is spoken with it.
+  var wire = EndpointWire.undeclared
+  /// … as the configuration says; `wire` may have been learned to be less.
+  var declared = EndpointWire.undeclared
+  /// The application's own port, which a tunnel to it names; 0: the address's.
+  var applicationPort: UInt16 = 0
+  /// Connections that carry many streams, newest first.
+  var multiplexedHead: ConnectionRef?
   /// Open connections, idle ones included.
   var connectionCount: UInt32 = 0
   /// Exchanges that were given it and have not ended.
@@ -124,8 +141,9 @@ extension Worker {
     releaseIfUnused(endpoint)
   }
 
-  /// Closes all idle connections of an endpoint.
+  /// Closes all idle connections of an endpoint, and those that carry streams once these have ended.
   func closeIdle(_ endpoint: EndpointRef) {
+    retireMultiplexed(endpoint)
     while let connection = endpoint.pointee.idleHead { kill(connection) }
   }
 

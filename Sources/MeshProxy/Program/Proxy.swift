@@ -165,9 +165,7 @@ package final class Proxy {
       if case .server = role { settings.ticketKeys = tickets }
       return try TLSContext(settings)
     }
-    let fresh = Credentials(
-      server: try context(.server(.required), Credentials.serverProtocols),
-      http: try context(.client, [Credentials.httpProtocol]), tcp: try context(.client, [Credentials.tcpProtocol]))
+    let fresh = try Credentials(context)
     credentials = fresh
     certificateNotAfter = identity.facts.notAfterSeconds
     for worker in workers { worker.submit { $0.credentials = fresh } }

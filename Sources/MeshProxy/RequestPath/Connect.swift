@@ -13,32 +13,40 @@ extension Worker {
     endpoint.pointee.exchangeCount &+= 1
     exchange.pointee.attemptStarted = now
     beginAttempt(exchange, endpoint)
+    take(exchange, endpoint)
+  }
+
+  /// A connection, or a stream on one, for an attempt that has begun.
+  func take(_ exchange: ExchangeRef, _ endpoint: EndpointRef) {
+    if goesByHTTP2(exchange, endpoint) { return multiplex(exchange, endpoint) }
     if !exchange.pointee.flags.contains(.tunnel), let connection = takeIdle(endpoint) {
       attach(exchange, connection)
       return send(exchange)
     }
     let cluster = endpoint.pointee.cluster
     guard cluster.pointee.breaker.acquire(.connections) == nil else { return wait(exchange, cluster) }
-    open(exchange, endpoint)
+    let role: ConnectionRole = exchange.pointee.flags.contains(.tunnel) ? .upstreamTunnel : .upstreamHTTP1
+    if let connection = open(exchange, endpoint, role: role) { attach(exchange, connection) }
   }
 
-  /// Opens a new connection for the exchange.
-  private func open(_ exchange: ExchangeRef, _ endpoint: EndpointRef) {
+  /// Opens a new connection; nil when the attempt has failed already.
+  func open(_ exchange: ExchangeRef, _ endpoint: EndpointRef, role: ConnectionRole) -> ConnectionRef? {
     let descriptor = Sockets.connect(endpoint.pointee.address)
-    let role: ConnectionRole = exchange.pointee.flags.contains(.tunnel) ? .upstreamTunnel : .upstreamHTTP1
     guard descriptor >= 0, let connection = makeConnection(descriptor, role: role) else {
       endpoint.pointee.cluster.pointee.breaker.release(.connections)
-      return attemptFailed(exchange, descriptor == -ECONNREFUSED ? .connectRefused : .connectFailure)
+      attemptFailed(exchange, descriptor == -ECONNREFUSED ? .connectRefused : .connectFailure)
+      return nil
     }
     connection.pointee.endpoint = endpoint
     connection.pointee.flags.insert([.connecting, .counted])
     endpoint.pointee.connectionCount &+= 1
     upstreamCount &+= 1
-    attach(exchange, connection)
     arm(connection, after: UInt64(max(1, endpoint.pointee.cluster.pointee.policy.pool.connectNanoseconds)))
+    return connection
   }
 
-  private func attach(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
+  /// Gives the exchange a connection for itself.
+  func attach(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
     exchange.pointee.upstream = connection
     connection.pointee.exchange = exchange
     connection.pointee.exchangeCount &+= 1
@@ -58,7 +66,7 @@ extension Worker {
     }
     guard let credentials,
       let session = TLSSession(
-        context: connection.pointee.role == .upstreamTunnel ? credentials.tcp : credentials.http,
+        context: credentials.context(connection.pointee.role, isTCP: endpoint.pointee.cluster.pointee.isTCP),
         expectation: expectation.takeUnretainedValue(), ticket: endpoint.pointee.ticket)
     else { return upstreamLost(connection, .tlsNoOwnCertificate) }
     connection.pointee.tls = session
@@ -71,18 +79,19 @@ extension Worker {
   /// The connection can carry data: its exchange goes on.
   func upstreamReady(_ connection: ConnectionRef) {
     disarm(connection)
+    if connection.pointee.role == .upstreamHTTP2 { return multiplexedReady(connection) }
     guard let exchange = connection.pointee.exchange else { return kill(connection) }
     exchange.pointee.downstream.pointee.flags.contains(.dead) ? kill(connection) : proceed(exchange, connection)
   }
 
   private func proceed(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
-    if exchange.pointee.flags.contains(.tunnel) { establishTunnel(exchange, connection) } else { send(exchange) }
+    if exchange.pointee.flags.contains(.tunnel) { establishTunnel(exchange) } else { send(exchange) }
   }
 
   // MARK: Waiting for a connection
 
   /// Puts the exchange in the cluster's line, or refuses it when the line is full.
-  private func wait(_ exchange: ExchangeRef, _ cluster: ClusterRef) {
+  func wait(_ exchange: ExchangeRef, _ cluster: ClusterRef) {
     endAttempt(exchange)
     if let reason = cluster.pointee.breaker.acquire(.pending) { return giveUp(exchange, reason) }
     exchange.pointee.flags.insert(.pending)

@@ -12,6 +12,9 @@ extension Worker {
     switch connection.pointee.role {
     case .downstreamHTTP1: clientEnded(connection)
     case .upstreamHTTP1: upstreamEnded(connection)
+    case .downstreamHTTP2: sessionEnded(connection)
+    case .upstreamHTTP2:
+      connection.pointee.http2 == nil ? upstreamLost(connection, .upstreamReset) : sessionEnded(connection)
     case .upstreamTunnel: upstreamLost(connection, .upstreamReset)
     case .tunnel: tunnelHalfEnded(connection)
     case .undecided, .lingering: kill(connection)
@@ -57,6 +60,9 @@ extension Worker {
       guard let exchange = connection.pointee.exchange else { return kill(connection) }
       exchange.pointee.reason = .clientReset
       abandon(exchange)
+    case .downstreamHTTP2: sessionEnded(connection)
+    case .upstreamHTTP2:
+      connection.pointee.http2 == nil ? upstreamLost(connection, .upstreamReset) : sessionEnded(connection)
     case .upstreamHTTP1, .upstreamTunnel:
       connection.pointee.exchange == nil ? idleClosed(connection) : upstreamEnded(connection)
     case .tunnel: tunnelBroken(connection)
@@ -78,7 +84,11 @@ extension Worker {
 
   /// Lets go of the exchange's upstream connection, which cannot be used again.
   func abandonUpstream(_ exchange: ExchangeRef) {
-    if let upstream = exchange.pointee.upstream {
+    if exchange.pointee.flags.contains(.awaitingStream) {
+      stopAwaiting(exchange)
+    } else if exchange.pointee.isUpstreamStream {
+      detachUpstream(exchange, .cancel)
+    } else if let upstream = exchange.pointee.upstream {
       exchange.pointee.upstream = nil
       upstream.pointee.exchange = nil
       kill(upstream)
@@ -94,6 +104,11 @@ extension Worker {
     let downstream = exchange.pointee.downstream
     abandonUpstream(exchange)
     record(exchange)
+    if exchange.pointee.isDownstreamStream {
+      downstream.pointee.http2?.pointee.codec.reset(exchange.pointee.downstreamStream, .internalError)
+      detachDownstream(exchange)
+      return freeExchange(exchange)
+    }
     downstream.pointee.exchange = nil
     freeExchange(exchange)
     reset(downstream)
@@ -117,6 +132,9 @@ extension Worker {
       kill(connection)
     case .lingering: kill(connection)
     case .downstreamHTTP1: downstreamExpired(connection)
+    case .downstreamHTTP2, .upstreamHTTP2:
+      guard let session = connection.pointee.http2 else { return upstreamLost(connection, .connectTimeout) }
+      sessionTick(connection, session)
     case .upstreamHTTP1, .upstreamTunnel:
       if connection.pointee.flags.contains(.pooled) {
         kill(connection)

@@ -15,21 +15,74 @@ extension Worker {
     exchange.pointee.flags.insert(.sent)
     upstream.pointee.bytesBeforeExchange = upstream.pointee.bytesSent
     armTry(exchange)
-    write(upstream, bytes, exchange.pointee.request.count)
-    let downstream = exchange.pointee.downstream
-    if downstream.pointee.flags.contains(.paused), !exchange.pointee.flags.contains(.requestComplete),
-      !isCongested(upstream)
-    {
-      resume(downstream)
+    if exchange.pointee.isUpstreamStream {
+      sendRequest(exchange, on: upstream)
+    } else if exchange.pointee.isDownstreamStream, !exchange.pointee.flags.contains(.upgrade) {
+      sendStreamed(exchange, upstream, bytes)
+    } else {
+      write(upstream, bytes, exchange.pointee.request.count)
+    }
+    guard exchange.pointee.upstream == upstream else { return }
+    settleRequest(exchange)
+  }
+
+  /// A request that came by HTTP/2, for HTTP/1: its body is kept without framing.
+  private func sendStreamed(_ exchange: ExchangeRef, _ upstream: ConnectionRef, _ bytes: UnsafePointer<UInt8>) {
+    let isComplete = exchange.pointee.flags.contains(.requestComplete)
+    let kept = exchange.pointee.request.count &- exchange.pointee.headLength
+    if isComplete, !exchange.pointee.flags.contains(.chunkRequest) {
+      return write(upstream, bytes, exchange.pointee.request.count)
+    }
+    writeGathered(upstream, bytes, exchange.pointee.headLength)
+    if kept > 0 { giveHTTP1(exchange, upstream, bytes + exchange.pointee.headLength, kept) }
+    if isComplete { requestEnds(exchange) }
+  }
+
+  /// Body bytes that came by HTTP/2, for HTTP/1: as a chunk where no length was announced.
+  private func giveHTTP1(
+    _ exchange: ExchangeRef, _ upstream: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int
+  ) {
+    if exchange.pointee.flags.contains(.chunkRequest) {
+      writeChunk(upstream, bytes, count)
+    } else {
+      writeGathered(upstream, bytes, count)
     }
   }
 
-  /// Body bytes of the request, framing included: kept for a repetition while they fit, and sent on once the upstream is
-  /// there. A client that is faster than the upstream is not read.
+  /// A request that came by HTTP/2 has ended: so does what the upstream gets of it, if it has got anything yet.
+  func requestEnds(_ exchange: ExchangeRef) {
+    guard exchange.pointee.flags.contains(.sent), let upstream = exchange.pointee.upstream else { return }
+    if exchange.pointee.isUpstreamStream {
+      if !exchange.pointee.flags.contains(.requestEnded) { endUpstream(exchange) }
+    } else if exchange.pointee.flags.contains(.chunkRequest) {
+      writeLastChunk(upstream, exchange.pointee.requestTrailers)
+    }
+  }
+
+  /// Body bytes of the request, with the framing of HTTP/1 if the client speaks that: kept for a repetition while they
+  /// fit, and sent on once the upstream is there. A client that is faster than the upstream is not read.
   func forwardRequestBody(_ exchange: ExchangeRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
-    exchange.pointee.requestBytes &+= UInt64(count)
+    if !exchange.pointee.isDownstreamStream { exchange.pointee.requestBytes &+= UInt64(count) }
     exchange.pointee.lastActivity = now
     let isSent = exchange.pointee.flags.contains(.sent)
+    keep(exchange, bytes, count, isSent: isSent)
+    guard isSent, let upstream = exchange.pointee.upstream else {
+      if exchange.pointee.request.count >= RequestPath.replayLimit, !exchange.pointee.isDownstreamStream {
+        pause(exchange.pointee.downstream)
+      }
+      return
+    }
+    if exchange.pointee.isUpstreamStream { return giveRequest(exchange, bytes, count) }
+    if exchange.pointee.isDownstreamStream {
+      giveHTTP1(exchange, upstream, bytes, count)
+    } else {
+      write(upstream, bytes, count)
+    }
+    settleRequest(exchange)
+  }
+
+  /// Keeps body bytes for a repetition as long as that is possible, and those that nobody could be given yet.
+  private func keep(_ exchange: ExchangeRef, _ bytes: UnsafePointer<UInt8>, _ count: Int, isSent: Bool) {
     if exchange.pointee.flags.contains(.replayable), !exchange.pointee.flags.contains(.responseStarted) || !isSent {
       let kept = exchange.pointee.request.count &- exchange.pointee.headLength
       if kept &+ count <= RequestPath.replayLimit || !isSent {
@@ -41,11 +94,5 @@ extension Worker {
     } else if !isSent {
       exchange.pointee.request.append(bytes, count)
     }
-    guard isSent, let upstream = exchange.pointee.upstream else {
-      if exchange.pointee.request.count >= RequestPath.replayLimit { pause(exchange.pointee.downstream) }
-      return
-    }
-    write(upstream, bytes, count)
-    if isCongested(upstream) { pause(exchange.pointee.downstream) }
   }
 }

@@ -56,7 +56,7 @@ extension Worker {
         return length
       }
       exchange.pointee.firstByte = now
-      if retriesStatus(exchange, connection, head.status) { return count }
+      if retriesStatus(exchange, head) { return count }
       return beginResponse(exchange, connection, head, bytes, length, count)
     }
   }
@@ -64,6 +64,7 @@ extension Worker {
   /// 100 and 103 pass on to clients that understand them.
   private func forwardInterim(_ exchange: ExchangeRef, _ head: borrowing MessageHead, _ length: Int) {
     guard !exchange.pointee.flags.contains(.http10) else { return }
+    if exchange.pointee.isDownstreamStream { return writeInterim(exchange, head, except: responseInfo.hopByHop) }
     var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
     writer.statusLine(head.status)
     writer.fields(of: head, except: responseInfo.hopByHop, fieldsEnd: responseInfo.fieldsEnd)
@@ -85,7 +86,8 @@ extension Worker {
         upstreamLost(connection, .upstreamProtocolError)
         return count
       }
-      return switchProtocols(exchange, connection, head, length)
+      switchProtocols(exchange, head)
+      return length
     }
     if !responseInfo.keepAlive || framing == .untilClose { connection.pointee.flags.insert(.lastExchange) }
     if exchange.pointee.flags.contains(.upgrade) {
@@ -101,6 +103,13 @@ extension Worker {
     if isDraining { exchange.pointee.flags.remove(.keepAlive) }
     connection.pointee.body = HTTP1BodyReader(framing)
     armExchangeForBody(exchange)
+    if exchange.pointee.isDownstreamStream {
+      writeHead(
+        exchange, head, status: head.status, except: responseInfo.hopByHop,
+        endStream: connection.pointee.body.isFinished)
+      if connection.pointee.body.isFinished { finishResponse(exchange, connection) }
+      return length
+    }
     var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
     writeResponseHead(&writer, exchange, head, framing)
     guard !writer.overflowed else {
@@ -165,7 +174,7 @@ extension Worker {
   }
 
   /// Index of the changes to the response's head; -1: none.
-  private func responseEdit(_ exchange: ExchangeRef) -> Int32 {
+  func responseEdit(_ exchange: ExchangeRef) -> Int32 {
     guard exchange.pointee.rule >= 0, let routes = exchange.pointee.routes else {
       return -1
     }
@@ -178,7 +187,9 @@ extension Worker {
   private func responseBody(
     _ exchange: ExchangeRef, _ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
   ) -> Int {
-    if exchange.pointee.flags.contains(.dechunk) { return dechunk(exchange, connection, bytes, count) }
+    if exchange.pointee.isDownstreamStream || exchange.pointee.flags.contains(.dechunk) {
+      return unframe(exchange, connection, bytes, count)
+    }
     let step = connection.pointee.body.passThrough(bytes, count: count)
     var taken = step.consumed
     switch step.progress {
@@ -221,8 +232,8 @@ extension Worker {
     }
   }
 
-  /// Takes chunks apart for a client of HTTP/1.0, which reads until the connection closes.
-  private func dechunk(
+  /// Takes the framing off for a client of HTTP/2, or of HTTP/1.0, which reads until the connection closes.
+  private func unframe(
     _ exchange: ExchangeRef, _ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int
   ) -> Int {
     var offset = 0
@@ -230,7 +241,9 @@ extension Worker {
       let step = connection.pointee.body.next(bytes + offset, count: count &- offset)
       if step.payload.length > 0 {
         exchange.pointee.responseBytes &+= UInt64(step.payload.length)
-        write(exchange.pointee.downstream, bytes + offset + Int(step.payload.offset), Int(step.payload.length))
+        giveDownstream(
+          exchange, bytes + offset + Int(step.payload.offset), Int(step.payload.length),
+          ends: step.progress == .finished)
         if connection.pointee.flags.contains(.dead) { return count }
       }
       offset &+= step.consumed
@@ -242,6 +255,7 @@ extension Worker {
       case .trailers:
         let length = responseTrailers(exchange, connection, bytes + offset, count &- offset)
         if connection.pointee.flags.contains(.dead) || length == 0 { return offset }
+        if exchange.pointee.isDownstreamStream { exchange.pointee.responseTrailers.append(bytes + offset, length) }
         offset &+= length
         finishResponse(exchange, connection)
         return offset
@@ -250,7 +264,7 @@ extension Worker {
         return offset
       }
     }
-    hold(exchange, connection)
+    settleResponse(exchange)
     return offset
   }
 
@@ -266,11 +280,15 @@ extension Worker {
     exchange.pointee.upstream = nil
     connection.pointee.exchange = nil
     let cluster = connection.pointee.endpoint?.pointee.cluster
-    record(exchange)
+    exchange.pointee.flags.insert(.responseReceived)
+    if !exchange.pointee.isDownstreamStream { record(exchange) }
+    // What waits for the client's stream is in the exchange: the endpoint's connection has nothing to wait for.
+    if connection.pointee.flags.contains(.paused) { resume(connection) }
     if isReusable { pool(connection) } else { kill(connection) }
     // While the exchange still holds the configuration that holds the cluster.
     if let cluster { startWaiting(cluster) }
-    finishDownstream(exchange)
+    guard exchange.pointee.isDownstreamStream else { return finishDownstream(exchange) }
+    if exchange.pointee.toDownstream.isEmpty { finishStream(exchange) }
   }
 
   /// Lets the client's connection go on, or closes it, and gives the exchange back.

@@ -9,22 +9,38 @@ package import MeshTLS
 package struct Credentials: Sendable {
   /// For connections that peers open to us, strict: without a certificate there is no connection.
   package let server: TLSContext
-  /// For connections that we open to peers for HTTP, and for bytes as they are.
-  package let http: TLSContext
-  package let tcp: TLSContext
+  /// For connections that we open to peers for one request at a time, and for bytes as they are.
+  let http: TLSContext
+  let tcp: TLSContext
+  /// For connections that carry many requests, or many tunnels; older peers take the second choice.
+  let streams: TLSContext
+  let tunnels: TLSContext
 
-  package init(server: TLSContext, http: TLSContext, tcp: TLSContext) {
-    self.server = server
-    self.http = http
-    self.tcp = tcp
+  /// - Parameter context: makes a context for a role with these protocols, most wanted first.
+  package init(_ context: (TLSSettings.Role, [String]) throws -> TLSContext) rethrows {
+    server = try context(.server(.required), [Self.http2Protocol, Self.httpProtocol, Self.tcpProtocol])
+    http = try context(.client, [Self.httpProtocol])
+    tcp = try context(.client, [Self.tcpProtocol])
+    streams = try context(.client, [Self.http2Protocol, Self.httpProtocol])
+    tunnels = try context(.client, [Self.http2Protocol, Self.tcpProtocol])
   }
 
-  /// What proxies agree on by ALPN: HTTP/1.1, or bytes as they are.
-  package static let httpProtocol = "apus-http/1.1"
-  package static let tcpProtocol = "apus-tcp"
-  /// A server's protocols, in the order of `TLSSettings.protocols`.
-  package static let serverProtocols = [httpProtocol, tcpProtocol]
-  static let tcpProtocolIndex = 1
+  /// The context for a connection that we open.
+  func context(_ role: ConnectionRole, isTCP: Bool) -> TLSContext {
+    switch role {
+    case .upstreamTunnel: tcp
+    case .upstreamHTTP2: isTCP ? tunnels : streams
+    default: http
+    }
+  }
+
+  /// What proxies agree on by ALPN: HTTP/2 with requests and tunnels (HBONE), HTTP/1.1, or bytes as they are.
+  static let http2Protocol = "h2"
+  static let httpProtocol = "apus-http/1.1"
+  static let tcpProtocol = "apus-tcp"
+  /// Their places in the server's list; HTTP/2 is first in every list that has it.
+  static let http2ProtocolIndex = 0
+  static let tcpProtocolIndex = 2
 }
 
 extension Worker {
@@ -59,7 +75,9 @@ extension Worker {
     connection.pointee.peer = peers.take(session)
     disarm(connection)
     let listener = listeners[Int(connection.pointee.listener)]
-    if session.negotiatedProtocol == Credentials.tcpProtocolIndex || listener.isTCP {
+    if session.negotiatedProtocol == Credentials.http2ProtocolIndex {
+      becomeHTTP2(connection, .server)
+    } else if session.negotiatedProtocol == Credentials.tcpProtocolIndex || listener.isTCP {
       beginTunnel(connection)
     } else {
       becomeHTTP(connection)
@@ -75,7 +93,8 @@ extension Worker {
       telemetry.count(reason)
       // The alert says why before the connection goes.
       closeAfterFlush(connection)
-    case .downstreamHTTP1, .tunnel: broken(connection)
+    case .upstreamHTTP2: connection.pointee.http2 == nil ? upstreamLost(connection, reason) : sessionEnded(connection)
+    case .downstreamHTTP1, .downstreamHTTP2, .tunnel: broken(connection)
     case .lingering, .listener: kill(connection)
     }
   }

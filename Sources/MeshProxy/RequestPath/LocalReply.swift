@@ -12,6 +12,7 @@ extension Worker {
     leaveLine(exchange)
     let answer = status ?? reason.httpStatus ?? 503
     exchange.pointee.reason = reason
+    if exchange.pointee.flags.contains(.grpc) { return replyGRPC(exchange, reason, answer) }
     begin(exchange, answer)
     guard let writer = head(exchange, answer, contentType: "text/plain; charset=utf-8", reason: reason) else { return }
     var rest = writer
@@ -23,6 +24,22 @@ extension Worker {
       rest.byte(0x0A)
     }
     send(exchange, rest)
+  }
+
+  /// Answers a call of gRPC with trailers and nothing else ("gRPC over HTTP2", Trailers-Only).
+  private func replyGRPC(_ exchange: ExchangeRef, _ reason: Reason, _ status: UInt16) {
+    let code = GRPCStatus.forMeshAnswer(httpStatus: status)
+    exchange.pointee.grpcStatus = code.rawValue
+    begin(exchange, 200)
+    guard var writer = head(exchange, 200, contentType: "application/grpc", reason: reason) else { return }
+    writer.field(.grpcStatus, UInt64(code.rawValue))
+    writer.text("grpc-message: ")
+    let sentence = reason.sentence
+    GRPCMessageText.write(
+      UnsafeBufferPointer(start: sentence.utf8Start, count: sentence.utf8CodeUnitCount), &writer)
+    writer.endOfLine()
+    writer.endOfLine()
+    send(exchange, writer)
   }
 
   /// Answers with a redirect, as a rule says.
@@ -124,6 +141,10 @@ extension Worker {
 
   private func send(_ exchange: ExchangeRef, _ writer: HTTP1Writer) {
     let downstream = exchange.pointee.downstream
+    if exchange.pointee.isDownstreamStream {
+      endAttempt(exchange)
+      return sendOnStream(exchange, writer.overflowed ? 0 : writer.count)
+    }
     if !writer.overflowed { write(downstream, headBuffer, writer.count) }
     record(exchange)
     finishDownstream(exchange)

@@ -31,6 +31,9 @@ extension Worker {
 
   /// Parses a head and sends the request on its way; 0 if it is not complete.
   private func requestHead(_ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+    if connection.pointee.exchangeCount == 0, bytes[0] == 0x50, let taken = preface(connection, bytes, count) {
+      return taken
+    }
     var head = MessageHead(base: bytes, fields: fields)
     let result = HTTP1Parser.parseRequestHead(
       bytes, count: count, scanned: Int(connection.pointee.scanned), limits: limits,
@@ -55,6 +58,22 @@ extension Worker {
     }
   }
 
+  /// The first bytes of a connection may be those of HTTP/2 with prior knowledge (RFC 9113, section 3.3); nil: they are
+  /// not.
+  private func preface(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int? {
+    switch HTTP2Connection.beginsWithPreface(bytes, count) {
+    case .no: return nil
+    case .maybe:
+      if connection.pointee.scanned == 0 { arm(connection, after: RequestPath.headTimeout) }
+      connection.pointee.scanned = UInt32(truncatingIfNeeded: count)
+      return 0
+    case .yes:
+      connection.pointee.scanned = 0
+      becomeHTTP2(connection, .server)
+      return streamBytes(connection, bytes, count)
+    }
+  }
+
   /// Notes what the head says about the message.
   private func begin(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     let connection = exchange.pointee.downstream
@@ -72,6 +91,7 @@ extension Worker {
     flags.insert(.replayable)
     exchange.pointee.flags = flags
     exchange.pointee.method = head.methodToken
+    exchange.pointee.framing = requestInfo.framing
     connection.pointee.body = HTTP1BodyReader(requestInfo.framing)
   }
 

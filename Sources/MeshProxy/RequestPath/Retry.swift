@@ -8,22 +8,25 @@ internal import MeshReactor
 extension Worker {
   /// The upstream connection cannot be used any more; its exchange, if it has one, looks for another way.
   func upstreamLost(_ connection: ConnectionRef, _ reason: Reason) {
+    if connection.pointee.role == .upstreamHTTP2 { return multiplexedLost(connection, reason) }
     guard let exchange = connection.pointee.exchange else { return kill(connection) }
     if exchange.pointee.flags.contains(.responseStarted), exchange.pointee.status >= 200 {
       return finishBroken(exchange, reason)
     }
     let isUntouched = wasUntouched(connection, exchange, reason)
     abandonUpstream(exchange)
-    if isUntouched {
-      // The endpoint had closed the idle connection already: nothing of the request can have been processed, and the
-      // attempt does not count.
-      exchange.pointee.flags.insert(.racedOnce)
-      exchange.pointee.attempts &-= 1
-      exchange.pointee.tried.0 = -1
-      endAttempt(exchange)
-      return balance(exchange)
-    }
+    if isUntouched { return tryAnother(exchange) }
     attemptFailed(exchange, reason)
+  }
+
+  /// The endpoint was just closing the connection, or says itself that it has not looked at the request: nothing of it
+  /// can have been processed, and the attempt does not count.
+  func tryAnother(_ exchange: ExchangeRef) {
+    exchange.pointee.flags.insert(.racedOnce)
+    exchange.pointee.attempts &-= 1
+    exchange.pointee.tried.0 = -1
+    endAttempt(exchange)
+    balance(exchange)
   }
 
   /// Whether the endpoint closed a reused connection before it took a byte of this request: the kernel has seen no
@@ -62,7 +65,8 @@ extension Worker {
   }
 
   /// Whether an answer with this status is to be tried again instead of being passed on; then everything is done here.
-  func retriesStatus(_ exchange: ExchangeRef, _ connection: ConnectionRef, _ status: UInt16) -> Bool {
+  func retriesStatus(_ exchange: ExchangeRef, _ head: borrowing MessageHead) -> Bool {
+    let status = head.status
     let outcome = EndpointOutcome(status: status)
     let settings = retrySettings(exchange)
     let failure = AttemptFailure.status(status)

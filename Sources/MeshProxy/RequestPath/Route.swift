@@ -86,6 +86,7 @@ extension Worker {
   /// CONNECT: a tunnel to a service of the mesh by name and port. Nothing else is reached through it.
   private func connectMethod(_ exchange: ExchangeRef, _ head: borrowing MessageHead, _ listener: ListenerState) {
     noteTarget(exchange, head)
+    if listener.kind == .inbound, exchange.pointee.isDownstreamStream { return inboundConnect(exchange, head) }
     guard listener.kind == .forward else { return reply(exchange, .connectTargetForbidden) }
     exchange.pointee.flags.insert([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)

@@ -1,10 +1,10 @@
-// Unsafe by design: bytes pass from one socket to the other through the loop's buffer.
+// Unsafe by design: bytes pass from one side to the other through the loop's buffer.
 internal import MeshHTTP
 internal import MeshModel
 internal import MeshReactor
 
-/// Bytes that are not HTTP: TCP services, CONNECT, and what an accepted upgrade turns a connection into. Each direction
-/// ends by itself (half-close); a reader that is slow stops the other side's reading.
+/// Bytes that are not HTTP: TCP services, CONNECT (also as a stream of HTTP/2: HBONE), and what an accepted upgrade turns
+/// a side into. Each direction ends by itself (half-close); a reader that is slow stops the other side's reading.
 extension Worker {
   /// A connection to a TCP service: it goes to an endpoint at once.
   func beginTunnel(_ connection: ConnectionRef) {
@@ -25,96 +25,182 @@ extension Worker {
     balance(exchange)
   }
 
-  /// The endpoint is there: the two halves belong together from now on.
-  func establishTunnel(_ exchange: ExchangeRef, _ upstream: ConnectionRef) {
-    let downstream = exchange.pointee.downstream
+  /// The endpoint is there: the two sides belong together from now on.
+  func establishTunnel(_ exchange: ExchangeRef) {
     exchange.pointee.firstByte = now
     exchange.pointee.flags.insert(.responseStarted)
     if exchange.pointee.flags.contains(.connectMethod) {
       exchange.pointee.status = 200
-      let answer: StaticString = "HTTP/1.1 200 Connection Established\r\n\r\n"
-      write(downstream, answer.utf8Start, answer.utf8CodeUnitCount)
+      if exchange.pointee.isDownstreamStream {
+        acceptConnect(exchange)
+      } else {
+        let answer: StaticString = "HTTP/1.1 200 Connection Established\r\n\r\n"
+        write(exchange.pointee.downstream, answer.utf8Start, answer.utf8CodeUnitCount)
+      }
     }
-    join(exchange, downstream, upstream)
+    join(exchange)
   }
 
-  /// The endpoint accepted the upgrade (101).
-  func switchProtocols(
-    _ exchange: ExchangeRef, _ connection: ConnectionRef, _ head: borrowing MessageHead, _ length: Int
-  ) -> Int {
+  private func acceptConnect(_ exchange: ExchangeRef) {
+    guard let session = exchange.pointee.downstream.pointee.http2,
+      session.pointee.codec.beginResponse(exchange.pointee.downstreamStream, status: 200)
+    else { return }
+    session.pointee.codec.endHead(exchange.pointee.downstreamStream, endStream: false)
+    markDirty(exchange.pointee.downstream)
+  }
+
+  /// The endpoint accepted the upgrade: `101` in HTTP/1, a final 2xx to an extended CONNECT in HTTP/2.
+  func switchProtocols(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
+    exchange.pointee.status = exchange.pointee.isDownstreamStream ? 200 : 101
+    if exchange.pointee.isDownstreamStream {
+      var dropped = exchange.pointee.isUpstreamStream ? FieldSet() : responseInfo.hopByHop
+      for index in 0..<head.fieldCount where head.fields[index].known == .secWebSocketAccept { dropped.insert(index) }
+      writeHead(exchange, head, status: 200, except: dropped, endStream: false)
+    } else {
+      writeSwitch(exchange, head)
+    }
+    exchange.pointee.flags.insert(.tunnel)
+    join(exchange)
+  }
+
+  /// `101` for a client of HTTP/1.
+  private func writeSwitch(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
     writer.statusLine(101)
-    writer.fields(of: head, except: responseInfo.hopByHop, fieldsEnd: responseInfo.fieldsEnd)
-    writer.text("connection: upgrade\r\nupgrade: ")
-    writer.bytes(head.bytes(responseInfo.upgrade))
+    if exchange.pointee.isUpstreamStream {
+      writer.fieldLines(of: head, except: FieldSet())
+      writer.text("connection: upgrade\r\nupgrade: websocket\r\n")
+      if head.first(.secWebSocketAccept) == nil { writeAccept(&writer, exchange) }
+    } else {
+      writer.fields(of: head, except: responseInfo.hopByHop, fieldsEnd: responseInfo.fieldsEnd)
+      writer.text("connection: upgrade\r\nupgrade: ")
+      writer.bytes(head.bytes(responseInfo.upgrade))
+      writer.endOfLine()
+    }
     writer.endOfLine()
-    writer.endOfLine()
-    write(exchange.pointee.downstream, headBuffer, writer.count)
-    exchange.pointee.flags.insert(.tunnel)
-    join(exchange, exchange.pointee.downstream, connection)
-    return length
+    if !writer.overflowed { write(exchange.pointee.downstream, headBuffer, writer.count) }
   }
 
-  private func join(_ exchange: ExchangeRef, _ downstream: ConnectionRef, _ upstream: ConnectionRef) {
+  /// The proof that a WebSocket server owes a client of HTTP/1, and that one on HTTP/2 does not make.
+  private func writeAccept(_ writer: inout HTTP1Writer, _ exchange: ExchangeRef) {
+    guard let bytes = exchange.pointee.request.bytes,
+      let key = HTTP1Text.value(of: "sec-websocket-key", bytes, exchange.pointee.headLength)
+    else { return }
+    writer.text("sec-websocket-accept: ")
+    WebSocketAccept.write(bytes + key.lowerBound, key.count, &writer)
+    writer.endOfLine()
+  }
+
+  private func join(_ exchange: ExchangeRef) {
+    let downstream = exchange.pointee.downstream
+    guard let upstream = exchange.pointee.upstream else { return }
     if downstream.pointee.flags.contains(.dead) || upstream.pointee.flags.contains(.dead) { return }
-    downstream.pointee.role = .tunnel
-    upstream.pointee.role = .tunnel
-    downstream.pointee.other = upstream
-    upstream.pointee.other = downstream
-    disarm(downstream)
-    disarm(upstream)
+    exchange.pointee.flags.insert(.joined)
     exchange.pointee.deadline = .max
     exchange.pointee.tryDeadline = .max
     exchange.pointee.lastActivity = now
     armExchange(exchange)
-    resume(downstream)
-    resume(upstream)
+    if !exchange.pointee.isDownstreamStream {
+      downstream.pointee.role = .tunnel
+      disarm(downstream)
+      resume(downstream)
+    }
+    if !exchange.pointee.isUpstreamStream {
+      upstream.pointee.role = .tunnel
+      disarm(upstream)
+      resume(upstream)
+    }
     telemetry.tunnelOpened(exchange, now: now, peers)
+    giveEarly(exchange, upstream)
+    if exchange.pointee.flags.contains(.clientDone) { endUpstream(exchange) }
   }
 
-  /// Bytes for the other half.
+  /// What a client on a stream sent before the endpoint was there.
+  private func giveEarly(_ exchange: ExchangeRef, _ upstream: ConnectionRef) {
+    guard exchange.pointee.isDownstreamStream, !exchange.pointee.toUpstream.isEmpty else { return }
+    if exchange.pointee.isUpstreamStream { return flushToUpstream(exchange) }
+    if let bytes = exchange.pointee.toUpstream.bytes {
+      write(upstream, bytes, exchange.pointee.toUpstream.count)
+      exchange.pointee.toUpstream.clear()
+    }
+    settleRequest(exchange)
+  }
+
+  /// Bytes of a side that is a connection, for the other side.
   func tunnelBytes(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
-    guard let other = connection.pointee.other, let exchange = connection.pointee.exchange else { return 0 }
+    guard let exchange = connection.pointee.exchange, exchange.pointee.flags.contains(.joined) else { return 0 }
     exchange.pointee.lastActivity = now
     if exchange.pointee.downstream == connection {
       exchange.pointee.requestBytes &+= UInt64(count)
+      giveUpstream(exchange, bytes, count, ends: false)
     } else {
       exchange.pointee.responseBytes &+= UInt64(count)
+      giveDownstream(exchange, bytes, count, ends: false)
     }
-    write(other, bytes, count)
-    if isCongested(other) { pause(connection) }
     return count
   }
 
-  /// One half has sent all it will.
+  // MARK: Ends
+
+  /// A side that is a connection has sent all it will.
   func tunnelHalfEnded(_ connection: ConnectionRef) {
-    connection.pointee.flags.insert(.readClosed)
-    guard let other = connection.pointee.other, let exchange = connection.pointee.exchange else {
+    guard let exchange = connection.pointee.exchange, exchange.pointee.flags.contains(.joined) else {
       // Not joined yet: the client may have sent everything before the endpoint is there; join finds the end again.
       connection.pointee.flags.insert(.unread)
       return
     }
-    if other.pointee.output.isEmpty { shutdownWrite(other) } else { other.pointee.flags.insert(.finishing) }
-    if other.pointee.flags.contains(.readClosed) { finishTunnel(exchange) }
+    exchange.pointee.downstream == connection ? clientSideEnded(exchange) : endpointSideEnded(exchange)
   }
 
-  /// Both directions have ended: what is still to be sent goes out first.
-  private func finishTunnel(_ exchange: ExchangeRef) {
-    let downstream = exchange.pointee.downstream
-    let upstream = exchange.pointee.upstream
-    record(exchange)
-    downstream.pointee.exchange = nil
-    downstream.pointee.other = nil
-    if let upstream {
-      upstream.pointee.exchange = nil
-      upstream.pointee.other = nil
-      closeAfterFlush(upstream)
+  /// The client sends no more.
+  func clientSideEnded(_ exchange: ExchangeRef) {
+    exchange.pointee.flags.insert(.clientDone)
+    guard exchange.pointee.flags.contains(.joined) else { return }
+    endUpstream(exchange)
+    checkTunnel(exchange)
+  }
+
+  /// The endpoint sends no more.
+  func endpointSideEnded(_ exchange: ExchangeRef) {
+    exchange.pointee.flags.insert([.endpointDone, .responseReceived])
+    if !exchange.pointee.isDownstreamStream {
+      endDirection(exchange.pointee.downstream)
+    } else if exchange.pointee.toDownstream.isEmpty {
+      endStreamDownstream(exchange)
     }
-    closeAfterFlush(downstream)
-    freeExchange(exchange)
+    checkTunnel(exchange)
   }
 
-  /// A half broke: the other must not take that for a proper end.
+  /// Ends a tunnel on which both sides have said everything and everything has been passed on.
+  func checkTunnel(_ exchange: ExchangeRef) {
+    guard exchange.pointee.flags.contains([.tunnel, .clientDone, .endpointDone]), exchange.pointee.toUpstream.isEmpty,
+      exchange.pointee.toDownstream.isEmpty
+    else { return }
+    record(exchange)
+    letGo(exchange) { worker, connection in worker.closeAfterFlush(connection) }
+  }
+
+  /// Lets both sides go, connections in the way that is given, and gives the exchange back.
+  private func letGo(_ exchange: ExchangeRef, _ end: (Worker, ConnectionRef) -> Void) {
+    let downstream = exchange.pointee.downstream
+    let isDownstreamStream = exchange.pointee.isDownstreamStream
+    if exchange.pointee.isUpstreamStream {
+      detachUpstream(exchange, .cancel)
+    } else if let upstream = exchange.pointee.upstream {
+      upstream.pointee.exchange = nil
+      end(self, upstream)
+    }
+    exchange.pointee.upstream = nil
+    if isDownstreamStream {
+      detachDownstream(exchange)
+      return freeExchange(exchange)
+    }
+    downstream.pointee.exchange = nil
+    freeExchange(exchange)
+    end(self, downstream)
+  }
+
+  /// A side that is a connection broke: the other must not take that for a proper end.
   func tunnelBroken(_ connection: ConnectionRef) {
     guard let exchange = connection.pointee.exchange else { return kill(connection) }
     if exchange.pointee.reason == nil {
@@ -123,20 +209,19 @@ extension Worker {
     abortTunnel(exchange)
   }
 
-  /// Ends both halves with a reset.
+  /// Ends both sides with a reset.
   func abortTunnel(_ exchange: ExchangeRef) {
-    let downstream = exchange.pointee.downstream
-    let upstream = exchange.pointee.upstream
+    abandonAwaited(exchange)
     record(exchange)
-    downstream.pointee.exchange = nil
-    downstream.pointee.other = nil
-    if let upstream {
-      upstream.pointee.exchange = nil
-      upstream.pointee.other = nil
-      reset(upstream)
+    if exchange.pointee.isDownstreamStream {
+      exchange.pointee.downstream.pointee.http2?.pointee.codec.reset(
+        exchange.pointee.downstreamStream, .connectError)
     }
-    reset(downstream)
-    freeExchange(exchange)
+    letGo(exchange) { worker, connection in worker.reset(connection) }
+  }
+
+  private func abandonAwaited(_ exchange: ExchangeRef) {
+    if exchange.pointee.flags.contains(.awaitingStream) { stopAwaiting(exchange) }
   }
 
   /// A tunnel that cannot be: CONNECT gets an answer, a TCP client a reset.

@@ -44,7 +44,12 @@ extension Worker {
     }
     var writer = HTTP1Writer(start, capacity: needed)
     writeRequestLine(&writer, exchange, head, hit, routes)
-    writer.fields(of: head, except: dropped, fieldsEnd: requestInfo.fieldsEnd)
+    if exchange.pointee.isDownstreamStream {
+      dropped.formUnion(requestInfo.hopByHop)
+      writer.fieldLines(of: head, except: dropped)
+    } else {
+      writer.fields(of: head, except: dropped, fieldsEnd: requestInfo.fieldsEnd)
+    }
     if edit >= 0, let routes { append(&writer, routes, edit) }
     writeRequestID(&writer, exchange, head, requestID)
     if !hasTrace { TraceContext.write(&writer, &random) }
@@ -61,7 +66,11 @@ extension Worker {
     _ writer: inout HTTP1Writer, _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ hit: RouteHit,
     _ routes: UnsafePointer<RouteTableView>?
   ) {
-    writer.bytes(head.bytes(head.method))
+    if exchange.pointee.flags.contains(.extendedConnect) {
+      writer.text("GET")
+    } else {
+      writer.bytes(head.bytes(head.method))
+    }
     writer.byte(0x20)
     let pathStart = writer.count
     var host = head.bytes(head.authority)
@@ -139,7 +148,7 @@ extension Worker {
   }
 
   /// A numeric address.
-  private func writeAddress(_ writer: inout HTTP1Writer, _ address: SocketAddress) {
+  func writeAddress(_ writer: inout HTTP1Writer, _ address: SocketAddress) {
     if address.family == 2 {
       for shift in 0..<4 {
         if shift > 0 { writer.byte(0x2E) }
@@ -160,6 +169,17 @@ extension Worker {
       writer.text("connection: upgrade\r\nupgrade: ")
       writer.bytes(head.bytes(requestInfo.upgrade))
       writer.endOfLine()
+      if exchange.pointee.flags.contains(.extendedConnect), head.first(.secWebSocketKey) == nil {
+        writer.text("sec-websocket-key: ")
+        WebSocketKey.write(&writer, &random)
+        writer.endOfLine()
+      }
+    }
+    if exchange.pointee.isDownstreamStream, exchange.pointee.flags.contains(.requestComplete),
+      exchange.pointee.method == .post || exchange.pointee.method == .put || exchange.pointee.method == .patch,
+      head.first(.contentLength) == nil
+    {
+      writer.text("content-length: 0\r\n")
     }
   }
 

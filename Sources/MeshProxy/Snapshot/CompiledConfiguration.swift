@@ -12,6 +12,10 @@ package struct EndpointSpec: Sendable {
   /// Whom the connection must lead to; nil: plaintext.
   package var expectation: TLSExpectation?
   package var weight: UInt32
+  /// What is spoken with it.
+  package var wire: EndpointWire = .undeclared
+  /// The application's own port, behind its proxy; 0: `address` is the application's.
+  package var applicationPort: UInt16 = 0
   /// Takes new requests.
   package var isUsable: Bool
   /// For labels.
@@ -85,6 +89,17 @@ package final class CompiledConfiguration: Sendable {
   }
 }
 
+extension EndpointWire {
+  /// What is spoken with an application whose port declares this protocol.
+  init(_ declared: AppProtocol) {
+    switch declared {
+    case .http2, .grpc: self = .http2
+    case .http: self = .http1
+    case .unspecified, .tcp, .tls: self = .undeclared
+    }
+  }
+}
+
 /// Turns resources into clusters, route tables and host names.
 private struct ConfigurationBuilder {
   let snapshot: Snapshot
@@ -144,7 +159,8 @@ private struct ConfigurationBuilder {
       }
       return EndpointSpec(
         key: "\(workload.uid):\(number)", address: address, expectation: expectation, weight: workload.weight ?? 1,
-        isUsable: workload.health == .healthy,
+        wire: entry?.inboundPort == nil ? EndpointWire(port.appProtocol) : .negotiated,
+        applicationPort: UInt16(exactly: entry?.appPort ?? 0) ?? 0, isUsable: workload.health == .healthy,
         workload: WorkloadLabels(
           uid: workload.uid, namespace: workload.namespace, workload: workload.name, app: workload.app,
           version: workload.version,
@@ -241,6 +257,7 @@ private struct ConfigurationBuilder {
     policy.outlier = nil
     policy.retry.conditions = [.refusedStream]
     policy.concurrency = inbound?.concurrency.map { ConcurrencySettings($0) }
+    let declared = listener.appProtocol == .unspecified ? inbound?.appProtocol : listener.appProtocol
     let labels = WorkloadLabels(
       namespace: node?.namespace ?? "", workload: node?.workload ?? "", app: node?.service ?? "",
       version: node?.version ?? "")
@@ -252,7 +269,8 @@ private struct ConfigurationBuilder {
         isTCP: listener.appProtocol == .tcp, policy: policy,
         endpoints: [
           EndpointSpec(
-            key: "application:\(port)", address: address, expectation: nil, weight: 1, isUsable: true, workload: labels)
+            key: "application:\(port)", address: address, expectation: nil, weight: 1,
+            wire: EndpointWire(declared ?? .unspecified), isUsable: true, workload: labels)
         ], routes: nil,
         gate: gates.gate(AdmissionRules(limits: inbound?.rateLimits ?? [], faults: []), at: "port \(port)")))
     return Int32(clusters.count - 1)

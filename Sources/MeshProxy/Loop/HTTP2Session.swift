@@ -1,0 +1,294 @@
+// Unsafe by design: the HTTP/2 end of a connection, in memory of its own.
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshReactor
+
+typealias HTTP2SessionRef = UnsafeMutablePointer<HTTP2Session>
+
+/// The HTTP/2 end of a connection: the codec, and what a clock has to watch. Its streams carry their exchange as tag.
+struct HTTP2Session: ~Copyable {
+  var codec: HTTP2Connection
+  let connection: ConnectionRef
+  /// When something last came in.
+  var lastRead: UInt64
+  /// When the last stream ended, or the connection began.
+  var idleSince: UInt64
+  /// When a PING went out that has not been answered; 0: none has.
+  var pinged: UInt64 = 0
+  /// A header block was unfinished when the clock last looked.
+  var wasMidHead = false
+  /// When a drain began; 0: it has not.
+  var drainingSince: UInt64 = 0
+  /// Links among all sessions of the worker.
+  var next: HTTP2SessionRef?
+  var previous: HTTP2SessionRef?
+
+  /// How often the clock looks at a session.
+  static let tick: UInt64 = 5_000_000_000
+  /// Streams are open and nothing has come in for this long: a PING asks whether the peer is there.
+  static let pingAfter: UInt64 = 30_000_000_000
+  /// Time for its answer.
+  static let pingTimeout: UInt64 = 15_000_000_000
+  /// What our PINGs carry.
+  static let pingMark: UInt64 = 0x6170_7573_2070_696e
+
+  init(codec: consuming HTTP2Connection, connection: ConnectionRef, now: UInt64) {
+    self.codec = codec
+    self.connection = connection
+    lastRead = now
+    idleSince = now
+  }
+}
+
+/// HTTP/2 connections as the loop sees them: bytes to events, output gathered until the end of the turn.
+extension Worker {
+  /// The connection speaks HTTP/2 from here on.
+  func becomeHTTP2(_ connection: ConnectionRef, _ role: HTTP2Connection.Role) {
+    let limits = connection.pointee.tls == nil ? HTTP2Limits() : HTTP2Limits.tunnel
+    let session = HTTP2SessionRef.allocate(capacity: 1)
+    session.initialize(
+      to: HTTP2Session(codec: HTTP2Connection(role: role, limits: limits), connection: connection, now: now))
+    session.pointee.next = sessionHead
+    sessionHead?.pointee.previous = session
+    sessionHead = session
+    connection.pointee.http2 = session
+    connection.pointee.role = role == .server ? .downstreamHTTP2 : .upstreamHTTP2
+    arm(connection, after: HTTP2Session.tick)
+    markDirty(connection)
+  }
+
+  /// Gives a session's memory back; its connection is dead.
+  func release(_ session: HTTP2SessionRef) {
+    if let previous = session.pointee.previous {
+      previous.pointee.next = session.pointee.next
+    } else {
+      sessionHead = session.pointee.next
+    }
+    session.pointee.next?.pointee.previous = session.pointee.previous
+    session.deinitialize(count: 1)
+    session.deallocate()
+  }
+
+  /// The exchange of a stream.
+  @inline(__always)
+  func exchange(_ session: HTTP2SessionRef, _ stream: HTTP2Stream) -> ExchangeRef? {
+    ExchangeRef(bitPattern: session.pointee.codec.tag(stream))
+  }
+
+  // MARK: Reading
+
+  /// Bytes on a connection with HTTP/2; all of them are taken.
+  func streamBytes(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
+    guard let session = connection.pointee.http2 else { return 0 }
+    session.pointee.lastRead = now
+    var input = HTTP2Input(bytes, count: count)
+    drive(connection, session, &input)
+    return count
+  }
+
+  /// Hands out what waits without input: streams that can send again.
+  func driveAgain(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
+    var input = HTTP2Input(receiveBuffer, count: 0)
+    drive(connection, session, &input)
+  }
+
+  private func drive(_ connection: ConnectionRef, _ session: HTTP2SessionRef, _ input: inout HTTP2Input) {
+    while !connection.pointee.flags.contains(.dead) {
+      switch session.pointee.codec.next(&input, streamScratch) {
+      case .needMore:
+        if session.pointee.codec.hasOutput { markDirty(connection) }
+        return
+      case .head(let stream, let head): headCame(connection, session, stream, head)
+      case .data(let stream, let data): dataCame(session, stream, data)
+      case .writable(let stream): streamWritable(session, stream)
+      case .reset(let stream, let reset): streamReset(connection, session, stream, reset)
+      case .refused: telemetry.count(.http2ProtocolError)
+      case .settings: continue
+      case .pong: session.pointee.pinged = 0
+      case .goAway: leaveMultiplexed(connection)
+      case .failed(let reason): sessionBroken(connection, session, reason)
+      }
+    }
+  }
+
+  private func headCame(
+    _ connection: ConnectionRef, _ session: HTTP2SessionRef, _ stream: HTTP2Stream, _ head: HTTP2Head
+  ) {
+    if connection.pointee.role == .downstreamHTTP2 {
+      if case .request = head.kind { return streamOpened(connection, session, stream, head) }
+      guard let exchange = exchange(session, stream) else { return }
+      return requestTrailers(exchange, head)
+    }
+    guard let exchange = exchange(session, stream) else { return }
+    exchange.pointee.lastActivity = now
+    switch head.kind {
+    case .interim: streamInterim(exchange, head)
+    case .trailers: streamTrailers(exchange, head)
+    case .request, .response: streamResponse(exchange, head)
+    }
+  }
+
+  private func dataCame(_ session: HTTP2SessionRef, _ stream: HTTP2Stream, _ data: HTTP2Data) {
+    let count = data.bytes.count
+    guard let exchange = exchange(session, stream) else {
+      // Nobody takes it any more; its room in the connection's window is given back.
+      session.pointee.codec.consumed(stream, count)
+      return
+    }
+    exchange.pointee.lastActivity = now
+    if session.pointee.connection == exchange.pointee.downstream {
+      exchange.pointee.downstreamDebt &+= count
+      requestData(exchange, data)
+    } else {
+      exchange.pointee.upstreamDebt &+= count
+      responseData(exchange, data)
+    }
+  }
+
+  private func streamWritable(_ session: HTTP2SessionRef, _ stream: HTTP2Stream) {
+    guard let exchange = exchange(session, stream) else { return }
+    if session.pointee.connection == exchange.pointee.downstream {
+      flushToDownstream(exchange)
+    } else {
+      flushToUpstream(exchange)
+    }
+  }
+
+  /// The codec has ended a connection for its peer's fault: GOAWAY goes out, and every stream is lost.
+  private func sessionBroken(_ connection: ConnectionRef, _ session: HTTP2SessionRef, _ reason: HTTP2Reason) {
+    telemetry.count(reason.meshReason)
+    loseStreams(connection, session, reason.meshReason)
+    guard !connection.pointee.flags.contains(.dead) else { return }
+    leaveMultiplexed(connection)
+    writeOut(connection, session)
+    closeAfterFlush(connection)
+  }
+
+  /// Ends what the streams of a connection carried.
+  func loseStreams(_ connection: ConnectionRef, _ session: HTTP2SessionRef, _ reason: Reason) {
+    var index = 0
+    while let (stream, next) = session.pointee.codec.openStream(from: index) {
+      index = next
+      guard let exchange = exchange(session, stream) else { continue }
+      session.pointee.codec.setTag(stream, 0)
+      if connection.pointee.role == .downstreamHTTP2 {
+        exchange.pointee.downstreamStream = HTTP2Stream()
+        clientGone(exchange)
+      } else {
+        exchange.pointee.upstreamStream = HTTP2Stream()
+        exchange.pointee.upstream = nil
+        streamLost(exchange, reason, isUntouched: false)
+      }
+      if connection.pointee.flags.contains(.dead) { return }
+    }
+  }
+
+  // MARK: Writing
+
+  /// Puts a connection on the list of those whose output is gathered and sent when the turn ends.
+  func markDirty(_ connection: ConnectionRef) {
+    guard connection.pointee.flags.isDisjoint(with: [.dirty, .dead]) else { return }
+    connection.pointee.flags.insert(.dirty)
+    connection.pointee.nextDirty = dirtyHead
+    dirtyHead = connection
+  }
+
+  /// Sends what a connection has gathered, and lets streams that wait for room go on.
+  func pump(_ connection: ConnectionRef) {
+    guard let session = connection.pointee.http2 else { return flush(connection) }
+    while session.pointee.codec.hasOutput, !isCongested(connection) {
+      writeOut(connection, session)
+      if connection.pointee.flags.contains(.dead) { return }
+      driveAgain(connection, session)
+      if connection.pointee.flags.contains(.dead) { return }
+    }
+    settle(connection, session)
+  }
+
+  private func writeOut(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
+    let output = session.pointee.codec.pendingOutput
+    guard let start = output.baseAddress else { return }
+    write(connection, start, output.count)
+    if !connection.pointee.flags.contains(.dead) { session.pointee.codec.didWrite(output.count) }
+  }
+
+  /// A connection on which everything has been said closes.
+  private func settle(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
+    guard !session.pointee.codec.hasOutput, connection.pointee.flags.isDisjoint(with: [.closing, .dead]) else { return }
+    let isForsaken = connection.pointee.flags.contains(.readClosed) && session.pointee.codec.openStreams == 0
+    if session.pointee.codec.isDrained || isForsaken {
+      closeAfterFlush(connection)
+    }
+  }
+
+  // MARK: Ending
+
+  /// The peer of a connection with HTTP/2 has ended it.
+  func sessionEnded(_ connection: ConnectionRef) {
+    guard let session = connection.pointee.http2 else { return upstreamLost(connection, .upstreamReset) }
+    connection.pointee.flags.insert([.readClosed, .writeClosed])
+    leaveMultiplexed(connection)
+    loseStreams(connection, session, .upstreamReset)
+    kill(connection)
+  }
+
+  /// Lets a session finish what it has and take nothing new.
+  func drainSession(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
+    guard session.pointee.drainingSince == 0 else { return }
+    session.pointee.drainingSince = now
+    session.pointee.codec.drain()
+    markDirty(connection)
+  }
+
+  /// The clock looks at a session.
+  func sessionTick(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
+    session.pointee.codec.calm()
+    let isMidHead = session.pointee.codec.isMidHead
+    if isMidHead && session.pointee.wasMidHead || isUnsettled(session) {
+      telemetry.count(.headerTimeout)
+      return sessionEnded(connection)
+    }
+    session.pointee.wasMidHead = isMidHead
+    if session.pointee.codec.openStreams > 0 {
+      session.pointee.idleSince = now
+      if session.pointee.pinged > 0 {
+        if now &- session.pointee.pinged >= HTTP2Session.pingTimeout { return sessionEnded(connection) }
+      } else if now &- session.pointee.lastRead >= HTTP2Session.pingAfter {
+        session.pointee.pinged = now
+        session.pointee.codec.ping(HTTP2Session.pingMark)
+        markDirty(connection)
+      }
+    } else if now &- session.pointee.idleSince >= idleLimit(connection) {
+      drainSession(connection, session)
+    }
+    if session.pointee.drainingSince > 0, now &- session.pointee.drainingSince >= HTTP2Session.tick {
+      session.pointee.codec.finishDrain()
+      markDirty(connection)
+    }
+    arm(connection, after: min(HTTP2Session.tick, idleLimit(connection)))
+  }
+
+  /// A peer that opened a connection and never said what it speaks.
+  private func isUnsettled(_ session: HTTP2SessionRef) -> Bool {
+    !session.pointee.codec.hasPeerSettings && now &- session.pointee.idleSince >= RequestPath.headTimeout
+  }
+
+  private func idleLimit(_ connection: ConnectionRef) -> UInt64 {
+    guard connection.pointee.role == .upstreamHTTP2, let endpoint = connection.pointee.endpoint else {
+      return RequestPath.downstreamIdle
+    }
+    return UInt64(max(1, endpoint.pointee.cluster.pointee.policy.pool.idleNanoseconds))
+  }
+}
+
+extension HTTP2Reason {
+  /// The mesh's own word for it.
+  var meshReason: Reason {
+    switch self {
+    case .headerBomb, .continuationFlood, .controlFlood, .emptyFrameFlood, .priorityFlood, .windowUpdateFlood,
+      .resetFlood, .controlQueueFull:
+      .http2Flood
+    default: .http2ProtocolError
+    }
+  }
+}

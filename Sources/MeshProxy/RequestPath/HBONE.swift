@@ -1,0 +1,103 @@
+// Unsafe by design: heads are written straight into the connection's output.
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshWire
+
+/// Tunnels through HTTP/2 over mTLS: a stream with CONNECT for each connection of an application (HBONE, as the ambient
+/// mesh of Istio speaks it). The authority is the destination's own address; who calls is known by certificate.
+extension Worker {
+  // MARK: The client's end
+
+  /// Asks for a tunnel to the endpoint's application.
+  func sendConnect(_ exchange: ExchangeRef, _ session: HTTP2SessionRef, _ stream: HTTP2Stream) {
+    guard let endpoint = exchange.pointee.endpoint, let upstream = exchange.pointee.upstream,
+      session.pointee.codec.beginHead(stream)
+    else { return attemptFailed(exchange, .upstreamReset) }
+    exchange.pointee.flags.insert(.sent)
+    armTry(exchange)
+    session.pointee.codec.noteConnect(stream)
+    session.pointee.codec.field(.pseudoMethod, "CONNECT")
+    var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
+    writeDestination(&writer, endpoint)
+    session.pointee.codec.field(.pseudoAuthority, headBuffer, writer.count)
+    writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
+    TraceContext.write(&writer, &random)
+    writer.text("baggage: ")
+    telemetry.writeBaggage(&writer, to: endpoint)
+    writer.endOfLine()
+    writer.text("forwarded: for=\"")
+    writeAddress(&writer, exchange.pointee.downstream.pointee.address)
+    writer.text("\";proto=hbone\r\n")
+    if !writer.overflowed { session.pointee.codec.fieldLines(headBuffer, from: 0, writer.count) }
+    session.pointee.codec.endHead(stream, endStream: false)
+    markDirty(upstream)
+  }
+
+  /// Address and port of the application itself.
+  private func writeDestination(_ writer: inout HTTP1Writer, _ endpoint: EndpointRef) {
+    let address = endpoint.pointee.address
+    if address.family == 2 {
+      writeAddress(&writer, address)
+    } else {
+      writer.byte(0x5B)
+      writeAddress(&writer, address)
+      writer.byte(0x5D)
+    }
+    writer.byte(0x3A)
+    let port = endpoint.pointee.applicationPort == 0 ? address.port : endpoint.pointee.applicationPort
+    writer.decimal(UInt64(port))
+  }
+
+  /// The endpoint's proxy has answered.
+  func connectAnswered(_ exchange: ExchangeRef, _ message: HTTP2Head) {
+    let status = message.head.status
+    guard status >= 200, status < 300, !message.endStream else {
+      detachUpstream(exchange, .cancel)
+      return attemptFailed(exchange, .connectRefused)
+    }
+    judge(exchange, .success)
+    establishTunnel(exchange)
+  }
+
+  // MARK: The server's end
+
+  /// A peer asks for a tunnel to the application: to its address, on one of the ports that are open to the mesh.
+  func inboundConnect(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
+    exchange.pointee.flags.formUnion([.tunnel, .connectMethod])
+    exchange.pointee.flags.remove(.replayable)
+    guard exchange.pointee.flags.contains(.mutualTLS),
+      let listener = inboundListener(exchange.pointee.downstream, head.bytes(head.authority)),
+      let cluster = exchange.pointee.generation.pointee.cluster(
+        exchange.pointee.generation.pointee.clusterNumber(ofListener: listener))
+    else {
+      exchange.pointee.flags.remove(.tunnel)
+      return reply(exchange, .connectTargetForbidden)
+    }
+    exchange.pointee.cluster = cluster
+    balance(exchange)
+  }
+
+  /// The inbound listener whose application an authority names.
+  private func inboundListener(_ connection: ConnectionRef, _ authority: UnsafeBufferPointer<UInt8>) -> Int32? {
+    guard let target = SocketAddress(String(decoding: authority, as: UTF8.self)) else { return nil }
+    for listener in listeners where listener.kind == .inbound && listener.applicationPort == target.port {
+      if target.sameHost(as: listener.applicationAddress) { return listener.index }
+      if let local = Sockets.localAddress(connection.pointee.fd), target.sameHost(as: local) { return listener.index }
+    }
+    return nil
+  }
+}
+
+extension WorkerTelemetry {
+  /// Who calls and whom, as W3C baggage with the keys that the ambient mesh of Istio uses.
+  func writeBaggage(_ writer: inout HTTP1Writer, to endpoint: EndpointRef) {
+    let labels = endpoint.pointee.labels
+    var text =
+      "k8s.cluster.name=apus,k8s.namespace.name=\(node.namespace),k8s.deployment.name=\(node.workload)"
+      + ",service.name=\(node.service),service.version=\(node.version)"
+      + ",destination.namespace=\(labels.namespace),destination.workload=\(labels.workload)"
+    text.withUTF8 { writer.bytes($0) }
+  }
+}
