@@ -63,9 +63,28 @@ package struct RetryConditions: OptionSet, Hashable, Sendable, BitwiseCopyable {
   /// request they have seen. Never set by default.
   package static let allMethods = RetryConditions(rawValue: 64)
 
+  /// A call of gRPC was answered with this status and nothing else; whatever its method.
+  package static let grpcUnavailable = RetryConditions(rawValue: 128)
+  package static let grpcCancelled = RetryConditions(rawValue: 256)
+  package static let grpcDeadlineExceeded = RetryConditions(rawValue: 512)
+  package static let grpcInternal = RetryConditions(rawValue: 1024)
+  package static let grpcResourceExhausted = RetryConditions(rawValue: 2048)
+
   package static let standard: RetryConditions = [
-    .connectFailure, .refusedStream, .resetBeforeResponse, .status, .perTryTimeout,
+    .connectFailure, .refusedStream, .resetBeforeResponse, .status, .perTryTimeout, .grpcUnavailable,
   ]
+
+  /// The condition that a `grpc-status` meets; empty for one that is never tried again.
+  package static func grpc(_ status: UInt8) -> RetryConditions {
+    switch status {
+    case 1: .grpcCancelled
+    case 4: .grpcDeadlineExceeded
+    case 8: .grpcResourceExhausted
+    case 13: .grpcInternal
+    case 14: .grpcUnavailable
+    default: []
+    }
+  }
 }
 
 /// When and how often a failed attempt is repeated. The budget (`RetryBudgetSettings`) always holds besides.

@@ -48,6 +48,28 @@ import Testing
     #expect(decide(.connectFailure, AttemptContext(method: .get, attempts: 1), wider) == .notRetriable)
   }
 
+  @Test func callsOfGRPCAreRepeatedByTheirStatusWhateverTheMethod() {
+    for status in UInt8(0)...17 {
+      #expect(isRetry(decide(.grpcStatus(status), AttemptContext(method: .post, attempts: 1))) == (status == 14))
+    }
+    var wider = RetrySettings()
+    wider.conditions.formUnion([.grpcCancelled, .grpcDeadlineExceeded, .grpcInternal, .grpcResourceExhausted])
+    let repeated = (UInt8(0)...17).filter {
+      isRetry(decide(.grpcStatus($0), AttemptContext(method: .post, attempts: 1), wider))
+    }
+    #expect(repeated == [1, 4, 8, 13, 14])
+  }
+
+  @Test func anEndpointMaySayWhenACallIsRepeatedAndThatItIsNot() {
+    let later = AttemptContext(method: .post, attempts: 1, pushback: .after(nanoseconds: 700_000_000))
+    #expect(decide(.grpcStatus(14), later) == .retry(afterNanoseconds: 700_000_000))
+    let never = AttemptContext(method: .post, attempts: 1, pushback: .never)
+    #expect(decide(.grpcStatus(14), never) == .notRetriable)
+    let tooLate = AttemptContext(
+      method: .post, attempts: 1, deadline: 500_000_000, pushback: .after(nanoseconds: 700_000_000))
+    #expect(decide(.grpcStatus(14), tooLate) == .giveUp(.requestTimeout))
+  }
+
   @Test func everyLimitHasItsReason() {
     var none = RetrySettings()
     none.retries = 0

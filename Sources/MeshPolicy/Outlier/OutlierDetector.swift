@@ -11,6 +11,16 @@ package enum EndpointOutcome: UInt8, Sendable, BitwiseCopyable {
   /// No answer: the connection failed or was reset, or the time was up.
   case localFailure
 
+  /// The outcome for a call of gRPC by its `grpc-status`: what tells of the endpoint and not of the request.
+  @inlinable
+  package init(grpcStatus: UInt8) {
+    switch grpcStatus {
+    case 14: self = .gatewayError
+    case 2, 13, 15: self = .serverError
+    default: self = .success
+    }
+  }
+
   /// The outcome for an answer's status.
   @inlinable
   package init(status: UInt16) {

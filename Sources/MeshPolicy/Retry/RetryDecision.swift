@@ -12,6 +12,8 @@ package enum AttemptFailure: Equatable, Sendable, BitwiseCopyable {
   case perTryTimeout
   /// An answer with this status.
   case status(UInt16)
+  /// A call of gRPC was answered with this `grpc-status` and nothing else.
+  case grpcStatus(UInt8)
 }
 
 /// What to do about a failed attempt.
@@ -37,16 +39,30 @@ package struct AttemptContext: Sendable, BitwiseCopyable {
   package var isAnswerBegun: Bool
   /// When the whole request must be done, monotonic nanoseconds; `.max` for never.
   package var deadline: Int64
+  /// What the endpoint itself says about repeating (`grpc-retry-pushback-ms`).
+  package var pushback: RetryPushback
 
   package init(
-    method: Method, attempts: UInt8, isReplayable: Bool = true, isAnswerBegun: Bool = false, deadline: Int64 = .max
+    method: Method, attempts: UInt8, isReplayable: Bool = true, isAnswerBegun: Bool = false, deadline: Int64 = .max,
+    pushback: RetryPushback = .none
   ) {
+    self.pushback = pushback
     self.method = method
     self.attempts = attempts
     self.isReplayable = isReplayable
     self.isAnswerBegun = isAnswerBegun
     self.deadline = deadline
   }
+}
+
+/// What an endpoint says about repeating a call (gRPC, proposal A6, "Pushback").
+package enum RetryPushback: Equatable, Sendable, BitwiseCopyable {
+  /// Nothing: the policy decides.
+  case none
+  /// Not at all.
+  case never
+  /// Not before this time has passed.
+  case after(nanoseconds: Int64)
 }
 
 /// Decides on retries.
@@ -61,7 +77,9 @@ package enum RetryPolicy {
     }
     guard context.attempts <= settings.retries else { return .giveUp(.retryLimit) }
     guard context.isReplayable else { return .giveUp(.retryBodyTooLarge) }
-    let wait = backoff(retry: context.attempts, settings, &random)
+    if case .never = context.pushback { return .notRetriable }
+    var wait = backoff(retry: context.attempts, settings, &random)
+    if case .after(let nanoseconds) = context.pushback { wait = nanoseconds }
     guard context.deadline == .max || now &+ wait < context.deadline else { return .giveUp(.requestTimeout) }
     if let reason = breaker.acquire(.retries) { return .giveUp(reason) }
     guard budget.withdraw(now: now) else {
@@ -81,6 +99,9 @@ package enum RetryPolicy {
     case .resetBeforeResponse:
       return conditions.contains(.resetBeforeResponse) && (all || method.isIdempotent)
     case .perTryTimeout: return conditions.contains(.perTryTimeout) && (all || method.isIdempotent)
+    case .grpcStatus(let status):
+      let wanted = RetryConditions.grpc(status)
+      return !wanted.isEmpty && conditions.contains(wanted)
     case .status(let status):
       guard conditions.contains(.status), settings.statuses.contains(status) else { return false }
       return all || method.isSafe || (conditions.contains(.statusForIdempotent) && method.isIdempotent)

@@ -156,6 +156,9 @@ struct Exchange {
     self.generation = generation
   }
 
+  /// Whether the client's side is, or was until it went, a stream of HTTP/2.
+  var wasStream: Bool { downstream.pointee.role == .downstreamHTTP2 }
+
   /// Whether the client's side is a stream of HTTP/2.
   @inline(__always)
   var isDownstreamStream: Bool { downstreamStream.id != 0 }

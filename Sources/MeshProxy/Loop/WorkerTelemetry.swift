@@ -73,15 +73,32 @@ package final class WorkerTelemetry {
     } else {
       metrics.recordRequest(
         RequestKey(
-          edge: edge, route: exchange.pointee.routeNumber, responseCode: exchange.pointee.status, flag: flag,
-          reason: exchange.pointee.reason),
+          edge: edge, route: exchange.pointee.routeNumber, responseCode: exchange.pointee.status,
+          grpcStatus: Self.grpcStatus(exchange), flag: flag, reason: exchange.pointee.reason,
+          requestProtocol: exchange.pointee.flags.contains(.grpc) ? .grpc : .http),
         durationNanoseconds: duration, requestBytes: exchange.pointee.requestBytes,
         responseBytes: exchange.pointee.responseBytes, now: Int64(bitPattern: now))
-      let failed = exchange.pointee.status >= 500 || exchange.pointee.status == 0
+      let failed = Self.isFailure(exchange)
       edges.record(edge: edge, durationNanoseconds: duration, failed: failed)
       if exchange.pointee.retryCount > 0 { metrics.count(.retries, by: UInt64(exchange.pointee.retryCount)) }
     }
     if ring != nil { log(exchange, duration: duration, wallNow: wallNow, flag: flag, peers) }
+  }
+
+  /// The status of a call of gRPC; one that ended without is UNKNOWN.
+  private static func grpcStatus(_ exchange: ExchangeRef) -> UInt8? {
+    guard exchange.pointee.flags.contains(.grpc) else { return nil }
+    return exchange.pointee.grpcStatus == 255 ? 2 : exchange.pointee.grpcStatus
+  }
+
+  /// Whether an exchange failed, as success rates count it: by HTTP status, and for gRPC by the statuses that tell of
+  /// the server.
+  private static func isFailure(_ exchange: ExchangeRef) -> Bool {
+    if exchange.pointee.status >= 500 || exchange.pointee.status == 0 { return true }
+    switch grpcStatus(exchange) {
+    case 2, 4, 13, 14, 15: return true
+    default: return false
+    }
   }
 
   // MARK: Edges
@@ -190,7 +207,9 @@ package final class WorkerTelemetry {
       record.requestID = Self.part(base, exchange.pointee.requestID, end)
     }
     if !exchange.pointee.flags.contains(.tunnel) {
-      record.httpVersion = exchange.pointee.flags.contains(.http10) ? "HTTP/1.0" : "HTTP/1.1"
+      record.httpVersion =
+        exchange.pointee.wasStream ? "HTTP/2" : exchange.pointee.flags.contains(.http10) ? "HTTP/1.0" : "HTTP/1.1"
+      record.grpcStatus = Self.grpcStatus(exchange)
     }
     if let cluster = exchange.pointee.cluster { record.upstreamService = cluster.pointee.label }
     if let routes = exchange.pointee.routes, exchange.pointee.rule >= 0 {

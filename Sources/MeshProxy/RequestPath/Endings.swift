@@ -160,11 +160,18 @@ extension Worker {
     if exchange.pointee.flags.contains(.tunnel) || exchange.pointee.flags.contains(.responseStarted) {
       nearest = min(nearest, exchange.pointee.lastActivity &+ RequestPath.streamIdle)
     }
-    if !exchange.pointee.flags.contains(.requestComplete), !exchange.pointee.flags.contains(.tunnel) {
+    if watchesBody(exchange) {
       nearest = min(nearest, max(exchange.pointee.bodyWindowStart, exchange.pointee.started) &+ RequestPath.bodyWindow)
     }
     guard nearest != .max else { return }
     timers.arm(UnsafeMutableRawPointer(exchange).assumingMemoryBound(to: WheelTimer.self), deadline: nearest)
+  }
+
+  /// Whether the request's body must make progress: until it is whole or answered. The messages of a gRPC stream come
+  /// when there is something to say.
+  private func watchesBody(_ exchange: ExchangeRef) -> Bool {
+    exchange.pointee.flags.isDisjoint(with: [.requestComplete, .tunnel, .grpc])
+      && !(exchange.pointee.isDownstreamStream && exchange.pointee.flags.contains(.responseStarted))
   }
 
   /// The head of the response is there: from now on only silence and the request's own deadline end it.
@@ -174,8 +181,13 @@ extension Worker {
 
   /// A try begins: its deadline is the configured one, else the time to a response's first byte.
   func armTry(_ exchange: ExchangeRef) {
-    let limit = exchange.pointee.tryLimit != .max ? exchange.pointee.tryLimit : RequestPath.responseTimeout
-    exchange.pointee.tryDeadline = now &+ limit
+    if exchange.pointee.tryLimit != .max {
+      exchange.pointee.tryDeadline = now &+ exchange.pointee.tryLimit
+    } else {
+      // A call of gRPC may begin to answer whenever it likes; its caller says how long that may take.
+      let isOpenEnded = exchange.pointee.flags.contains(.grpc)
+      exchange.pointee.tryDeadline = isOpenEnded ? .max : now &+ RequestPath.responseTimeout
+    }
     armExchange(exchange)
   }
 
@@ -192,9 +204,8 @@ extension Worker {
     {
       return timedOut(exchange, .streamIdleTimeout)
     }
-    if !exchange.pointee.flags.contains(.requestComplete), !exchange.pointee.flags.contains(.tunnel),
-      now >= max(exchange.pointee.bodyWindowStart, exchange.pointee.started) &+ RequestPath.bodyWindow
-    {
+    let bodyBy = max(exchange.pointee.bodyWindowStart, exchange.pointee.started) &+ RequestPath.bodyWindow
+    if watchesBody(exchange), now >= bodyBy {
       if exchange.pointee.requestBytes &- exchange.pointee.watchedBytes < RequestPath.minimumBodyBytes {
         return timedOut(exchange, .bodyTimeout)
       }

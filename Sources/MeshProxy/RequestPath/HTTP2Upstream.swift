@@ -181,6 +181,9 @@ extension Worker {
   func streamTrailers(_ exchange: ExchangeRef, _ message: HTTP2Head) {
     if exchange.pointee.flags.contains(.tunnel) { return endpointSideEnded(exchange) }
     noteStatus(exchange, message.head)
+    if exchange.pointee.flags.contains(.grpc) {
+      judge(exchange, EndpointOutcome(grpcStatus: exchange.pointee.grpcStatus == 255 ? 2 : exchange.pointee.grpcStatus))
+    }
     if exchange.pointee.isDownstreamStream || exchange.pointee.flags.contains(.chunkResponse) {
       store(message.head, &exchange.pointee.responseTrailers)
     }

@@ -67,10 +67,19 @@ extension Worker {
   /// Whether an answer with this status is to be tried again instead of being passed on; then everything is done here.
   func retriesStatus(_ exchange: ExchangeRef, _ head: borrowing MessageHead) -> Bool {
     let status = head.status
-    let outcome = EndpointOutcome(status: status)
+    var outcome = EndpointOutcome(status: status)
+    var failure = AttemptFailure.status(status)
+    var pushback = RetryPushback.none
+    if exchange.pointee.flags.contains(.grpc), status == 200 {
+      // Without a status yet, its trailers will tell.
+      guard exchange.pointee.grpcStatus != 255 else { return false }
+      outcome = EndpointOutcome(grpcStatus: exchange.pointee.grpcStatus)
+      failure = .grpcStatus(exchange.pointee.grpcStatus)
+      pushback = self.pushback(head)
+    }
     let settings = retrySettings(exchange)
-    let failure = AttemptFailure.status(status)
-    guard outcome != .success, RetryPolicy.isWanted(failure, exchange.pointee.method, settings),
+    let isFailure = outcome != .success || exchange.pointee.grpcStatus != 255 && exchange.pointee.grpcStatus != 0
+    guard isFailure, RetryPolicy.isWanted(failure, exchange.pointee.method, settings),
       let cluster = exchange.pointee.cluster
     else {
       judge(exchange, outcome)
@@ -78,19 +87,32 @@ extension Worker {
     }
     finishRetry(exchange)
     let decision = RetryPolicy.decide(
-      failure, context(exchange), settings, budget: &cluster.pointee.budget, breaker: &cluster.pointee.breaker,
-      now: clock,
-      random: &random)
+      failure, context(exchange, pushback), settings, budget: &cluster.pointee.budget,
+      breaker: &cluster.pointee.breaker, now: clock, random: &random)
     judge(exchange, outcome)
     guard case .retry(let wait) = decision else {
       // The endpoint's answer passes on; the reason says why it was not asked for a better one.
       if case .giveUp(let reason) = decision, reason != .retryLimit { exchange.pointee.reason = reason }
       return false
     }
+    exchange.pointee.grpcStatus = 255
     endAttempt(exchange)
     abandonUpstream(exchange)
     backOff(exchange, wait)
     return true
+  }
+
+  /// `grpc-retry-pushback-ms`: a number of milliseconds; anything else means not to repeat (gRPC, proposal A6).
+  private func pushback(_ head: borrowing MessageHead) -> RetryPushback {
+    guard let field = head.first(.grpcRetryPushback) else { return .none }
+    let value = head.bytes(field.value)
+    guard !value.isEmpty, value.count <= 9 else { return .never }
+    var milliseconds: Int64 = 0
+    for byte in value {
+      guard byte &- 0x30 < 10 else { return .never }
+      milliseconds = milliseconds &* 10 &+ Int64(byte &- 0x30)
+    }
+    return .after(nanoseconds: milliseconds &* 1_000_000)
   }
 
   private func decide(_ exchange: ExchangeRef, _ failure: AttemptFailure, _ reason: Reason) {
@@ -114,13 +136,14 @@ extension Worker {
     return exchange.pointee.cluster?.pointee.policy.retry ?? RetrySettings()
   }
 
-  private func context(_ exchange: ExchangeRef) -> AttemptContext {
+  private func context(_ exchange: ExchangeRef, _ pushback: RetryPushback = .none) -> AttemptContext {
     AttemptContext(
       method: exchange.pointee.method, attempts: exchange.pointee.attempts,
       isReplayable: exchange.pointee.flags.contains(.replayable)
         || exchange.pointee.flags.contains(.tunnel) && !exchange.pointee.flags.contains(.responseStarted),
       isAnswerBegun: exchange.pointee.flags.contains(.responseStarted),
-      deadline: exchange.pointee.deadline > UInt64(Int64.max) ? .max : Int64(exchange.pointee.deadline))
+      deadline: exchange.pointee.deadline > UInt64(Int64.max) ? .max : Int64(exchange.pointee.deadline),
+      pushback: pushback)
   }
 
   /// Waits before the next try.

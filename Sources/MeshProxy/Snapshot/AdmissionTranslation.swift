@@ -64,6 +64,11 @@ extension RetryConditions {
       case "per-try-timeout": insert(.perTryTimeout)
       case "idempotent-status": insert(.statusForIdempotent)
       case "all-methods": insert(.allMethods)
+      case "unavailable": insert(.grpcUnavailable)
+      case "cancelled": insert(.grpcCancelled)
+      case "deadline-exceeded": insert(.grpcDeadlineExceeded)
+      case "internal": insert(.grpcInternal)
+      case "resource-exhausted": insert(.grpcResourceExhausted)
       default: break
       }
     }

@@ -23,7 +23,8 @@ package struct RetryConfig: WireMessage {
   /// Limit of one try; default: what is left of the request timeout.
   package var perTryMilliseconds: UInt32?
   /// On what is tried again: `connect-failure`, `refused-stream`, `reset`, `status`, `per-try-timeout`,
-  /// `idempotent-status`, `all-methods`; none: the mesh's default.
+  /// `idempotent-status`, `all-methods`, and for gRPC `unavailable`, `cancelled`,
+  /// `deadline-exceeded`, `internal`, `resource-exhausted`; none: the mesh's default.
   package var conditions: [String] = []
   /// The longest back-off; default 250.
   package var maxBackoffMilliseconds: UInt32?

@@ -91,6 +91,10 @@ extension TrafficPolicySpec {
     case idempotentStatus = "idempotent-status"
     /// Widens everything to all methods: for applications that know a request which they have seen.
     case allMethods = "all-methods"
+    /// A call of gRPC was answered with this status and nothing else; all methods.
+    case unavailable, cancelled, `internal`
+    case deadlineExceeded = "deadline-exceeded"
+    case resourceExhausted = "resource-exhausted"
   }
 
   /// How many of the requests may be retries (GEP-3388).
