@@ -10,7 +10,9 @@ public struct Readiness: OptionSet, Sendable {
   package static let writable = Readiness(rawValue: EPOLLOUT.rawValue)
   /// The peer will send no more.
   package static let readClosed = Readiness(rawValue: EPOLLRDHUP.rawValue)
-  /// The connection is gone in both directions, or broken.
+  /// Broken, by a reset for example.
+  package static let failed = Readiness(rawValue: EPOLLERR.rawValue)
+  /// The connection has ended in both directions, or is broken. What came before may still wait to be read.
   package static let hangup = Readiness(rawValue: EPOLLHUP.rawValue | EPOLLERR.rawValue)
 }
 

@@ -43,12 +43,13 @@ package struct HTTP2Limits: Sendable {
   /// The defaults, which are those of an edge.
   package init() {}
 
-  /// The defaults with the larger windows between proxies of a mesh: 1 MiB a stream, which is what a slow reader may cost
-  /// in memory, and 16 MiB a connection.
+  /// The defaults with the windows between proxies of a mesh: 256 KiB a stream, which is what a slow reader may cost in
+  /// memory, and as much a connection as all its streams together may need, so that readers who have stopped do not
+  /// keep the others waiting.
   package static var tunnel: HTTP2Limits {
     var limits = HTTP2Limits()
-    limits.streamWindowBytes = 1024 * 1024
-    limits.connectionWindowBytes = 16 * 1024 * 1024
+    limits.streamWindowBytes = 256 * 1024
+    limits.connectionWindowBytes = limits.maxConcurrentStreams * limits.streamWindowBytes
     return limits
   }
 

@@ -81,6 +81,10 @@ extension Worker {
         text += "  \(kind) \(cluster.pointee.breaker.count(kind))/\(limit)"
       }
       text += "  retry budget left \(cluster.pointee.budget.available)\n"
+      if cluster.pointee.isUndeclared {
+        text += "  protocol undeclared: told from the first bytes"
+        text += cluster.pointee.serverSpeaksFirst ? "; learned that the server speaks first\n" : "\n"
+      }
       for index in 0..<Int(cluster.pointee.set.count) {
         let endpoint = cluster.pointee.endpoints[index]
         let state = cluster.pointee.set.base[index]
@@ -93,6 +97,7 @@ extension Worker {
         text += " weight \(state.weight) in flight \(state.inFlight)"
         text += " latency \(Int(state.latencyNanoseconds / 1000)) us"
         text += " connections \(endpoint.pointee.connectionCount) idle \(endpoint.pointee.idleCount)"
+        text += endpoint.pointee.multiplexedHead == nil ? "" : " HTTP/2"
         text += endpoint.pointee.expectation == nil ? " plaintext\n" : " mTLS\n"
       }
       return text

@@ -19,6 +19,8 @@ enum ConnectionRole: UInt8 {
   case upstreamHTTP2
   /// Accepted, and its TLS handshake or first bytes decide what it becomes.
   case undecided
+  /// Accepted on a port of an undeclared protocol; its first bytes, or their absence, decide.
+  case detecting
   /// One half of a tunnel: bytes go to the other half as they are.
   case tunnel
   /// Opened for a tunnel, not established yet.

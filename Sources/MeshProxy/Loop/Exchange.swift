@@ -66,6 +66,8 @@ struct ExchangeFlags: OptionSet {
   /// A tunnel whose client, or whose endpoint, sends no more.
   static let clientDone = ExchangeFlags(rawValue: 1 << 27)
   static let endpointDone = ExchangeFlags(rawValue: 1 << 28)
+  /// A tunnel opened because the client said nothing; its first bytes decide what it is.
+  static let speculative = ExchangeFlags(rawValue: 1 << 29)
 }
 
 /// One request with its response, or one TCP session, from acceptance to its record.

@@ -10,6 +10,9 @@ package struct ProxySettings: Sendable {
   /// Added to the wall clock where certificates are judged; only tests set it.
   package var clockOffsetSeconds: Int64 = 0
 
+  /// What the workers have learned of undeclared ports.
+  package var learned = LearnedPorts()
+
   package init() {}
 }
 
@@ -23,15 +26,21 @@ struct ListenerState {
   var index: Int32
   var kind: ListenerPurpose
   var isTCP: Bool
+  /// Nobody has said what is spoken here.
+  var isUndeclared: Bool
   var mutualTLS: MutualTLSMode
   var connection: ConnectionRef?
+  /// Which of the proxy's identities it acts for.
+  var identity = 0
   /// Inbound: where the application listens.
   var applicationPort: UInt16
   var applicationAddress: SocketAddress?
 
-  init(index: Int32, config: ListenerConfig) {
+  init(index: Int32, config: ListenerConfig, identities: [String] = []) {
+    identity = 1 + (identities.firstIndex(of: config.identity) ?? -1)
     self.index = index
     isTCP = config.appProtocol == .tcp || config.appProtocol == .tls
+    isUndeclared = config.appProtocol == .unspecified
     mutualTLS = config.mutualTLS
     applicationPort = UInt16(exactly: config.port) ?? 0
     applicationAddress = SocketAddress(

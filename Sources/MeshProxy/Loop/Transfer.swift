@@ -142,6 +142,7 @@ extension Worker {
     case .upstreamHTTP1: responseBytes(connection, bytes, count)
     case .downstreamHTTP2, .upstreamHTTP2: streamBytes(connection, bytes, count)
     case .tunnel: tunnelBytes(connection, bytes, count)
+    case .detecting: detectedBytes(connection, bytes, count)
     case .undecided: undecidedBytes(connection, bytes, count)
     case .lingering: count
     case .upstreamTunnel, .listener: 0

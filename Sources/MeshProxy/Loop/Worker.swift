@@ -45,6 +45,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
   let sealed: UnsafeMutablePointer<TLSOutput>
   /// The certificates in force; new connections take them.
   var credentials: Credentials?
+  /// … and those of further identities, in the order of the configuration.
+  var furtherCredentials: [Credentials] = []
   var requestInfo = HTTP1RequestInfo()
   var responseInfo = HTTP1ResponseInfo()
   let limits = HTTP1Limits()
@@ -145,8 +147,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
     if !readiness.isDisjoint(with: [.readable, .readClosed, .hangup]) {
       connection.pointee.flags.insert(.unread)
       if !readiness.isDisjoint(with: [.readClosed, .hangup]) { connection.pointee.flags.insert(.endAnnounced) }
-      if !readiness.isDisjoint(with: .hangup), connection.pointee.flags.contains(.paused) {
-        // Broken in both directions: nobody waits for what is not read.
+      if readiness.contains(.failed), connection.pointee.flags.contains(.paused) {
+        // Broken: nobody waits for what is not read.
         return broken(connection)
       }
       read(connection)

@@ -37,6 +37,8 @@ final class EndpointRegistry {
     }
     cluster.pointee.policy = spec.policy
     cluster.pointee.isTCP = spec.isTCP
+    cluster.pointee.identity = spec.identity
+    cluster.pointee.isUndeclared = spec.isUndeclared
     cluster.pointee.breaker.set(spec.policy.circuit, loops: loops)
     update(&entry, spec)
     held[spec.key] = entry
@@ -65,6 +67,9 @@ final class EndpointRegistry {
     cluster.deinitialize(count: 1)
     cluster.deallocate()
   }
+
+  /// `namespace/name:port` of a cluster.
+  func key(of cluster: ClusterRef) -> String? { keys[cluster.pointee.id] }
 
   /// Endpoints that are no longer part of any configuration, once each.
   func takeRemoved() -> [EndpointRef] {

@@ -59,6 +59,12 @@ struct ClusterState {
   let id: Int32
   var policy = TrafficPolicy()
   var isTCP = false
+  /// Which of the proxy's identities calls it.
+  var identity = 0
+  /// Nobody has declared what is spoken on the port.
+  var isUndeclared = false
+  /// … and its server has been seen to speak first.
+  var serverSpeaksFirst = false
   /// The service's own port, for redirects.
   var port: UInt16 = 0
   /// Number of the edge of requests that got no endpoint; 0: not found yet.

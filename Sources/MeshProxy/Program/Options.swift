@@ -9,7 +9,7 @@ package struct ProxyOptions: Sendable {
   package var node = NodeIdentity()
   /// The application's ports, each behind an inbound listener of its own.
   package var applicationPorts: [UInt16] = []
-  package var applicationProtocol = AppProtocol.http
+  package var applicationProtocol = AppProtocol.unspecified
   package var applicationAddress = "127.0.0.1"
   package var inboundAddress = "127.0.0.1:0"
   package var forwardAddress: String?
@@ -75,7 +75,9 @@ package struct ProxyOptions: Sendable {
       labels[String(value[..<equals])] = String(value[value.index(after: equals)...])
     case "--app-port": applicationPorts.append(try Self.port(name, value))
     case "--app-address": applicationAddress = value
-    case "--app-protocol": applicationProtocol = try Self.choice(name, value, [("http", .http), ("tcp", .tcp)])
+    case "--app-protocol": applicationProtocol = try Self.choice(
+        name, value,
+        [("auto", .unspecified), ("http", .http), ("http2", .http2), ("grpc", .grpc), ("tcp", .tcp), ("tls", .tls)])
     case "--inbound": inboundAddress = try Self.address(name, value)
     case "--forward": forwardAddress = try Self.address(name, value)
     case "--upstream":
@@ -186,7 +188,8 @@ package struct ProxyOptions: Sendable {
       --id UID --namespace NS --service NAME --account SA --version V --label K=V
                                who the workload is
       --app-port PORT          a port of the application (several)
-      --app-protocol http|tcp  what the application speaks (http)
+      --app-protocol auto|http|http2|grpc|tcp|tls
+                               what the application speaks (auto: its service says, else it is told from first bytes)
       --inbound ADDRESS:PORT   where peers connect (127.0.0.1:0)
       --forward ADDRESS:PORT   HTTP forward proxy for the application
       --upstream NAME=PORT     a local port that leads to a service (several)

@@ -20,6 +20,8 @@ package final class Proxy {
   private(set) var snapshot = Snapshot()
   private(set) var configuration: CompiledConfiguration
   private(set) var credentials: Credentials?
+  /// Those of further identities of a static configuration.
+  private var furtherCredentials: [Credentials] = []
   var certificateNotAfter: Int64 = 0
   private(set) var isReady = false
   private(set) var isDraining = false
@@ -126,8 +128,12 @@ package final class Proxy {
         labels: labels, seed: seed)
       if let ring = worker.telemetry.ring { rings.append(ring) }
       worker.credentials = credentials
+      worker.furtherCredentials = furtherCredentials
       for (position, listener) in listeners.enumerated() {
-        worker.listen(ListenerState(index: Int32(position), config: listener), descriptor: descriptors[index][position])
+        worker.listen(
+          ListenerState(
+            index: Int32(position), config: listener, identities: snapshot.identities.map(\.name)),
+          descriptor: descriptors[index][position])
       }
       let thread = WorkerThread(worker)
       workers.append(thread)
@@ -140,7 +146,13 @@ package final class Proxy {
     do {
       let identity = try TLSIdentity(
         chain: try Files.read(files.certificateChain), privateKey: try Files.read(files.privateKey))
-      try use(identity, roots: [try Files.read(files.roots)])
+      let roots = [try Files.read(files.roots)]
+      try use(identity, roots: roots)
+      furtherCredentials = try snapshot.identities.map { further in
+        try makeCredentials(
+          try TLSIdentity(
+            chain: try Files.read(further.certificateChain), privateKey: try Files.read(further.privateKey)), roots)
+      }
     } catch {
       throw StartError("the certificate files cannot be used: \(error)")
     }
@@ -155,6 +167,13 @@ package final class Proxy {
 
   /// Puts certificates in force for new connections; those that are open keep what they have.
   func use(_ identity: TLSIdentity, roots: [[UInt8]]) throws {
+    let fresh = try makeCredentials(identity, roots)
+    credentials = fresh
+    certificateNotAfter = identity.facts.notAfterSeconds
+    for worker in workers { worker.submit { $0.credentials = fresh } }
+  }
+
+  private func makeCredentials(_ identity: TLSIdentity, _ roots: [[UInt8]]) throws -> Credentials {
     let trust = try TLSTrust(roots: Array(roots.joined()))
     let domains = [snapshot.proxy?.trustDomain, snapshot.node?.trustDomain, identity.spiffeID?.trustDomain.name]
       .compactMap { $0 }.filter { !$0.isEmpty }.prefix(1)
@@ -165,10 +184,7 @@ package final class Proxy {
       if case .server = role { settings.ticketKeys = tickets }
       return try TLSContext(settings)
     }
-    let fresh = try Credentials(context)
-    credentials = fresh
-    certificateNotAfter = identity.facts.notAfterSeconds
-    for worker in workers { worker.submit { $0.credentials = fresh } }
+    return try Credentials(context)
   }
 
   /// Puts a new snapshot in force; `done` is called once every worker works by it.

@@ -50,8 +50,7 @@ extension Worker {
     case .forward: becomeHTTP(connection)
     case .outbound:
       // What is spoken is the service's to say; a service that is not known yet is answered in HTTP.
-      let cluster = generation.pointee.cluster(generation.pointee.clusterNumber(ofListener: listener.index))
-      if listener.isTCP || cluster?.pointee.isTCP == true { beginTunnel(connection) } else { becomeHTTP(connection) }
+      decidePlaintext(connection, listener)
     case .inbound:
       switch listener.mutualTLS {
       case .strict: beginHandshake(connection)
@@ -68,9 +67,17 @@ extension Worker {
     arm(connection, after: RequestPath.downstreamIdle)
   }
 
-  /// Plaintext on an inbound port that permits it.
+  /// Plaintext: from our own application, or on an inbound port that permits it.
   func decidePlaintext(_ connection: ConnectionRef, _ listener: ListenerState) {
-    if listener.isTCP { beginTunnel(connection) } else { becomeHTTP(connection) }
+    let number = generation.pointee.clusterNumber(ofListener: listener.index)
+    let cluster = generation.pointee.cluster(number)
+    if listener.isTCP || cluster?.pointee.isTCP == true {
+      beginTunnel(connection)
+    } else if let cluster, listener.isUndeclared, detects(number) {
+      beginDetection(connection, cluster)
+    } else {
+      becomeHTTP(connection)
+    }
   }
 
   /// The first bytes on a permissive port. A TLS record of type handshake begins with 22, which begins no HTTP method.

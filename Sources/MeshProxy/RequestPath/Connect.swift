@@ -64,7 +64,7 @@ extension Worker {
     guard let endpoint = connection.pointee.endpoint, let expectation = endpoint.pointee.expectation else {
       return upstreamReady(connection)
     }
-    guard let credentials,
+    guard let credentials = credentials(endpoint.pointee.cluster.pointee.identity),
       let session = TLSSession(
         context: credentials.context(connection.pointee.role, isTCP: endpoint.pointee.cluster.pointee.isTCP),
         expectation: expectation.takeUnretainedValue(), ticket: endpoint.pointee.ticket)

@@ -18,8 +18,16 @@ extension Worker {
     case .upstreamTunnel: upstreamLost(connection, .upstreamReset)
     case .tunnel: tunnelHalfEnded(connection)
     case .undecided, .lingering: kill(connection)
+    case .detecting: detectionEnded(connection)
     case .listener: break
     }
+  }
+
+  /// A client that has said too little to tell what it speaks, and will say no more: its bytes go to the endpoint.
+  private func detectionEnded(_ connection: ConnectionRef) {
+    guard !connection.pointee.input.isEmpty else { return kill(connection) }
+    connection.pointee.flags.insert(.unread)
+    beginTunnel(connection)
   }
 
   /// A client that has sent its request whole may end its direction and still read the answer (RFC 9112, 9.6).
@@ -66,7 +74,7 @@ extension Worker {
     case .upstreamHTTP1, .upstreamTunnel:
       connection.pointee.exchange == nil ? idleClosed(connection) : upstreamEnded(connection)
     case .tunnel: tunnelBroken(connection)
-    case .undecided, .lingering: kill(connection)
+    case .undecided, .detecting, .lingering: kill(connection)
     case .listener: break
     }
   }
@@ -131,6 +139,7 @@ extension Worker {
       telemetry.count(.tlsHandshakeTimeout)
       kill(connection)
     case .lingering: kill(connection)
+    case .detecting: askEndpoint(connection)
     case .downstreamHTTP1: downstreamExpired(connection)
     case .downstreamHTTP2, .upstreamHTTP2:
       guard let session = connection.pointee.http2 else { return upstreamLost(connection, .connectTimeout) }

@@ -67,10 +67,12 @@ extension Worker {
   func inboundConnect(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     exchange.pointee.flags.formUnion([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)
+    let generation = exchange.pointee.generation
     guard exchange.pointee.flags.contains(.mutualTLS),
       let listener = inboundListener(exchange.pointee.downstream, head.bytes(head.authority)),
-      let cluster = exchange.pointee.generation.pointee.cluster(
-        exchange.pointee.generation.pointee.clusterNumber(ofListener: listener))
+      let cluster = generation.pointee.cluster(generation.pointee.clusterNumber(ofListener: listener)),
+      // A tunnel must not lead around a policy that looks at requests.
+      generation.pointee.gates?.gate(generation.pointee.clusterNumber(ofListener: listener)) == nil
     else {
       exchange.pointee.flags.remove(.tunnel)
       return reply(exchange, .connectTargetForbidden)

@@ -160,6 +160,9 @@ extension Worker {
     exchange.pointee.responseBytes &+= UInt64(count)
     let bytes = data.bytes.baseAddress ?? UnsafePointer(headBuffer)
     if exchange.pointee.flags.contains(.tunnel) {
+      if exchange.pointee.flags.contains(.speculative) {
+        _ = decideTunnel(exchange, fromClient: false, bytes, count)
+      }
       giveDownstream(exchange, bytes, count, ends: false)
       if data.endStream { endpointSideEnded(exchange) }
       return

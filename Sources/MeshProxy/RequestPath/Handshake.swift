@@ -44,9 +44,16 @@ package struct Credentials: Sendable {
 }
 
 extension Worker {
+  /// The certificates of one of the proxy's identities; 0 is its own.
+  func credentials(_ identity: Int) -> Credentials? {
+    if identity == 0 { return credentials }
+    return identity <= furtherCredentials.count ? furtherCredentials[identity - 1] : nil
+  }
+
   /// Expects TLS from a client.
   func beginHandshake(_ connection: ConnectionRef) {
-    guard let credentials, let session = TLSSession(context: credentials.server) else {
+    let identity = listeners[Int(connection.pointee.listener)].identity
+    guard let credentials = credentials(identity), let session = TLSSession(context: credentials.server) else {
       telemetry.count(.tlsNoOwnCertificate)
       return kill(connection)
     }
@@ -56,6 +63,12 @@ extension Worker {
     sealed.pointee.reset(keeping: Self.outputHighWater)
     _ = session.start(output: sealed, nowSeconds: nowSeconds)
     arm(connection, after: RequestPath.handshakeTimeout)
+  }
+
+  /// Whether a port carries bytes as they are, by its listener's word or by its service's.
+  func isTCP(_ listener: ListenerState) -> Bool {
+    listener.isTCP
+      || generation.pointee.cluster(generation.pointee.clusterNumber(ofListener: listener.index))?.pointee.isTCP == true
   }
 
   /// Gives bytes that were received before TLS was expected to the session.
@@ -77,7 +90,7 @@ extension Worker {
     let listener = listeners[Int(connection.pointee.listener)]
     if session.negotiatedProtocol == Credentials.http2ProtocolIndex {
       becomeHTTP2(connection, .server)
-    } else if session.negotiatedProtocol == Credentials.tcpProtocolIndex || listener.isTCP {
+    } else if session.negotiatedProtocol == Credentials.tcpProtocolIndex || isTCP(listener) {
       beginTunnel(connection)
     } else {
       becomeHTTP(connection)
@@ -95,7 +108,7 @@ extension Worker {
       closeAfterFlush(connection)
     case .upstreamHTTP2: connection.pointee.http2 == nil ? upstreamLost(connection, reason) : sessionEnded(connection)
     case .downstreamHTTP1, .downstreamHTTP2, .tunnel: broken(connection)
-    case .lingering, .listener: kill(connection)
+    case .lingering, .detecting, .listener: kill(connection)
     }
   }
 }

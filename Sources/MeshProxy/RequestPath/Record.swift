@@ -8,7 +8,16 @@ extension Worker {
   /// it is freed.
   func record(_ exchange: ExchangeRef) {
     leaveLine(exchange)
+    if exchange.pointee.flags.contains([.speculative, .joined]) {
+      // Nobody has said anything from its beginning to its end.
+      telemetry.tunnelOpened(exchange, now: now, peers)
+    }
     telemetry.record(exchange, now: now, wallNow: wallNow, peers: peers)
+    release(exchange)
+  }
+
+  /// Gives back what an exchange held of limits.
+  func release(_ exchange: ExchangeRef) {
     endAttempt(exchange)
     finishRetry(exchange)
     releaseLoad(exchange)

@@ -110,7 +110,7 @@ extension Worker {
       disarm(upstream)
       resume(upstream)
     }
-    telemetry.tunnelOpened(exchange, now: now, peers)
+    if !exchange.pointee.flags.contains(.speculative) { telemetry.tunnelOpened(exchange, now: now, peers) }
     giveEarly(exchange, upstream)
     if exchange.pointee.flags.contains(.clientDone) { endUpstream(exchange) }
   }
@@ -129,6 +129,11 @@ extension Worker {
   /// Bytes of a side that is a connection, for the other side.
   func tunnelBytes(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
     guard let exchange = connection.pointee.exchange, exchange.pointee.flags.contains(.joined) else { return 0 }
+    if exchange.pointee.flags.contains(.speculative),
+      !decideTunnel(exchange, fromClient: exchange.pointee.downstream == connection, bytes, count)
+    {
+      return 0
+    }
     exchange.pointee.lastActivity = now
     if exchange.pointee.downstream == connection {
       exchange.pointee.requestBytes &+= UInt64(count)

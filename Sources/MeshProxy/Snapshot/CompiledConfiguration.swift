@@ -30,6 +30,10 @@ package struct ClusterSpec: Sendable {
   package var service: String
   package var port: UInt16
   package var isTCP: Bool
+  /// Which of the proxy's identities calls it; 0: its own.
+  package var identity = 0
+  /// Nobody has declared what is spoken on the port.
+  package var isUndeclared = false
   package var policy: TrafficPolicy
   package var endpoints: [EndpointSpec]
   /// Nil where no route is attached: everything goes to the service itself.
@@ -81,6 +85,11 @@ package final class CompiledConfiguration: Sendable {
       }, uniquingKeysWith: { first, _ in first })
     var builder = ConfigurationBuilder(snapshot, formerBuckets: previous?.buckets ?? [:])
     builder.addServices()
+    // Each identity has clusters, and so connections, of its own.
+    for name in builder.actingIdentities(listeners) {
+      builder.act(for: name)
+      builder.addServices()
+    }
     listenerClusters = listeners.map { builder.cluster(for: $0) }
     clusters = builder.clusters
     problems = builder.problems + builder.gates.problems
@@ -109,6 +118,9 @@ private struct ConfigurationBuilder {
   var problems: [SettingViolation] = []
   var gates: GateBuilder
   private var numbers: [String: Int32] = [:]
+  /// The identity that clusters are made for: its place among the proxy's, and what its clusters' keys end in.
+  private var identity = 0
+  private var suffix = ""
   private var endpoints: [String: [WorkloadConfig]] = [:]
 
   init(_ snapshot: Snapshot, formerBuckets: [String: LimitBuckets]) {
@@ -120,6 +132,18 @@ private struct ConfigurationBuilder {
     }
   }
 
+  /// The further identities that outbound listeners act for.
+  func actingIdentities(_ listeners: [ListenerConfig]) -> [String] {
+    let named = Set(listeners.filter { $0.kind == .outbound }.map(\.identity))
+    return snapshot.identities.map(\.name).filter { named.contains($0) }
+  }
+
+  /// What follows is for this identity.
+  mutating func act(for name: String) {
+    identity = 1 + (snapshot.identities.firstIndex { $0.name == name } ?? -1)
+    suffix = identity == 0 ? "" : "@\(name)"
+  }
+
   mutating func addServices() {
     // All clusters first, so that routes can name any of them.
     for service in snapshot.services {
@@ -128,17 +152,18 @@ private struct ConfigurationBuilder {
       let gate = gates.gate(rules, at: "\(service.namespace)/\(service.name)")
       for port in service.ports {
         guard let number = UInt16(exactly: port.number) else { continue }
-        let key = "\(service.namespace)/\(service.name):\(number)"
+        let key = "\(service.namespace)/\(service.name):\(number)\(suffix)"
         numbers[key] = Int32(clusters.count)
         clusters.append(
           ClusterSpec(
             key: key, service: "\(service.namespace)/\(service.name)", port: number,
-            isTCP: port.appProtocol == .tcp || port.appProtocol == .tls, policy: policy,
+            isTCP: port.appProtocol == .tcp || port.appProtocol == .tls,
+            identity: identity, isUndeclared: port.appProtocol == .unspecified, policy: policy,
             endpoints: endpointSpecs(service, port), routes: nil, gate: gate))
       }
     }
     for service in snapshot.services {
-      addHosts(service)
+      if identity == 0 { addHosts(service) }
       for port in service.ports { addRoutes(service, port) }
     }
   }
@@ -182,7 +207,7 @@ private struct ConfigurationBuilder {
     let here = service.routes.filter { $0.parentPort == nil || $0.parentPort == port.number }
     let consumer = here.filter { !$0.consumerNamespace.isEmpty && $0.consumerNamespace == namespace }
     let rules = consumer.isEmpty ? here.filter { $0.consumerNamespace.isEmpty } : consumer
-    guard !rules.isEmpty, let index = numbers["\(service.namespace)/\(service.name):\(port.number)"] else { return }
+    guard !rules.isEmpty, let index = numbers["\(service.namespace)/\(service.name):\(port.number)\(suffix)"] else { return }
     let invalid = Dictionary(
       rules.flatMap(\.backends).filter { !$0.invalidReason.isEmpty }.map {
         (
@@ -196,7 +221,7 @@ private struct ConfigurationBuilder {
         if let reason = invalid[reference] {
           return .unusable(reason == "RefNotPermitted" ? .backendNotPermitted : .backendNotFound)
         }
-        guard let found = numbers["\(reference.namespace)/\(reference.name):\(reference.port)"] else {
+        guard let found = numbers["\(reference.namespace)/\(reference.name):\(reference.port)\(suffix)"] else {
           return .unusable(.backendNotFound)
         }
         return .cluster(found)
@@ -239,7 +264,9 @@ private struct ConfigurationBuilder {
   mutating func cluster(for listener: ListenerConfig) -> Int32 {
     switch listener.kind {
     case .forward: return -1
-    case .outbound: return numbers["\(listener.service):\(listener.port)"] ?? -1
+    case .outbound:
+      act(for: listener.identity)
+      return numbers["\(listener.service):\(listener.port)\(suffix)"] ?? -1
     case .inbound: return localApplication(listener)
     }
   }
@@ -266,7 +293,8 @@ private struct ConfigurationBuilder {
       ClusterSpec(
         key: "inbound:\(listener.name):\(port)",
         service: service.isEmpty ? "\(node?.namespace ?? "")/\(node?.service ?? "")" : service, port: port,
-        isTCP: listener.appProtocol == .tcp, policy: policy,
+        isTCP: declared == .tcp || declared == .tls, isUndeclared: declared ?? .unspecified == .unspecified,
+        policy: policy,
         endpoints: [
           EndpointSpec(
             key: "application:\(port)", address: address, expectation: nil, weight: 1,

@@ -8,6 +8,8 @@ package struct Snapshot: WireMessage {
   package var trust: [TrustBundle] = []
   /// Certificate and key files; absent where the control plane issues certificates.
   package var certificate: CertificateFiles?
+  /// Further identities that listeners may act for: a proxy of a node speaks for many workloads.
+  package var identities: [NamedIdentity] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -18,6 +20,22 @@ package struct Snapshot: WireMessage {
     try c.field(5, "proxy", &proxy)
     try c.field(6, "trust", &trust)
     try c.field(7, "certificate", &certificate)
+    try c.field(80, "identities", &identities)
+  }
+}
+
+/// A further identity of a proxy, from PEM files. Roots are those of the proxy's own certificate.
+package struct NamedIdentity: WireMessage {
+  /// What listeners name it by.
+  package var name = ""
+  package var certificateChain = ""
+  package var privateKey = ""
+
+  package init() {}
+  package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
+    try c.field(1, "name", &name)
+    try c.field(2, "certificateChain", &certificateChain)
+    try c.field(3, "privateKey", &privateKey)
   }
 }
 
@@ -90,6 +108,8 @@ package struct ListenerConfig: WireMessage {
   package var appProtocol = AppProtocol.unspecified
   /// Inbound: what is demanded of clients.
   package var mutualTLS = MutualTLSMode.strict
+  /// Inbound, outbound: the name of the identity it acts for; empty: the proxy's own.
+  package var identity = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -101,5 +121,6 @@ package struct ListenerConfig: WireMessage {
     try c.field(6, "applicationAddress", &applicationAddress)
     try c.field(7, "appProtocol", &appProtocol)
     try c.field(8, "mutualTLS", &mutualTLS)
+    try c.field(80, "identity", &identity)
   }
 }
