@@ -166,7 +166,8 @@ let package = Package(
     .testTarget(name: "MeshServerTests", dependencies: ["MeshServer", "MeshModel"], swiftSettings: common),
     .testTarget(name: "ProtoTests", dependencies: ["MeshWire"], swiftSettings: common),
     .testTarget(
-      name: "MeshProxyControlTests", dependencies: ["MeshProxy", "MeshTLS", "MeshWire"], swiftSettings: common),
+      name: "MeshProxyControlTests", dependencies: ["MeshHTTP", "MeshProxy", "MeshTLS", "MeshWire"],
+      swiftSettings: common),
     .testTarget(
       name: "MeshXDSTests",
       dependencies: [

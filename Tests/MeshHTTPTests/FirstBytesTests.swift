@@ -38,7 +38,11 @@ import Testing
       var decided: FirstBytes?
       for count in 0...bytes.count {
         let found = classify(Array(bytes[..<count]))
-        if let decided { #expect(found == decided, "\(text) at \(count)") } else if found != .undecided { decided = found }
+        if let decided {
+          #expect(found == decided, "\(text) at \(count)")
+        } else if found != .undecided {
+          decided = found
+        }
       }
       #expect(decided != nil, "\(text)")
     }

@@ -3,8 +3,9 @@ import MeshControl
 
 /// What `apus run` was asked for, checked.
 struct RunPlan {
+  /// What an application speaks; `auto` leaves it to its first bytes.
   enum AppProtocol: String, CaseIterable {
-    case http, tcp
+    case http, http2, grpc, tcp, auto
   }
 
   /// A port on the loopback that leads to a service.
@@ -39,7 +40,7 @@ struct RunPlan {
 
   /// Name of the application's port, by which a service finds it: instances of one service on one machine have
   /// different numbers.
-  var portName: String { appProtocol.rawValue }
+  var portName: String { appProtocol == .auto ? "main" : appProtocol.rawValue }
 
   /// What all instances of one version have in common; it stands in metrics, whose number of series it bounds.
   var workloadName: String { version.map { "\(service)-\($0)" } ?? service }
@@ -57,10 +58,11 @@ struct RunPlan {
           .init(
             "ports",
             .list([
-              .object([
-                .init("name", .string(portName)), .init("port", .integer(80)),
-                .init("targetPort", .string(portName)), .init("appProtocol", .string(appProtocol.rawValue)),
-              ])
+              .object(
+                [
+                  .init("name", .string(portName)), .init("port", .integer(80)),
+                  .init("targetPort", .string(portName)),
+                ] + (appProtocol == .auto ? [] : [.init("appProtocol", .string(appProtocol.rawValue))]))
             ])),
         ])),
     ])

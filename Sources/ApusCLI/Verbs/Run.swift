@@ -34,7 +34,9 @@ struct Run: Verb {
   @Option(help: ArgumentHelp("The port it listens on (default: a free one, told in PORT).", valueName: "port"))
   var port: UInt16?
 
-  @Option(name: .customLong("protocol"), help: "What it speaks: http or tcp.")
+  @Option(
+    name: .customLong("protocol"),
+    help: "What it speaks: http, http2, grpc, tcp, or auto to tell it from its first bytes.")
   var appProtocol = RunPlan.AppProtocol.http
 
   @Option(

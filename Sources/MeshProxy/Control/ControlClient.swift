@@ -108,7 +108,7 @@ final class ControlClient {
       port.appPort = listener.port
       port.inboundPort = UInt32(bound.port)
       port.appProtocol = listener.appProtocol
-      port.name = listener.appProtocol.wireName
+      port.name = listener.appProtocol == .unspecified ? "main" : listener.appProtocol.wireName
       registration.ports.append(port)
     }
     if registration.address.isEmpty { registration.address = "127.0.0.1" }

@@ -44,7 +44,7 @@ struct HTTP2Session: ~Copyable {
 extension Worker {
   /// The connection speaks HTTP/2 from here on.
   func becomeHTTP2(_ connection: ConnectionRef, _ role: HTTP2Connection.Role) {
-    let limits = connection.pointee.tls == nil ? HTTP2Limits() : HTTP2Limits.tunnel
+    let limits = connection.pointee.tls == nil ? settings.limits.edge : settings.limits.mesh
     let session = HTTP2SessionRef.allocate(capacity: 1)
     session.initialize(
       to: HTTP2Session(codec: HTTP2Connection(role: role, limits: limits), connection: connection, now: now))

@@ -1,10 +1,11 @@
+internal import MeshHTTP
 internal import MeshReactor
 internal import MeshWire
 
 /// What a proxy is started with and what does not change while it runs.
 package struct ProxySettings: Sendable {
-  /// Client connections that one worker holds at most. Default 50,000.
-  package var maxConnectionsPerWorker = 50_000
+  /// What peers may drive up.
+  package var limits = ProxyLimits()
   /// Worker threads; limits of a policy are divided among them.
   package var workers = 1
   /// Added to the wall clock where certificates are judged; only tests set it.

@@ -49,7 +49,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
   var furtherCredentials: [Credentials] = []
   var requestInfo = HTTP1RequestInfo()
   var responseInfo = HTTP1ResponseInfo()
-  let limits = HTTP1Limits()
+  let limits: HTTP1Limits
   /// What HTTP/2 heads are decoded into; shared by all connections, used by one event at a time.
   let streamScratch: HTTP2Scratch
   /// All connections that speak HTTP/2, newest first.
@@ -80,6 +80,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
   ) throws(SystemError) {
     self.index = index
     self.settings = settings
+    limits = settings.limits.http1
     self.telemetry = telemetry
     self.labels = labels
     random = FastRandom(seed: seed)
@@ -92,7 +93,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     spareOutputs = .allocate(capacity: Self.spareOutputLimit)
     sealed = .allocate(capacity: 1)
     sealed.initialize(to: TLSOutput())
-    let arena = max(HTTP2Limits().arenaBytes, HTTP2Limits.tunnel.arenaBytes)
+    let arena = max(settings.limits.edge.arenaBytes, settings.limits.mesh.arenaBytes)
     streamScratch = HTTP2Scratch(
       arena: .allocate(capacity: arena), arenaBytes: arena, fields: fields, fieldCapacity: FieldSet.capacity)
     generation = Generation.make(configuration, endpoints: endpoints, labels: labels)

@@ -14,11 +14,11 @@ extension Worker {
       return endpoint.pointee.expectation != nil && endpoint.pointee.wire != .http1
     }
     switch endpoint.pointee.wire {
-    case .http1: return false
+    // A call of gRPC knows no other version, whatever an application's port declares.
+    case .http1: return exchange.pointee.flags.contains(.grpc) && endpoint.pointee.expectation == nil
     case .http2: return true
     // The handshake decides; another protocol gets a connection of its own, as an upgrade.
     case .negotiated: return !exchange.pointee.flags.contains(.upgrade)
-    // Nothing is declared: calls of gRPC know no other version.
     case .undeclared: return exchange.pointee.flags.contains(.grpc)
     }
   }

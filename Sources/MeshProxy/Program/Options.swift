@@ -27,6 +27,8 @@ package struct ProxyOptions: Sendable {
   package var drainSeconds: UInt64 = 10
   package var readyDescriptor: Int32?
   package var labels: [String: String] = [:]
+  /// What peers may drive up.
+  package var limits = ProxyLimits()
   /// Added to the wall clock where certificates are judged.
   package var clockOffsetSeconds: Int64 = 0
 
@@ -75,7 +77,8 @@ package struct ProxyOptions: Sendable {
       labels[String(value[..<equals])] = String(value[value.index(after: equals)...])
     case "--app-port": applicationPorts.append(try Self.port(name, value))
     case "--app-address": applicationAddress = value
-    case "--app-protocol": applicationProtocol = try Self.choice(
+    case "--app-protocol":
+      applicationProtocol = try Self.choice(
         name, value,
         [("auto", .unspecified), ("http", .http), ("http2", .http2), ("grpc", .grpc), ("tcp", .tcp), ("tls", .tls)])
     case "--inbound": inboundAddress = try Self.address(name, value)
@@ -104,6 +107,7 @@ package struct ProxyOptions: Sendable {
     case "--log-level":
       logLevel = try Self.choice(
         name, value, [("error", .error), ("warning", .warning), ("info", .info), ("debug", .debug)])
+    case "--limit": try limits.set(value)
     case "--drain-seconds": drainSeconds = UInt64(try Self.number(name, value, in: 0...3600))
     case "--ready-fd": readyDescriptor = Int32(try Self.number(name, value, in: 0...65535))
     case "--clock-offset-seconds": clockOffsetSeconds = try Self.number(name, value, in: -1_000_000_000...1_000_000_000)
@@ -200,6 +204,7 @@ package struct ProxyOptions: Sendable {
       --workers N              threads (default: the processors usable)
       --access-log off|json|text   to standard output (off)
       --log-level error|warning|info|debug   to standard error (info)
+      --limit NAME=VALUE       what peers may drive up (several); see docs/limits.md
       --drain-seconds N        time for requests under way at the end (10)
       --ready-fd N             gets one JSON line when ready
 

@@ -117,6 +117,7 @@ package final class Proxy {
     report(configuration.problems)
     var settings = ProxySettings()
     settings.workers = descriptors.count
+    settings.limits = options.limits
     settings.clockOffsetSeconds = options.clockOffsetSeconds
     for index in descriptors.indices {
       var seed: UInt64 = 0

@@ -19,7 +19,7 @@ extension Worker {
         if errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM { backOff(listener) }
         return
       }
-      if downstreamCount >= settings.maxConnectionsPerWorker {
+      if downstreamCount >= settings.limits.connections {
         telemetry.count(.connectionLimit)
         close(descriptor)
         continue

@@ -207,7 +207,9 @@ private struct ConfigurationBuilder {
     let here = service.routes.filter { $0.parentPort == nil || $0.parentPort == port.number }
     let consumer = here.filter { !$0.consumerNamespace.isEmpty && $0.consumerNamespace == namespace }
     let rules = consumer.isEmpty ? here.filter { $0.consumerNamespace.isEmpty } : consumer
-    guard !rules.isEmpty, let index = numbers["\(service.namespace)/\(service.name):\(port.number)\(suffix)"] else { return }
+    guard !rules.isEmpty, let index = numbers["\(service.namespace)/\(service.name):\(port.number)\(suffix)"] else {
+      return
+    }
     let invalid = Dictionary(
       rules.flatMap(\.backends).filter { !$0.invalidReason.isEmpty }.map {
         (
