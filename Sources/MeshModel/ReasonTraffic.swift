@@ -45,6 +45,10 @@ extension Reason {
       ReasonDetail(
         "direct_response", 0, .none, "A route answered the request itself, as configured.",
         "Nothing is wrong; the route has a DirectResponse.")
+    case .corsPreflight:
+      ReasonDetail(
+        "cors_preflight", 0, .none, "A route answered a preflight request of another origin's script, as configured.",
+        "Nothing is wrong; the route has a CORS filter.")
     default:  // redirect
       ReasonDetail(
         "redirect", 0, .none, "A route answered the request with a redirect, as configured.",

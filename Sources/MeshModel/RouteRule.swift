@@ -38,11 +38,15 @@ package struct RouteMatch: Hashable, Sendable {
   package var query: [NamedMatch]
   /// Nil for every method. `.other` is not a thing to match on.
   package var method: Method?
+  /// Set for matches of a GRPCRoute, whose order is another one.
+  package var grpc: GRPCRank?
 
   package init(
-    path: PathMatch = .any, headers: [NamedMatch] = [], query: [NamedMatch] = [], method: Method? = nil
+    path: PathMatch = .any, headers: [NamedMatch] = [], query: [NamedMatch] = [], method: Method? = nil,
+    grpc: GRPCRank? = nil
   ) {
     self.path = path
+    self.grpc = grpc
     self.headers = headers
     self.query = query
     self.method = method
@@ -264,6 +268,14 @@ package struct RouteRule: Hashable, Sendable {
   /// `timeouts.backendRequest`.
   package var backendRequestTimeout = TimeLimit.inherited
   package var retry: RetryOverride?
+  /// Copies of the requests, each for itself. Only for rules that forward.
+  package var mirrors: [Mirror] = []
+  /// Nil: the rule has nothing to do with origins.
+  package var cors: CORSPolicy?
+  /// Nil: every request is balanced by itself.
+  package var sessionPersistence: SessionPersistence?
+  /// Whether the rule is a GRPCRoute's.
+  package var isGRPC = false
 
   package init(origin: RouteOrigin, matches: [RouteMatch] = [], action: RouteAction) {
     self.origin = origin

@@ -56,7 +56,7 @@ struct SessionState {
 
   /// Copies what was learned of the peer; false when there is no memory.
   mutating func keep(_ peer: VerifiedPeer) -> Bool {
-    let bytes = Array(peer.identity.uri.utf8)
+    let bytes = Array((peer.identity?.uri ?? "").utf8)
     guard peer.leafSHA256.count == 32 else { return false }
     let copy = UnsafeMutablePointer<UInt8>.allocate(capacity: bytes.count)
     copy.update(from: bytes, count: bytes.count)

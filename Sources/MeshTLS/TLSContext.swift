@@ -78,6 +78,9 @@ package struct TLSSettings: Sendable {
   /// Who makes the records of an open TLS 1.3 connection.
   package var records: TLSRecords = .own
 
+  /// Whom the peer must be. Default: a workload of the mesh.
+  package var peer: TLSPeerCheck = .workload
+
   package init(
     role: Role, identity: TLSIdentity?, trust: TLSTrust, trustDomains: [TrustDomain], protocols: [String]
   ) {
@@ -116,7 +119,9 @@ package final class TLSContext: @unchecked Sendable {
       if !bytes.isEmpty { wire += [UInt8(bytes.count)] + bytes }
     }
     let domains = settings.trustDomains.map(\.name).sorted().joined(separator: " ")
-    let mark = Material.sha256(settings.trust.fingerprint + Array(domains.utf8))
+    // A session with one server says nothing of another: whom the peer had to be is part of the mark.
+    let peer = settings.peer == .workload ? "" : " \(settings.peer)"
+    let mark = Material.sha256(settings.trust.fingerprint + Array("\(domains)\(peer)".utf8))
     trustMark = mark.prefix(8).reduce(0) { $0 << 8 | UInt64($1) }
     if case .server = settings.role { isServer = true } else { isServer = false }
     // What a client had to show is part of it: a session without a certificate is worth nothing where one is required.

@@ -172,7 +172,10 @@ final class ParsedCertificate {
   var validity: (notBefore: Int64, notAfter: Int64)? { certificateValidity(x509) }
 
   /// nil: the extension is malformed. Empty: there is none.
-  var uriNames: [[UInt8]]? {
+  var uriNames: [[UInt8]]? { names(GEN_URI) }
+
+  /// The alternative names of one type, `GEN_URI` or `GEN_DNS`. nil: the extension is malformed. Empty: there is none.
+  func names(_ wanted: Int32) -> [[UInt8]]? {
     var critical: Int32 = 0
     guard let found = X509_get_ext_d2i(x509, NID_subject_alt_name, &critical, nil) else {
       ERR_clear_error()
@@ -184,7 +187,7 @@ final class ParsedCertificate {
     for index in 0..<sk_GENERAL_NAME_num(names) {
       var type: Int32 = 0
       guard let name = sk_GENERAL_NAME_value(names, index), let value = GENERAL_NAME_get0_value(name, &type),
-        type == GEN_URI
+        type == wanted
       else { continue }
       let text = value.assumingMemoryBound(to: ASN1_STRING.self)
       let bytes = UnsafeBufferPointer(start: ASN1_STRING_get0_data(text), count: Int(ASN1_STRING_length(text)))

@@ -65,6 +65,7 @@ package struct TLSSession {
       SSL_set_accept_state(ssl)
     } else {
       SSL_set_connect_state(ssl)
+      if case .server(let name, _) = context.settings.peer, !name.isEmpty { SSL_set_tlsext_host_name(ssl, name) }
       if let ticket, ticket.trust == context.trustMark { SSL_set_session(ssl, ticket.session) }
     }
   }

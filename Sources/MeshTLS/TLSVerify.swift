@@ -3,7 +3,8 @@ package import MeshModel
 
 /// What was learned of a peer whose certificate passed.
 struct VerifiedPeer {
-  var identity: SPIFFEID
+  /// Nil for an ordinary server.
+  var identity: SPIFFEID?
   var notAfterSeconds: Int64
   var leafSHA256: [UInt8]
 }
@@ -24,7 +25,9 @@ extension TLSContext {
       guard let buffer = CRYPTO_BUFFER_new(der, der.count, nil) else { return .failure(.internalFailure) }
       buffers.append(buffer)
     }
-    return verify(chain: buffers, expecting: expectation, nowSeconds: nowSeconds, resumed: false).map(\.identity)
+    return verify(chain: buffers, expecting: expectation, nowSeconds: nowSeconds, resumed: false).flatMap {
+      $0.identity.map { .success($0) } ?? .failure(.noIdentity)
+    }
   }
 
   /// Checks a peer's chain, leaf first, by the rules of X.509-SVID and of this mesh.
@@ -46,7 +49,11 @@ extension TLSContext {
       } else {
         until = try checkChain(leaf, chain.dropFirst(), nowSeconds)
       }
-      let identity = try checkIdentity(leaf, expectation)
+      var identity: SPIFFEID?
+      switch settings.peer {
+      case .workload: identity = try checkIdentity(leaf, expectation)
+      case .server(_, let names): try checkNames(leaf, names)
+      }
       let der = UnsafeBufferPointer(start: CRYPTO_BUFFER_data(first), count: CRYPTO_BUFFER_len(first))
       return .success(
         VerifiedPeer(identity: identity, notAfterSeconds: until, leafSHA256: Material.sha256(Array(der))))

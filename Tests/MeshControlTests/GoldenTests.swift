@@ -77,7 +77,8 @@ import Testing
       return Value.Member(workload.uid, try parse(try ProxyConfig(protobuf: resource.bytes).json()))
     }
     let now = Timestamp(secondsSinceEpoch: 1_800_000_000)
-    let statuses = (index.routes.keys + Array(index.policies.keys)).sorted().map { key in
+    let statuses = (index.routes.keys + Array(index.policies.keys) + Array(index.backendPolicies.keys)).sorted().map {
+      key in
       Value.Member(key.description, index.status(of: key, now: now) ?? .null)
     }
     return .object([

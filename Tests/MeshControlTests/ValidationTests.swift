@@ -184,7 +184,7 @@ import Testing
       "HTTPRoute ("
     ),
     (
-      #"{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute", "metadata": {"name": "a"}, "spec": {}}"#,
+      #"{"apiVersion": "gateway.networking.k8s.io/v1", "kind": "UDPRoute", "metadata": {"name": "a"}, "spec": {}}"#,
       "kind FieldValueNotSupported", "Known kinds: Service (v1), HTTPRoute"
     ),
     (

@@ -54,7 +54,7 @@ package struct ResourceTable: Sendable {
         Field(column: .init("PORTS", minimumWidth: 8)) { list($0["spec"]?["ports"], servicePort) },
         Field(column: .init("SELECTOR", minimumWidth: 12)) { $0["spec"]?["selector"]?.labelText },
       ]
-    case "HTTPRoute":
+    case "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute":
       [
         Field(column: .init("PARENTS", minimumWidth: 10)) { list($0["spec"]?["parentRefs"], reference) },
         Field(column: .init("BACKENDS", minimumWidth: 16)) { backends($0) },
@@ -84,6 +84,30 @@ package struct ResourceTable: Sendable {
         Field(column: .init("SELECTOR", minimumWidth: 12)) {
           ($0["spec"]?["selector"]?["matchLabels"] ?? $0["spec"]?["selector"])?.labelText
         },
+      ]
+    case "BackendTLSPolicy":
+      [
+        Field(column: .init("TARGETS", minimumWidth: 10)) { list($0["spec"]?["targetRefs"], reference) },
+        Field(column: .init("HOSTNAME", minimumWidth: 12)) { $0["spec"]?["validation"]?["hostname"]?.text },
+        Field(column: .init("ACCEPTED")) { condition("Accepted", $0) },
+        Field(column: .init("RESOLVED")) { condition("ResolvedRefs", $0) },
+      ]
+    case "ReferenceGrant":
+      [
+        Field(column: .init("FROM", minimumWidth: 16)) { grant in
+          list(grant["spec"]?["from"]) { from in
+            from["namespace"]?.text.map { "\(from["kind"]?.text?.lowercased() ?? "")/\($0)" }
+          }
+        },
+        Field(column: .init("TO", minimumWidth: 12)) { grant in
+          list(grant["spec"]?["to"]) { to in
+            (to["kind"]?.text?.lowercased()).map { kind in to["name"]?.text.map { "\(kind)/\($0)" } ?? kind }
+          }
+        },
+      ]
+    case "ConfigMap":
+      [
+        Field(column: .init("DATA", .right)) { "\($0["data"]?.members?.count ?? 0)" }
       ]
     case "DirectResponse":
       [Field(column: .init("STATUS", .right)) { $0["spec"]?["status"]?.scalarText }]

@@ -12,8 +12,9 @@ struct Get: Verb {
     abstract: "Show objects: services, routes, policies, workloads.",
     usage: "apus get <kind> [<name>] [-n <namespace> | -A] [-o <format>] [<options>]",
     discussion: """
-      Kinds go by plural, singular or short name: services (svc), httproutes, endpointslices, trafficpolicies (tp), \
-      peerauthentications (pa), directresponses (dr), workloads (wl).
+      Kinds go by plural, singular or short name: services (svc), httproutes, grpcroutes, tlsroutes, tcproutes, \
+      endpointslices, trafficpolicies (tp), backendtlspolicies (btlspolicy), referencegrants (refgrant), \
+      configmaps (cm), peerauthentications (pa), directresponses (dr), workloads (wl).
 
       EXAMPLES
         apus get services

@@ -14,70 +14,72 @@ extension MeshIndex {
   /// Compiles one service; nil where there is none of that name.
   package func compile(service name: ServiceName) -> CompiledService? {
     guard let service = services[name] else { return nil }
-    let attached = (routesByParent[name] ?? []).compactMap { routes[$0] }
-      .sorted(by: Typed<HTTPRouteSpec>.hasPrecedence)
-    var producer: [RouteRuleConfig] = []
-    var consumers: [String: [RouteRuleConfig]] = [:]
-    for route in attached {
-      let namespace = route.metadata.namespace
-      if namespace == name.namespace {
-        producer += rules(of: route, for: service, consumer: "")
-      } else {
-        consumers[namespace, default: []] += rules(of: route, for: service, consumer: namespace)
+    var producer = CompiledRules()
+    var consumers: [String: CompiledRules] = [:]
+    let attached = attached(to: name)
+    for namespace in Set(attached.map(\.metadata.namespace)).sorted() {
+      let isProducer = namespace == name.namespace
+      let deciding = decidingRoutes(of: name, from: namespace)
+      var found = CompiledRules()
+      for route in attached where route.metadata.namespace == namespace {
+        add(route, of: service, consumer: isProducer ? "" : namespace, deciding: deciding, to: &found)
       }
+      if isProducer { producer = found } else if !found.isEmpty { consumers[namespace] = found }
     }
     var common = ServiceConfig()
     common.namespace = name.namespace
     common.name = name.name
     common.ports = ports(of: service)
     common.policy = decidingPolicy(for: name).map(Self.config)
-    common.routes = producer
+    common.backendTLS = backendTLS(of: service)
+    common.routes = producer.requests
+    common.streamRoutes = producer.streams
     var byConsumer: [String: ConfigResource] = [:]
-    for (namespace, rules) in consumers where !rules.isEmpty {
+    for (namespace, rules) in consumers {
       var own = common
-      own.routes = Self.merge(consumer: rules, producer: producer, ports: common.ports)
+      let merged = rules.merged(overriding: producer, ports: common.ports)
+      own.routes = merged.requests
+      own.streamRoutes = merged.streams
       byConsumer[namespace] = ConfigResource(name: name.description, bytes: own.protobuf())
     }
     return CompiledService(
       common: ConfigResource(name: name.description, bytes: common.protobuf()), byConsumer: byConsumer)
   }
 
-  /// A namespace with routes of its own for a port uses those and none of the producer's (GEP-1294, "Multiple routes for
-  /// a Service"). On ports for which it has none the producer's stay.
-  private static func merge(
-    consumer: [RouteRuleConfig], producer: [RouteRuleConfig], ports: [MeshWire.ServicePort]
-  ) -> [RouteRuleConfig] {
-    if consumer.contains(where: { $0.parentPort == nil }) { return consumer }
-    let taken = Set(consumer.compactMap(\.parentPort))
-    let left = producer.flatMap { rule -> [RouteRuleConfig] in
-      if let port = rule.parentPort { return taken.contains(port) ? [] : [rule] }
-      return ports.filter { !taken.contains($0.number) }.map { port in
-        var narrowed = rule
-        narrowed.parentPort = port.number
-        return narrowed
-      }
-    }
-    return consumer + left
-  }
-
-  /// The rules that a route gives a service, over all its references to it that are accepted.
-  private func rules(
-    of route: Typed<HTTPRouteSpec>, for service: Typed<ServiceSpec>, consumer: String
-  ) -> [RouteRuleConfig] {
-    guard route.spec.unsupported.isEmpty else { return [] }
-    var rules: [RouteRuleConfig] = []
-    for parent in route.spec.parentRefs where route.service(of: parent) == service.name {
+  /// Adds the rules that a route gives a service, over all its references to it that are accepted, on the ports that no
+  /// more specific kind of route has taken.
+  private func add(
+    _ route: RouteObject, of service: Typed<ServiceSpec>, consumer: String, deciding: [Int: RouteObject],
+    to rules: inout CompiledRules
+  ) {
+    guard route.unsupported.isEmpty else { return }
+    for parent in route.parentRefs where route.service(of: parent) == service.name {
       guard case .attached(let port) = attachment(of: parent, route: route) else { continue }
-      for (index, rule) in route.spec.rules.enumerated() {
-        var config = compile(rule, of: route)
-        config.ruleIndex = UInt32(clamping: index)
-        config.parentPort = port.map { UInt32(clamping: $0) }
-        config.consumerNamespace = consumer
-        config.policy = decidingPolicy(forRoute: route.key).map(Self.routeConfig)
-        rules.append(config)
+      let ports: [Int?]
+      switch claim(of: route, on: service.name, port: port, deciding: deciding) {
+      case .whole: ports = [port]
+      case .part(let kept, _): ports = kept
+      case .none: continue
+      }
+      for port in ports.map({ $0.map { UInt32(clamping: $0) } }) {
+        for (index, rule) in route.rules.enumerated() {
+          if route.kind.isHTTP {
+            var config = compile(rule, of: route)
+            config.ruleIndex = UInt32(clamping: index)
+            config.parentPort = port
+            config.consumerNamespace = consumer
+            config.policy = decidingPolicy(forRoute: route.key).map(Self.routeConfig)
+            rules.requests.append(config)
+          } else {
+            var config = compileStream(rule, of: route)
+            config.ruleIndex = UInt32(clamping: index)
+            config.parentPort = port
+            config.consumerNamespace = consumer
+            rules.streams.append(config)
+          }
+        }
       }
     }
-    return rules
   }
 
   /// The TrafficPolicy that decides for a service: the oldest of those attached to it.
@@ -136,5 +138,41 @@ extension AppProtocol {
     case "https", "tls", "kubernetes.io/wss": self = .tls
     default: self = .unspecified
     }
+  }
+}
+
+/// The rules of one group of routes on a service.
+private struct CompiledRules {
+  var requests: [RouteRuleConfig] = []
+  var streams: [StreamRouteConfig] = []
+
+  var isEmpty: Bool { requests.isEmpty && streams.isEmpty }
+
+  /// A namespace with routes of its own for a port uses those and none of the producer's (GEP-1294, "Multiple routes for
+  /// a Service"). On ports for which it has none the producer's stay.
+  func merged(overriding producer: CompiledRules, ports: [MeshWire.ServicePort]) -> CompiledRules {
+    let claims = requests.map(\.parentPort) + streams.map(\.parentPort)
+    if claims.contains(nil) { return self }
+    let taken = Set(claims.compactMap { $0 })
+    func left(_ port: UInt32?) -> [UInt32?] {
+      if let port { return taken.contains(port) ? [] : [port] }
+      return ports.map(\.number).filter { !taken.contains($0) }
+    }
+    var merged = self
+    for rule in producer.requests {
+      for port in left(rule.parentPort) {
+        var narrowed = rule
+        narrowed.parentPort = port
+        merged.requests.append(narrowed)
+      }
+    }
+    for rule in producer.streams {
+      for port in left(rule.parentPort) {
+        var narrowed = rule
+        narrowed.parentPort = port
+        merged.streams.append(narrowed)
+      }
+    }
+    return merged
   }
 }

@@ -8,11 +8,25 @@ extension MeshIndex {
     case ServiceSpec.kind.groupKind:
       let name = ServiceName(namespace: key.namespace, name: key.name)
       affected.services.insert(name)
-      affected.policies = policiesByTarget[name] ?? []
+      affected.policies = (policiesByTarget[name] ?? []).union(backendPoliciesByTarget[name] ?? [])
       affected.slices = slicesByService[name] ?? []
       for route in (routesByParent[name] ?? []).union(routesByBackend[name] ?? []) { add(route: route, to: &affected) }
       if let service = services[name] { affected.workloads = Set(members(of: service).map(\.uid)) }
-    case HTTPRouteSpec.kind.groupKind: add(route: key, to: &affected)
+    case HTTPRouteSpec.kind.groupKind, GRPCRouteSpec.kind.groupKind, TLSRouteSpec.kind.groupKind,
+      TCPRouteSpec.kind.groupKind:
+      add(route: key, to: &affected)
+      // Routes of other kinds on the same port may come into force, or no longer be.
+      for parent in routes[key]?.parentServices ?? [] { affected.routes.formUnion(routesByParent[parent] ?? []) }
+    case ReferenceGrantSpec.kind.groupKind where requiresGrants:
+      for (service, routes) in routesByBackend where service.namespace == key.namespace {
+        for route in routes { add(route: route, to: &affected) }
+      }
+    case BackendTLSPolicySpec.kind.groupKind: add(backendPolicy: key, to: &affected)
+    case ConfigMapSpec.kind.groupKind:
+      for (policyKey, policy) in backendPolicies
+      where key.namespace == policyKey.namespace && policy.spec.refersTo(configMap: key.name) {
+        add(backendPolicy: policyKey, to: &affected)
+      }
     case TrafficPolicySpec.kind.groupKind:
       affected.policies.insert(key)
       for target in policies[key]?.targets ?? [] {
@@ -40,6 +54,15 @@ extension MeshIndex {
     affected.routes.insert(key)
     affected.policies.formUnion(policiesByRoute[key] ?? [])
     affected.services.formUnion(routes[key]?.parentServices ?? [])
+  }
+
+  private func add(backendPolicy key: ResourceKey, to affected: inout Affected) {
+    affected.policies.insert(key)
+    for target in backendPolicies[key]?.targets ?? [] {
+      affected.services.insert(target)
+      // Of several policies on a port one decides: the others' statuses may change.
+      affected.policies.formUnion(backendPoliciesByTarget[target] ?? [])
+    }
   }
 
   /// What this workload has a say in: itself, and services that look up ports by name.
@@ -104,25 +127,11 @@ extension Typed where Spec == TrafficPolicySpec {
   }
 }
 
-extension Typed where Spec == HTTPRouteSpec {
-  /// The service a parent reference means; nil for a parent of another kind.
-  func service(of parent: ParentReference) -> ServiceName? {
-    guard parent.group.isEmpty, parent.kind == "Service" else { return nil }
-    return ServiceName(namespace: parent.namespace ?? metadata.namespace, name: parent.name)
-  }
-
-  var parentServices: [ServiceName] { spec.parentRefs.compactMap { service(of: $0) } }
-
-  /// The service a backend means; nil for a backend of another kind.
-  func service(of backend: BackendReference) -> ServiceName? {
-    guard backend.group.isEmpty, backend.kind == "Service" else { return nil }
-    return ServiceName(namespace: backend.namespace ?? metadata.namespace, name: backend.name)
-  }
-
-  var backendServices: [ServiceName] { spec.rules.flatMap(\.backendRefs).compactMap { service(of: $0) } }
-
-  func refersTo(directResponse name: String) -> Bool {
-    let filters = spec.rules.flatMap { $0.filters + $0.backendRefs.flatMap(\.filters) }
-    return filters.contains { $0.extensionRef?.name == name }
+extension Typed where Spec == BackendTLSPolicySpec {
+  /// The services among its targets.
+  var targets: [ServiceName] {
+    spec.targetRefs.filter { $0.group.isEmpty && $0.kind == "Service" }.map {
+      ServiceName(namespace: metadata.namespace, name: $0.name)
+    }
   }
 }

@@ -49,12 +49,18 @@ package struct Typed<Spec: ResourceSpec>: Sendable {
 /// it and nothing else.
 package struct MeshIndex: Sendable {
   package private(set) var services: [ServiceName: Typed<ServiceSpec>] = [:]
-  package private(set) var routes: [ResourceKey: Typed<HTTPRouteSpec>] = [:]
+  /// Routes of every kind.
+  package private(set) var routes: [ResourceKey: RouteObject] = [:]
   package private(set) var slices: [ResourceKey: Typed<EndpointSliceSpec>] = [:]
   package private(set) var policies: [ResourceKey: Typed<TrafficPolicySpec>] = [:]
   package private(set) var authentications: [ResourceKey: Typed<PeerAuthenticationSpec>] = [:]
   package private(set) var directResponses: [ResourceKey: Typed<DirectResponseSpec>] = [:]
+  package private(set) var grants: [ResourceKey: Typed<ReferenceGrantSpec>] = [:]
+  package private(set) var backendPolicies: [ResourceKey: Typed<BackendTLSPolicySpec>] = [:]
+  package private(set) var configMaps: [ResourceKey: Typed<ConfigMapSpec>] = [:]
   package private(set) var workloads: [String: MeshWorkload] = [:]
+  /// Whether routes need a ReferenceGrant for backends in other namespaces. Default no, as GEP-1294 has it for meshes.
+  package let requiresGrants: Bool
 
   private(set) var servicesByNamespace: [String: Set<ServiceName>] = [:]
   private(set) var routesByParent: [ServiceName: Set<ResourceKey>] = [:]
@@ -62,12 +68,16 @@ package struct MeshIndex: Sendable {
   private(set) var routesByNamespace: [String: Set<ResourceKey>] = [:]
   private(set) var policiesByTarget: [ServiceName: Set<ResourceKey>] = [:]
   private(set) var policiesByRoute: [ResourceKey: Set<ResourceKey>] = [:]
+  private(set) var backendPoliciesByTarget: [ServiceName: Set<ResourceKey>] = [:]
   private(set) var slicesByService: [ServiceName: Set<ResourceKey>] = [:]
   private(set) var workloadsByNamespace: [String: Set<String>] = [:]
 
-  package init() {}
+  package init(requiresGrants: Bool = false) {
+    self.requiresGrants = requiresGrants
+  }
 
-  package init(resources: [Resource], workloads: [MeshWorkload] = []) {
+  package init(resources: [Resource], workloads: [MeshWorkload] = [], requiresGrants: Bool = false) {
+    self.requiresGrants = requiresGrants
     for resource in resources { _ = put(resource) }
     for workload in workloads { _ = put(workload) }
   }
@@ -81,7 +91,7 @@ package struct MeshIndex: Sendable {
       let name = ServiceName(namespace: key.namespace, name: key.name)
       services[name] = service
       servicesByNamespace[key.namespace, default: []].insert(name)
-    } else if let route = Typed<HTTPRouteSpec>(resource) {
+    } else if let route = RouteObject(resource) {
       routes[key] = route
       routesByNamespace[key.namespace, default: []].insert(key)
       for parent in route.parentServices { routesByParent[parent, default: []].insert(key) }
@@ -97,6 +107,13 @@ package struct MeshIndex: Sendable {
       authentications[key] = authentication
     } else if let response = Typed<DirectResponseSpec>(resource) {
       directResponses[key] = response
+    } else if let grant = Typed<ReferenceGrantSpec>(resource) {
+      grants[key] = grant
+    } else if let policy = Typed<BackendTLSPolicySpec>(resource) {
+      backendPolicies[key] = policy
+      for target in policy.targets { backendPoliciesByTarget[target, default: []].insert(key) }
+    } else if let map = Typed<ConfigMapSpec>(resource) {
+      configMaps[key] = map
     }
     affected.formUnion(dependents(of: key))
     return affected
@@ -110,7 +127,8 @@ package struct MeshIndex: Sendable {
     case ServiceSpec.kind.groupKind:
       services[name] = nil
       servicesByNamespace[key.namespace]?.remove(name)
-    case HTTPRouteSpec.kind.groupKind:
+    case HTTPRouteSpec.kind.groupKind, GRPCRouteSpec.kind.groupKind, TLSRouteSpec.kind.groupKind,
+      TCPRouteSpec.kind.groupKind:
       guard let route = routes.removeValue(forKey: key) else { break }
       routesByNamespace[key.namespace]?.remove(key)
       for parent in route.parentServices { routesByParent[parent]?.remove(key) }
@@ -124,6 +142,11 @@ package struct MeshIndex: Sendable {
       for target in policy.routeTargets { policiesByRoute[target]?.remove(key) }
     case PeerAuthenticationSpec.kind.groupKind: authentications[key] = nil
     case DirectResponseSpec.kind.groupKind: directResponses[key] = nil
+    case ReferenceGrantSpec.kind.groupKind: grants[key] = nil
+    case BackendTLSPolicySpec.kind.groupKind:
+      guard let policy = backendPolicies.removeValue(forKey: key) else { break }
+      for target in policy.targets { backendPoliciesByTarget[target]?.remove(key) }
+    case ConfigMapSpec.kind.groupKind: configMaps[key] = nil
     default: break
     }
     return affected

@@ -29,10 +29,12 @@ package struct KindInfo: Sendable, Hashable {
   package let shortNames: [String]
   package let layout: Layout
   package let nameRule: NameRule
+  /// Older and newer versions of the same form: objects written for them are taken, and kept as `version`.
+  package let otherVersions: [String]
 
   package init(
     group: String, version: String, kind: String, plural: String, shortNames: [String] = [], layout: Layout = .spec,
-    nameRule: NameRule = .dnsSubdomain
+    nameRule: NameRule = .dnsSubdomain, otherVersions: [String] = []
   ) {
     self.group = group
     self.version = version
@@ -41,10 +43,15 @@ package struct KindInfo: Sendable, Hashable {
     self.shortNames = shortNames
     self.layout = layout
     self.nameRule = nameRule
+    self.otherVersions = otherVersions
   }
 
   /// `v1`, or `group/version`.
   package var apiVersion: String { group.isEmpty ? version : "\(group)/\(version)" }
+
+  /// Whether objects of this version are taken.
+  package func serves(_ version: String) -> Bool { version == self.version || otherVersions.contains(version) }
+
   package var singular: String { kind.lowercased() }
   package var groupKind: GroupKind { GroupKind(group: group, kind: kind) }
 }
@@ -59,6 +66,8 @@ package enum KindRegistry {
   package static let types: [any ResourceSpec.Type] = [
     ServiceSpec.self, HTTPRouteSpec.self, EndpointSliceSpec.self, TrafficPolicySpec.self,
     PeerAuthenticationSpec.self, DirectResponseSpec.self,
+    GRPCRouteSpec.self, TCPRouteSpec.self, TLSRouteSpec.self, ReferenceGrantSpec.self, BackendTLSPolicySpec.self,
+    ConfigMapSpec.self,
   ]
 
   package static var kinds: [KindInfo] { types.map { $0.kind } }
@@ -81,6 +90,6 @@ package enum KindRegistry {
 
   /// The kind that lies under this path of the API.
   package static func kind(group: String, version: String, plural: String) -> KindInfo? {
-    kinds.first { $0.group == group && $0.version == version && $0.plural == plural }
+    kinds.first { $0.group == group && $0.serves(version) && $0.plural == plural }
   }
 }

@@ -45,7 +45,12 @@ extension Resource {
     apiVersion: String, kind: String, of value: Value, into report: ViolationReport
   ) -> (any ResourceSpec.Type)? {
     let types = KindRegistry.types
-    if let exact = types.first(where: { $0.kind.apiVersion == apiVersion && $0.kind.kind == kind }) { return exact }
+    let served = types.first { type in
+      type.kind.kind == kind
+        && (type.kind.apiVersion == apiVersion
+          || type.kind.otherVersions.contains { "\(type.kind.group)/\($0)" == apiVersion })
+    }
+    if let served { return served }
     if let sameName = types.first(where: { $0.kind.kind == kind }) {
       report.add(
         .notSupported, at: "apiVersion",

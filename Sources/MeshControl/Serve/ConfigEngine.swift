@@ -7,7 +7,7 @@ import MeshWire
 package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
   private let store: any ResourceStore
   private let now: @Sendable () -> Timestamp
-  private var index = MeshIndex()
+  private var index: MeshIndex
   private var compiled = CompiledMesh()
   private var revision: UInt64 = 0
   /// The version of the store that the index is at.
@@ -21,7 +21,12 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
   /// - Parameters:
   ///   - trustDomain: of this mesh; it stands in every proxy's configuration.
   ///   - now: the clock for transition times in statuses.
-  package init(store: any ResourceStore, trustDomain: String, now: @escaping @Sendable () -> Timestamp) {
+  ///   - requiresGrants: whether routes need a ReferenceGrant for backends in other namespaces.
+  package init(
+    store: any ResourceStore, trustDomain: String, requiresGrants: Bool = false,
+    now: @escaping @Sendable () -> Timestamp
+  ) {
+    index = MeshIndex(requiresGrants: requiresGrants)
     self.store = store
     self.now = now
     trust = (trustDomain, nil)
@@ -207,19 +212,22 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
 extension MeshIndex {
   var allKeys: [ResourceKey] {
     services.values.map(\.key) + Array(routes.keys) + Array(slices.keys) + Array(policies.keys)
-      + Array(authentications.keys) + Array(directResponses.keys)
+      + Array(authentications.keys) + Array(directResponses.keys) + Array(grants.keys) + Array(backendPolicies.keys)
+      + Array(configMaps.keys)
   }
 
   func metadata(of key: ResourceKey) -> Metadata? {
     services[ServiceName(namespace: key.namespace, name: key.name)].flatMap { $0.key == key ? $0.metadata : nil }
       ?? routes[key]?.metadata ?? slices[key]?.metadata ?? policies[key]?.metadata
-      ?? authentications[key]?.metadata ?? directResponses[key]?.metadata
+      ?? authentications[key]?.metadata ?? directResponses[key]?.metadata ?? grants[key]?.metadata
+      ?? backendPolicies[key]?.metadata ?? configMaps[key]?.metadata
   }
 
   /// The status that the object should have; nil for kinds without one.
   package func status(of key: ResourceKey, now: Timestamp) -> Value? {
     if let route = routes[key] { return status(of: route, now: now) }
     if let policy = policies[key] { return status(of: policy, now: now) }
+    if let policy = backendPolicies[key] { return status(of: policy, now: now) }
     return nil
   }
 }

@@ -10,10 +10,16 @@ package enum RouteReason: String, Sendable, CaseIterable {
   case invalidKind = "InvalidKind"
   /// A filter of type ExtensionRef refers to an object that is not there.
   case filterNotFound = "FilterNotFound"
-  /// Of a policy: another one decides.
+  /// Of a policy: another one decides. Of a route: one of a more specific kind has its port.
   case conflicted = "Conflicted"
   /// Of a policy: what it is attached to is not there.
   case targetNotFound = "TargetNotFound"
+  /// Of a policy: what it says cannot be done.
+  case invalid = "Invalid"
+  /// Of a BackendTLSPolicy: a reference to certificates leads nowhere, or there are none.
+  case invalidCACertificateRef = "InvalidCACertificateRef"
+  /// Of a BackendTLSPolicy: none of its references leads to certificates.
+  case noValidCACertificate = "NoValidCACertificate"
 }
 
 /// One condition of an object's status, as the Kubernetes API shapes it.

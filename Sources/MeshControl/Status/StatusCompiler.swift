@@ -1,18 +1,7 @@
 extension MeshIndex {
   /// The conditions of a route towards one of its parents.
-  package func conditions(of route: Typed<HTTPRouteSpec>, parent: ParentReference) -> [Condition] {
-    let accepted: Condition
-    let unsupported = route.spec.unsupported
-    if case .refused(let message) = attachment(of: parent, route: route) {
-      accepted = Condition(type: "Accepted", isTrue: false, reason: .noMatchingParent, message: message)
-    } else if !unsupported.isEmpty {
-      accepted = Condition(
-        type: "Accepted", isTrue: false, reason: .unsupportedValue,
-        message: "cannot be done yet: \(unsupported.joined(separator: ", ")); take it out for the route to work")
-    } else {
-      let note = route.spec.hostnames.isEmpty ? "" : "; hostnames have no effect where the parent is a Service"
-      accepted = Condition(type: "Accepted", isTrue: true, reason: .accepted, message: "the route is in force\(note)")
-    }
+  package func conditions(of route: RouteObject, parent: ParentReference) -> [Condition] {
+    let accepted = acceptance(of: route, parent: parent)
     let faults = referenceFaults(of: route)
     let resolved =
       if let first = faults.first {
@@ -26,18 +15,58 @@ extension MeshIndex {
     return [accepted, resolved]
   }
 
+  private func acceptance(of route: RouteObject, parent: ParentReference) -> Condition {
+    func refused(_ reason: RouteReason, _ message: String) -> Condition {
+      Condition(type: "Accepted", isTrue: false, reason: reason, message: message)
+    }
+    let unsupported = route.unsupported
+    let port: Int?
+    switch attachment(of: parent, route: route) {
+    case .refused(let message): return refused(.noMatchingParent, message)
+    case .attached(let number): port = number
+    }
+    guard unsupported.isEmpty else {
+      return refused(
+        .unsupportedValue,
+        "cannot be done yet: \(unsupported.joined(separator: ", ")); take it out for the route to work")
+    }
+    var notes = ""
+    if !route.hostnames.isEmpty, route.kind.isHTTP {
+      notes += "; hostnames have no effect where the parent is a Service"
+    }
+    if let name = route.service(of: parent) {
+      let deciding = decidingRoutes(of: name, from: route.metadata.namespace)
+      switch claim(of: route, on: name, port: port, deciding: deciding) {
+      case .whole: break
+      case .part(let kept, let other):
+        notes +=
+          "; on ports \(kept.map(String.init).joined(separator: ", ")) only: \(other.kind.name) "
+          + "\(other.qualifiedName) has the others"
+      case .none(let other):
+        return refused(
+          .conflicted,
+          "\(other.kind.name) \(other.qualifiedName) has the same port of Service \(name), where only the more "
+            + "specific kind of route is in force; remove one of them, or give them different ports")
+      }
+    }
+    return Condition(type: "Accepted", isTrue: true, reason: .accepted, message: "the route is in force\(notes)")
+  }
+
   private func referenceFaults(
-    of route: Typed<HTTPRouteSpec>
+    of route: RouteObject
   ) -> [(path: String, reason: RouteReason, message: String)] {
     var faults: [(path: String, reason: RouteReason, message: String)] = []
     func add(_ path: String, _ fault: (reason: RouteReason, message: String)?) {
       guard let fault else { return }
       faults.append((path, fault.reason, fault.message))
     }
-    for (index, rule) in route.spec.rules.enumerated() {
+    for (index, rule) in route.rules.enumerated() {
       let here = "spec.rules[\(index)]"
       for (place, filter) in rule.filters.enumerated() {
         add("\(here).filters[\(place)].extensionRef", filter.extensionRef.flatMap { fault(of: $0, route: route) })
+        add(
+          "\(here).filters[\(place)].requestMirror.backendRef",
+          filter.requestMirror.flatMap { fault(of: $0.backendRef.reference, route: route) })
       }
       for (place, backend) in rule.backendRefs.enumerated() {
         add("\(here).backendRefs[\(place)]", fault(of: backend, route: route))
@@ -49,10 +78,10 @@ extension MeshIndex {
   /// What of an object does not work as things stand, in words; empty where all does.
   package func warnings(about key: ResourceKey) -> [String] {
     if let route = routes[key] {
-      let conditions = route.spec.parentRefs.flatMap { self.conditions(of: route, parent: $0) }
+      let conditions = route.parentRefs.flatMap { self.conditions(of: route, parent: $0) }
       let faults = conditions.filter { !$0.isTrue }.map { "\($0.type) is False (\($0.reason.rawValue)): \($0.message)" }
       let none = "the route has no parentRefs and is attached to nothing; name a Service there"
-      return route.spec.parentRefs.isEmpty ? [none] : Array(Set(faults)).sorted()
+      return route.parentRefs.isEmpty ? [none] : Array(Set(faults)).sorted()
     }
     if let policy = policies[key] {
       let conditions =
@@ -61,6 +90,7 @@ extension MeshIndex {
       return conditions.filter { !$0.isTrue }
         .map { "\($0.type) is False (\($0.reason.rawValue)): \($0.message)" }
     }
+    if let policy = backendPolicies[key] { return warnings(about: policy) }
     if let slice = slices[key], slice.service == nil {
       return ["the slice has no label \(EndpointSliceSpec.serviceLabel) and belongs to no service; add it"]
     }
@@ -68,10 +98,10 @@ extension MeshIndex {
   }
 
   /// The status of a route. What other controllers have written about parents of their own stays.
-  package func status(of route: Typed<HTTPRouteSpec>, now: Timestamp) -> Value {
+  package func status(of route: RouteObject, now: Timestamp) -> Value {
     let existing = route.status?["parents"]?.elements ?? []
     let foreign = existing.filter { $0["controllerName"]?.text != controllerName }
-    let own = route.spec.parentRefs.map { parent in
+    let own = route.parentRefs.map { parent in
       let reference = parent.written ?? .null
       let previous = existing.first { $0["controllerName"]?.text == controllerName && $0["parentRef"] == reference }
       let conditions = conditions(of: route, parent: parent).map {

@@ -36,6 +36,14 @@ package struct HTTP1Writer {
     bytes(address, source.count)
   }
 
+  /// Whole field lines, written by `body` into the room that is left.
+  package mutating func fields(_ body: (inout FixedWriter) -> Void) {
+    guard !overflowed else { return }
+    var writer = FixedWriter(base: start + count, capacity: capacity &- count)
+    body(&writer)
+    if writer.overflowed { overflowed = true } else { count &+= writer.count }
+  }
+
   /// Constant text.
   @inline(__always)
   package mutating func text(_ text: StaticString) { bytes(text.utf8Start, text.utf8CodeUnitCount) }

@@ -54,6 +54,21 @@ package struct CompiledRule: Sendable, BitwiseCopyable {
   package var backendRequestTimeout = TimeLimit.off
   /// The policy's, with what the route says.
   package var retry = RetrySettings()
+  /// Index range in `RouteTableView.mirrors`: copies of the requests.
+  package var mirrors = TableSlice.empty
+  /// Index in `RouteTableView.sharing`; nil: the rule has nothing to do with origins.
+  package var sharing: Int32?
+  /// Whether the rule is a GRPCRoute's.
+  package var isGRPC = false
+}
+
+/// Copies of a rule's requests for one service.
+package struct CompiledMirror: Sendable, BitwiseCopyable {
+  /// The number that the resolver gave for the service's port.
+  package var cluster: Int32
+  /// The share that is copied: `numerator` of `denominator`, which is never 0.
+  package var numerator: UInt32
+  package var denominator: UInt32
 }
 
 /// A redirect; ranges are empty where the request's own part is kept.

@@ -48,7 +48,10 @@ struct RankedMatch {
 
   /// Whether this goes before `other`, where both have the same kind of path (see `RouteTableView.match`).
   func precedes(_ other: RankedMatch) -> Bool {
-    if pathLength != other.pathLength { return pathLength > other.pathLength }
+    if let rank = match.grpc, let otherRank = other.match.grpc, rank != otherRank { return rank.precedes(otherRank) }
+    if match.grpc == nil || other.match.grpc == nil, pathLength != other.pathLength {
+      return pathLength > other.pathLength
+    }
     if (match.method != nil) != (other.match.method != nil) { return match.method != nil }
     if match.headers.count != other.match.headers.count { return match.headers.count > other.match.headers.count }
     if match.query.count != other.match.query.count { return match.query.count > other.match.query.count }
@@ -76,6 +79,9 @@ struct RouteTableBuilder {
   var edits: [CompiledEdit] = []
   var droppedNames: [ByteRange] = []
   var fields: [CompiledField] = []
+  var origins: [CompiledOrigin] = []
+  var sharing: [CompiledCORS] = []
+  private var mirrors: [CompiledMirror] = []
   private var rules: [CompiledRule] = []
   private var backends: [CompiledBackend] = []
   private var matches: [RankedMatch] = []
@@ -103,6 +109,8 @@ struct RouteTableBuilder {
     compiled.requestTimeout = rule.requestTimeout.or(policy.requestTimeout)
     compiled.backendRequestTimeout = rule.backendRequestTimeout.or(policy.backendRequestTimeout)
     compiled.retry = rule.retry?.applied(to: policy.retry) ?? policy.retry
+    compiled.isGRPC = rule.isGRPC
+    compiled.sharing = rule.cors.map { add($0) }
     compiled.requestEdit = edit(rule.requestHeaders)
     compiled.responseEdit = edit(rule.responseHeaders)
     compiled.rewriteHost = intern(rule.rewrite?.hostname ?? "")
@@ -140,7 +148,8 @@ struct RouteTableBuilder {
       var backend = CompiledBackend(
         cluster: -1, cumulativeWeight: compiled.totalWeight,
         requestEdit: edit(rule.requestHeaders, target.requestHeaders),
-        responseEdit: edit(target.responseHeaders, rule.responseHeaders))
+        responseEdit: edit(
+          rule.cors == nil ? HeaderModification() : CORSPolicy.answered, target.responseHeaders, rule.responseHeaders))
       switch resolve(target.reference) {
       case .cluster(let number): backend.cluster = number
       case .unusable(let reason): backend.unusable = reason
@@ -148,6 +157,14 @@ struct RouteTableBuilder {
       backends.append(backend)
     }
     compiled.backends = slice(from: start, to: backends.count)
+    let firstMirror = mirrors.count
+    for mirror in rule.mirrors where mirror.numerator > 0 {
+      // A copy that has nowhere to go is no reason for the request to fail.
+      guard case .cluster(let number) = resolve(mirror.backend) else { continue }
+      mirrors.append(
+        CompiledMirror(cluster: number, numerator: mirror.numerator, denominator: mirror.denominator))
+    }
+    compiled.mirrors = slice(from: firstMirror, to: mirrors.count)
   }
 
   private mutating func change(_ modifier: PathModifier?) -> (CompiledPathChange, ByteRange) {
@@ -242,7 +259,7 @@ struct RouteTableBuilder {
     var exact: [String: [RankedMatch]] = [:]
     var expressions: [RankedMatch] = []
     var tree = PrefixTree()
-    for item in matches {
+    for item in GRPCOrder.arranged(matches) {
       switch item.match.path {
       case .exact(let path): exact[path, default: []].append(item)
       case .regex: expressions.append(item)
@@ -272,6 +289,7 @@ struct RouteTableBuilder {
     return RouteTableView(
       bytes: text.baseAddress.unsafelyUnwrapped, rules: store.freeze(rules), backends: store.freeze(backends),
       edits: store.freeze(edits), droppedNames: store.freeze(droppedNames), fields: store.freeze(fields),
+      mirrors: store.freeze(mirrors), sharing: store.freeze(sharing), origins: store.freeze(origins),
       entries: store.freeze(entries), conditions: store.freeze(conditions),
       programs: store.freeze(programs.map(\.view)), exactSlots: store.freeze(exactIndex.slots),
       exactBuckets: store.freeze(buckets), regexEntries: regexEntries, prefixSlots: store.freeze(prefixIndex.slots),

@@ -73,7 +73,11 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
   package let edits: UnsafeBufferPointer<CompiledEdit>
   package let droppedNames: UnsafeBufferPointer<ByteRange>
   package let fields: UnsafeBufferPointer<CompiledField>
+  package let mirrors: UnsafeBufferPointer<CompiledMirror>
+  /// Cross-origin resource sharing of the rules that have to do with it.
+  package let sharing: UnsafeBufferPointer<CompiledCORS>
 
+  let origins: UnsafeBufferPointer<CompiledOrigin>
   let entries: UnsafeBufferPointer<RouteEntry>
   let conditions: UnsafeBufferPointer<NamedCondition>
   let programs: UnsafeBufferPointer<RegexView>

@@ -28,6 +28,8 @@ extension RouteRule {
     case .redirect(let redirect): check.redirect(redirect, matches, at: "\(path).filters.requestRedirect")
     case .respond(let answer): check.answer(answer, at: "\(path).filters.extensionRef")
     }
+    check.count(mirrors.count, at: "\(path).filters.requestMirror")
+    if let cors { check.sharing(cors, at: "\(path).filters.cors") }
     if let retry {
       if let attempts = retry.attempts, attempts > 10 {
         check.add("\(path).retry.attempts", "is \(attempts); must be 0…10")
@@ -195,6 +197,24 @@ struct RuleCheck {
     if redirect.port == 0 { add("\(path).port", "must be between 1 and 65535") }
     host(redirect.hostname, at: "\(path).hostname")
     modifier(redirect.path, matches, at: "\(path).path")
+  }
+
+  /// Every text of it becomes part of an answer's head.
+  mutating func sharing(_ cors: CORSPolicy, at path: String) {
+    let lists = [
+      ("allowOrigins", cors.origins.map(\.text)), ("allowMethods", cors.methods), ("allowHeaders", cors.headers),
+      ("exposeHeaders", cors.exposed),
+    ]
+    for (part, texts) in lists {
+      count(texts.count, at: "\(path).\(part)")
+      for (index, text) in texts.enumerated() {
+        let isOrigin = part == "allowOrigins"
+        if text.isEmpty || !text.utf8.allSatisfy({ isOrigin ? $0 > 0x20 && $0 < 0x7F : Self.isTokenByte($0) }) {
+          add("\(path).\(part)[\(index)]", "has a character that cannot stand there")
+        }
+        length(text, 256, at: "\(path).\(part)[\(index)]")
+      }
+    }
   }
 
   mutating func answer(_ answer: DirectAnswer, at path: String) {

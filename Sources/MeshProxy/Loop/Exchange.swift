@@ -68,6 +68,8 @@ struct ExchangeFlags: OptionSet {
   static let endpointDone = ExchangeFlags(rawValue: 1 << 28)
   /// A tunnel opened because the client said nothing; its first bytes decide what it is.
   static let speculative = ExchangeFlags(rawValue: 1 << 29)
+  /// A tunnel that waits for the server name that its client sends.
+  static let awaitingName = ExchangeFlags(rawValue: 1 << 30)
 }
 
 /// One request with its response, or one TCP session, from acceptance to its record.

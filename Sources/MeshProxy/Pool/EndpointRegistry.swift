@@ -81,6 +81,7 @@ final class EndpointRegistry {
   func retire(_ endpoint: EndpointRef) {
     let cluster = endpoint.pointee.cluster
     endpoint.pointee.expectation?.release()
+    endpoint.pointee.backendTLS?.release()
     endpoint.pointee.ticket?.free()
     endpoint.deinitialize(count: 1)
     endpoint.deallocate()
@@ -120,7 +121,9 @@ final class EndpointRegistry {
     for (index, endpoint) in spec.endpoints.enumerated() {
       var state = EndpointState(weight: endpoint.weight)
       let reference: EndpointRef
-      if let known = entry.endpoints.removeValue(forKey: endpoint.key), known.pointee.address == endpoint.address {
+      if let known = entry.endpoints.removeValue(forKey: endpoint.key), known.pointee.address == endpoint.address,
+        known.pointee.backendTLS?.takeUnretainedValue().source == endpoint.backendTLS?.source
+      {
         reference = known
         if known.pointee.slot >= 0 { state = cluster.pointee.set.base[Int(known.pointee.slot)] }
         state.weight = endpoint.weight
@@ -128,6 +131,7 @@ final class EndpointRegistry {
         nextID += 1
         reference = .allocate(capacity: 1)
         reference.initialize(to: PooledEndpoint(id: nextID, address: endpoint.address, cluster: cluster))
+        reference.pointee.backendTLS = endpoint.backendTLS.map { .passRetained($0) }
         cluster.pointee.liveEndpoints += 1
       }
       if spec.policy.outlier == nil { state.flags.remove(.ejected) }

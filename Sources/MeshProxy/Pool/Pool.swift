@@ -25,6 +25,8 @@ struct PooledEndpoint {
   var address: SocketAddress
   /// Whom the connection must lead to; nil: plaintext, outside the mesh or our own application.
   var expectation: Unmanaged<TLSExpectation>?
+  /// TLS towards an endpoint outside the mesh; nil: plaintext, or the mesh's own.
+  var backendTLS: Unmanaged<BackendTLS>?
   var cluster: ClusterRef
   /// Position among the cluster's endpoints; -1: no longer one of them.
   var slot: Int32 = -1

@@ -62,13 +62,27 @@ extension Worker {
       return upstreamLost(connection, code == ECONNREFUSED ? .connectRefused : .connectFailure)
     }
     guard let endpoint = connection.pointee.endpoint, let expectation = endpoint.pointee.expectation else {
-      return upstreamReady(connection)
+      return connectedOutside(connection)
     }
     guard let credentials = credentials(endpoint.pointee.cluster.pointee.identity),
       let session = TLSSession(
         context: credentials.context(connection.pointee.role, isTCP: endpoint.pointee.cluster.pointee.isTCP),
         expectation: expectation.takeUnretainedValue(), ticket: endpoint.pointee.ticket)
     else { return upstreamLost(connection, .tlsNoOwnCertificate) }
+    shakeHands(connection, session)
+  }
+
+  /// The connection leads out of the mesh: plaintext, or TLS as a BackendTLSPolicy says.
+  private func connectedOutside(_ connection: ConnectionRef) {
+    guard let endpoint = connection.pointee.endpoint, let outside = endpoint.pointee.backendTLS?.takeUnretainedValue()
+    else { return upstreamReady(connection) }
+    guard let context = outside.context(connection.pointee.role),
+      let session = TLSSession(context: context, ticket: endpoint.pointee.ticket)
+    else { return upstreamLost(connection, .tlsUnknownAuthority) }
+    shakeHands(connection, session)
+  }
+
+  private func shakeHands(_ connection: ConnectionRef, _ session: TLSSession) {
     connection.pointee.tls = session
     connection.pointee.flags.insert(.handshaking)
     sealed.pointee.reset(keeping: Self.outputHighWater)

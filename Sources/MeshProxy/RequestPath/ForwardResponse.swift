@@ -161,6 +161,7 @@ extension Worker {
       }
       writer.fields(of: head, except: dropped, fieldsEnd: responseInfo.fieldsEnd)
       append(&writer, routes, edit)
+      appendSharing(&writer, exchange)
     } else {
       writer.fields(of: head, except: dropped, fieldsEnd: responseInfo.fieldsEnd)
     }

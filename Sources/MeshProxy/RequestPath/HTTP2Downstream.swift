@@ -177,6 +177,7 @@ extension Worker {
       session.pointee.codec.fields(of: copy head, except: dropped)
       var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
       append(&writer, routes, edit)
+      appendSharing(&writer, exchange)
       if !writer.overflowed { session.pointee.codec.fieldLines(headBuffer, from: 0, writer.count) }
     } else {
       session.pointee.codec.fields(of: copy head, except: dropped)

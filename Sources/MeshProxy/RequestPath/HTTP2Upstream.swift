@@ -143,6 +143,7 @@ extension Worker {
     }
     writer.fieldLines(of: head, except: dropped)
     if edit >= 0, let routes = exchange.pointee.routes { append(&writer, routes, edit) }
+    appendSharing(&writer, exchange)
     if exchange.pointee.flags.contains(.chunkResponse) { writer.text("transfer-encoding: chunked\r\n") }
     if message.endStream, !isBodiless, message.contentLength == nil { writer.text("content-length: 0\r\n") }
     if !exchange.pointee.flags.contains(.keepAlive) {

@@ -95,7 +95,7 @@ extension Worker {
     append(&writer, routes, edit)
   }
 
-  private func begin(_ exchange: ExchangeRef, _ status: UInt16) {
+  func begin(_ exchange: ExchangeRef, _ status: UInt16) {
     exchange.pointee.status = status
     exchange.pointee.flags.insert([.localReply, .responseStarted])
     // A request that has not come in whole would be taken for the next one.
@@ -103,7 +103,7 @@ extension Worker {
   }
 
   /// The answer's head up to its own fields.
-  private func head(
+  func head(
     _ exchange: ExchangeRef, _ status: UInt16, contentType: StaticString?, reason: Reason
   ) -> HTTP1Writer? {
     var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity / 2)
@@ -131,15 +131,16 @@ extension Worker {
     if let policy = decidingPolicy(exchange, reason) { return policy }
     if exchange.pointee.rule >= 0, let routes = exchange.pointee.routes {
       let label = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)
-      if reason == .redirect || reason == .directResponse || reason == .backendNotFound || reason == .noBackendWeight {
-        return label
+      switch reason {
+      case .redirect, .directResponse, .corsPreflight, .backendNotFound, .noBackendWeight: return label
+      default: break
       }
     }
     guard let cluster = exchange.pointee.cluster else { return nil }
     return cluster.pointee.label
   }
 
-  private func send(_ exchange: ExchangeRef, _ writer: HTTP1Writer) {
+  func send(_ exchange: ExchangeRef, _ writer: HTTP1Writer) {
     let downstream = exchange.pointee.downstream
     if exchange.pointee.isDownstreamStream {
       endAttempt(exchange)

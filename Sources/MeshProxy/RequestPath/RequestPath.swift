@@ -12,6 +12,7 @@
 ///     forward     ForwardRequest.swift   head and body go out, kept for a repetition as long as that is possible
 ///     respond     ForwardResponse.swift  the answer's head and body go back
 ///     retry       Retry.swift            what happens when an attempt fails: again, or an answer of our own
+///     stream      RouteStream.swift      a connection of bytes as they are: TCPRoute, or TLSRoute by the server name
 ///     reply       LocalReply.swift       answers that the mesh makes itself, with their reason
 ///     record      Record.swift           metrics, access log, balancer and outlier feedback
 ///

@@ -16,7 +16,7 @@ extension Worker {
       return reply(exchange, .noService)
     }
     exchange.pointee.cluster = cluster
-    if head.methodToken == .connect { return connectMethod(exchange, head, listener) }
+    if head.methodToken == .connect { return connectMethod(exchange, head, listener, number) }
     guard let routes = exchange.pointee.generation.pointee.routes(number) else {
       guard admit(exchange, head, number) else { return }
       setDeadlines(
@@ -43,6 +43,7 @@ extension Worker {
     _ hit: RouteHit, _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ routes: UnsafePointer<RouteTableView>
   ) {
     let rule = routes.pointee.rules.baseAddress.unsafelyUnwrapped + Int(hit.rule)
+    if answersPreflight(exchange, rule, head, routes) { return }
     switch rule.pointee.action {
     case .redirect:
       noteTarget(exchange, head)
@@ -84,13 +85,15 @@ extension Worker {
   }
 
   /// CONNECT: a tunnel to a service of the mesh by name and port. Nothing else is reached through it.
-  private func connectMethod(_ exchange: ExchangeRef, _ head: borrowing MessageHead, _ listener: ListenerState) {
+  private func connectMethod(
+    _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ listener: ListenerState, _ number: Int32
+  ) {
     noteTarget(exchange, head)
     if listener.kind == .inbound, exchange.pointee.isDownstreamStream { return inboundConnect(exchange, head) }
     guard listener.kind == .forward else { return reply(exchange, .connectTargetForbidden) }
     exchange.pointee.flags.insert([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)
-    balance(exchange)
+    routeStream(exchange, number)
   }
 
   /// When the whole request, and each try, must be done.

@@ -15,14 +15,12 @@ extension Worker {
     if connection.pointee.tls != nil { exchange.pointee.flags.insert(.mutualTLS) }
     exchange.pointee.isInbound = listeners[Int(connection.pointee.listener)].kind == .inbound
     pause(connection)
-    guard
-      let cluster = generation.pointee.cluster(
-        generation.pointee.clusterNumber(ofListener: connection.pointee.listener))
-    else {
+    let number = generation.pointee.clusterNumber(ofListener: connection.pointee.listener)
+    guard let cluster = generation.pointee.cluster(number) else {
       return refuseTunnel(exchange, .noService)
     }
     exchange.pointee.cluster = cluster
-    balance(exchange)
+    routeStream(exchange, number)
   }
 
   /// The endpoint is there: the two sides belong together from now on.
@@ -127,8 +125,10 @@ extension Worker {
   }
 
   /// Bytes of a side that is a connection, for the other side.
-  func tunnelBytes(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
-    guard let exchange = connection.pointee.exchange, exchange.pointee.flags.contains(.joined) else { return 0 }
+  func tunnelBytes(_ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
+    guard let exchange = connection.pointee.exchange, exchange.pointee.flags.contains(.joined) else {
+      return serverNameBytes(connection, bytes, count)
+    }
     if exchange.pointee.flags.contains(.speculative),
       !decideTunnel(exchange, fromClient: exchange.pointee.downstream == connection, bytes, count)
     {

@@ -12,6 +12,8 @@ package struct EndpointSpec: Sendable {
   /// Whom the connection must lead to; nil: plaintext.
   package var expectation: TLSExpectation?
   package var weight: UInt32
+  /// TLS towards an endpoint outside the mesh; nil: plaintext.
+  package var backendTLS: BackendTLS?
   /// What is spoken with it.
   package var wire: EndpointWire = .undeclared
   /// The application's own port, behind its proxy; 0: `address` is the application's.
@@ -42,6 +44,8 @@ package struct ClusterSpec: Sendable {
   package var gate: Gate?
   /// Those of the rules of `routes`, position by position; empty where no rule has any.
   package var ruleGates: [Gate?] = []
+  /// Rules for connections; nil where no TCPRoute or TLSRoute is in force.
+  package var streams: StreamTable?
 }
 
 /// What names a workload in metrics.
@@ -122,6 +126,8 @@ private struct ConfigurationBuilder {
   private var identity = 0
   private var suffix = ""
   private var endpoints: [String: [WorkloadConfig]] = [:]
+  /// What BackendTLSPolicies say, by their names.
+  private var outside: [String: BackendTLS] = [:]
 
   init(_ snapshot: Snapshot, formerBuckets: [String: LimitBuckets]) {
     self.snapshot = snapshot
@@ -152,23 +158,36 @@ private struct ConfigurationBuilder {
       let gate = gates.gate(rules, at: "\(service.namespace)/\(service.name)")
       for port in service.ports {
         guard let number = UInt16(exactly: port.number) else { continue }
+        let tls = BackendTLS.entry(service.backendTLS, port: port.number).map { backendTLS($0) }
         let key = "\(service.namespace)/\(service.name):\(number)\(suffix)"
         numbers[key] = Int32(clusters.count)
         clusters.append(
           ClusterSpec(
             key: key, service: "\(service.namespace)/\(service.name)", port: number,
-            isTCP: port.appProtocol == .tcp || port.appProtocol == .tls,
+            // Where the proxy begins the TLS, what it is given is not TLS.
+            isTCP: port.appProtocol == .tcp || (port.appProtocol == .tls && tls == nil),
             identity: identity, isUndeclared: port.appProtocol == .unspecified, policy: policy,
-            endpoints: endpointSpecs(service, port), routes: nil, gate: gate))
+            endpoints: endpointSpecs(service, port, tls), routes: nil, gate: gate))
       }
     }
     for service in snapshot.services {
       if identity == 0 { addHosts(service) }
-      for port in service.ports { addRoutes(service, port) }
+      for port in service.ports {
+        addRoutes(service, port)
+        addStreams(service, port)
+      }
     }
   }
 
-  private func endpointSpecs(_ service: ServiceConfig, _ port: ServicePort) -> [EndpointSpec] {
+  /// What a policy says, compiled; ports that say the same share it.
+  private mutating func backendTLS(_ config: BackendTLSConfig) -> BackendTLS {
+    if let known = outside[config.source], known.source == config { return known }
+    let made = BackendTLS(config, systemAuthorities: SystemAuthorities.read)
+    outside[config.source] = made
+    return made
+  }
+
+  private func endpointSpecs(_ service: ServiceConfig, _ port: ServicePort, _ tls: BackendTLS?) -> [EndpointSpec] {
     (endpoints["\(service.namespace)/\(service.name)"] ?? []).compactMap { workload in
       let target = port.targetPort == 0 ? port.number : port.targetPort
       let entry = Self.port(port, target, of: workload)
@@ -184,7 +203,8 @@ private struct ConfigurationBuilder {
       }
       return EndpointSpec(
         key: "\(workload.uid):\(number)", address: address, expectation: expectation, weight: workload.weight ?? 1,
-        wire: entry?.inboundPort == nil ? EndpointWire(port.appProtocol) : .negotiated,
+        backendTLS: expectation == nil ? tls : nil,
+        wire: entry?.inboundPort == nil && tls == nil ? EndpointWire(port.appProtocol) : .negotiated,
         applicationPort: UInt16(exactly: entry?.appPort ?? 0) ?? 0, isUsable: workload.health == .healthy,
         workload: WorkloadLabels(
           uid: workload.uid, namespace: workload.namespace, workload: workload.name, app: workload.app,
@@ -203,31 +223,52 @@ private struct ConfigurationBuilder {
     return workload.ports.count == 1 && !workload.identity.isEmpty ? workload.ports.first : nil
   }
 
-  private mutating func addRoutes(_ service: ServiceConfig, _ port: ServicePort) {
-    let here = service.routes.filter { $0.parentPort == nil || $0.parentPort == port.number }
+  /// The rules for connections that this proxy's namespace has on a port. Where there are any, the port carries bytes as
+  /// they are, whatever else is known of it.
+  private mutating func addStreams(_ service: ServiceConfig, _ port: ServicePort) {
+    let here = service.streamRoutes.filter { $0.parentPort == nil || $0.parentPort == port.number }
     let consumer = here.filter { !$0.consumerNamespace.isEmpty && $0.consumerNamespace == namespace }
     let rules = consumer.isEmpty ? here.filter { $0.consumerNamespace.isEmpty } : consumer
-    guard !rules.isEmpty, let index = numbers["\(service.namespace)/\(service.name):\(port.number)\(suffix)"] else {
-      return
-    }
+    guard !rules.isEmpty, let index = number(of: service, port) else { return }
+    clusters[Int(index)].isTCP = true
+    clusters[Int(index)].isUndeclared = false
+    clusters[Int(index)].streams = StreamTable(
+      rules.map { StreamRule($0) }, resolve: resolver(rules.flatMap(\.backends)))
+  }
+
+  /// The cluster of a service's port.
+  private func number(of service: ServiceConfig, _ port: ServicePort) -> Int32? {
+    numbers["\(service.namespace)/\(service.name):\(port.number)\(suffix)"]
+  }
+
+  /// What the backends of some rules stand for.
+  private func resolver(_ backends: [BackendConfig]) -> (BackendReference) -> BackendResolution {
     let invalid = Dictionary(
-      rules.flatMap(\.backends).filter { !$0.invalidReason.isEmpty }.map {
+      backends.filter { !$0.invalidReason.isEmpty }.map {
         (
           BackendReference(namespace: $0.namespace, name: $0.service, port: UInt16(truncatingIfNeeded: $0.port)),
           $0.invalidReason
         )
       }, uniquingKeysWith: { first, _ in first })
-    do throws(RouteTableError) {
-      clusters[Int(index)].routes = try RouteTable(rules.map { RouteRule($0) }, policy: clusters[Int(index)].policy) {
-        reference in
-        if let reason = invalid[reference] {
-          return .unusable(reason == "RefNotPermitted" ? .backendNotPermitted : .backendNotFound)
-        }
-        guard let found = numbers["\(reference.namespace)/\(reference.name):\(reference.port)\(suffix)"] else {
-          return .unusable(.backendNotFound)
-        }
-        return .cluster(found)
+    return { [numbers, suffix] reference in
+      if let reason = invalid[reference] {
+        return .unusable(reason == "RefNotPermitted" ? .backendNotPermitted : .backendNotFound)
       }
+      guard let found = numbers["\(reference.namespace)/\(reference.name):\(reference.port)\(suffix)"] else {
+        return .unusable(.backendNotFound)
+      }
+      return .cluster(found)
+    }
+  }
+
+  private mutating func addRoutes(_ service: ServiceConfig, _ port: ServicePort) {
+    let here = service.routes.filter { $0.parentPort == nil || $0.parentPort == port.number }
+    let consumer = here.filter { !$0.consumerNamespace.isEmpty && $0.consumerNamespace == namespace }
+    let rules = consumer.isEmpty ? here.filter { $0.consumerNamespace.isEmpty } : consumer
+    guard !rules.isEmpty, let index = number(of: service, port) else { return }
+    do throws(RouteTableError) {
+      clusters[Int(index)].routes = try RouteTable(
+        rules.map { RouteRule($0) }, policy: clusters[Int(index)].policy, resolve: resolver(rules.flatMap(\.backends)))
       addGates(rules, to: Int(index))
     } catch {
       for violation in error.violations {

@@ -19,6 +19,10 @@ struct Generation {
   let routes: UnsafeMutablePointer<UnsafePointer<RouteTableView>?>
   /// For each cluster the label numbers of its rules.
   let routeNumbers: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>
+  /// For each cluster the rules for connections to it; nil: no TCPRoute or TLSRoute is attached.
+  let streamRoutes: UnsafeMutablePointer<UnsafePointer<StreamTableView>?>
+  /// For each cluster the label numbers of those rules.
+  let streamNumbers: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>
   let listenerClusters: UnsafeMutablePointer<Int32>
   let listenerCount: Int
   /// For each cluster the limits and faults of its service, and those of its rules; nil: none at all.
@@ -41,6 +45,24 @@ struct Generation {
     number >= 0 && Int(number) < clusterCount ? routes[Int(number)] : nil
   }
 
+  /// The rules for connections to a cluster.
+  func streams(_ number: Int32) -> UnsafePointer<StreamTableView>? {
+    number >= 0 && Int(number) < clusterCount ? streamRoutes[Int(number)] : nil
+  }
+
+  /// The label number of one of those rules; 0: there is none.
+  func streamNumber(_ number: Int32, _ rule: Int32) -> UInt32 {
+    guard number >= 0, Int(number) < clusterCount, let numbers = streamNumbers[Int(number)] else { return 0 }
+    return numbers[Int(rule)]
+  }
+
+  /// The number of a cluster in this configuration; -1: it is not one of it.
+  func number(of cluster: ClusterRef?) -> Int32 {
+    guard let cluster else { return -1 }
+    for index in 0..<clusterCount where clusters[index] == cluster { return Int32(truncatingIfNeeded: index) }
+    return -1
+  }
+
   /// Takes a configuration up: clusters and endpoints that were there keep their connections and what was learned.
   static func make(
     _ configuration: CompiledConfiguration, endpoints: EndpointRegistry, labels: LabelDictionary
@@ -49,6 +71,8 @@ struct Generation {
     let clusters = UnsafeMutablePointer<ClusterRef>.allocate(capacity: max(1, count))
     let routes = UnsafeMutablePointer<UnsafePointer<RouteTableView>?>.allocate(capacity: max(1, count))
     let numbers = UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>.allocate(capacity: max(1, count))
+    let streams = UnsafeMutablePointer<UnsafePointer<StreamTableView>?>.allocate(capacity: max(1, count))
+    let streamNumbers = UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>.allocate(capacity: max(1, count))
     for (index, spec) in configuration.clusters.enumerated() {
       (clusters + index).initialize(to: endpoints.take(spec))
       var view: UnsafePointer<RouteTableView>?
@@ -59,6 +83,8 @@ struct Generation {
       }
       (numbers + index).initialize(to: view.map { Self.numbers(of: $0.pointee, labels) })
       (routes + index).initialize(to: view)
+      (streams + index).initialize(to: spec.streams.map { Self.copy($0.view) })
+      (streamNumbers + index).initialize(to: spec.streams.map { Self.numbers(of: $0.view, labels) })
     }
     let listeners = configuration.listenerClusters
     let listenerClusters = UnsafeMutablePointer<Int32>.allocate(capacity: max(1, listeners.count))
@@ -67,7 +93,8 @@ struct Generation {
     generation.initialize(
       to: Generation(
         configuration: .passRetained(configuration), hosts: UnsafePointer(configuration.hosts.view), clusters: clusters,
-        clusterCount: count, routes: routes, routeNumbers: numbers, listenerClusters: listenerClusters,
+        clusterCount: count, routes: routes, routeNumbers: numbers, streamRoutes: streams,
+        streamNumbers: streamNumbers, listenerClusters: listenerClusters,
         listenerCount: listeners.count, gates: GateTable(configuration.clusters)))
     return generation
   }
@@ -80,13 +107,31 @@ struct Generation {
     return numbers
   }
 
+  private static func numbers(of view: StreamTableView, _ labels: LabelDictionary) -> UnsafeMutablePointer<UInt32> {
+    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
+    for (index, rule) in view.rules.enumerated() {
+      (numbers + index).initialize(to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self)))
+    }
+    return numbers
+  }
+
+  private static func copy(_ view: StreamTableView) -> UnsafePointer<StreamTableView> {
+    let copy = UnsafeMutablePointer<StreamTableView>.allocate(capacity: 1)
+    copy.initialize(to: view)
+    return UnsafePointer(copy)
+  }
+
   /// Lets everything go; no exchange may use it any more.
   static func release(_ generation: GenerationRef, endpoints: EndpointRegistry) {
     for index in 0..<generation.pointee.clusterCount {
       endpoints.letGo(generation.pointee.clusters[index])
       generation.pointee.routes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
       generation.pointee.routeNumbers[index]?.deallocate()
+      generation.pointee.streamRoutes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
+      generation.pointee.streamNumbers[index]?.deallocate()
     }
+    generation.pointee.streamRoutes.deallocate()
+    generation.pointee.streamNumbers.deallocate()
     generation.pointee.routeNumbers.deallocate()
     generation.pointee.clusters.deallocate()
     generation.pointee.routes.deallocate()

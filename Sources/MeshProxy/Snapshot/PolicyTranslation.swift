@@ -114,7 +114,10 @@ extension RouteMatch {
     self.init(
       path: path, headers: config.headers.map { NamedMatch(name: $0.name, value: TextMatch($0)) },
       query: config.queryParams.map { NamedMatch(name: $0.name, value: TextMatch($0)) },
-      method: Method.allCases.first { "\($0)".uppercased() == config.method && $0 != .other })
+      method: Method.allCases.first { "\($0)".uppercased() == config.method && $0 != .other },
+      grpc: config.grpcRank.map {
+        GRPCRank(serviceLength: Int($0.serviceLength), methodLength: Int($0.methodLength))
+      })
   }
 }
 
@@ -131,11 +134,8 @@ extension PathModifier {
 
 extension RouteRule {
   init(_ config: RouteRuleConfig) {
-    let parts = config.route.split(separator: "/", maxSplits: 1).map(String.init)
     let origin = RouteOrigin(
-      namespace: parts.first ?? "", name: parts.count > 1 ? parts[1] : "",
-      createdSeconds: Int64(clamping: config.routeCreatedSeconds), ruleIndex: Int(config.ruleIndex),
-      ruleName: config.ruleName.isEmpty ? nil : config.ruleName)
+      config.route, created: config.routeCreatedSeconds, ruleIndex: config.ruleIndex, ruleName: config.ruleName)
     self.init(origin: origin, matches: config.matches.map { RouteMatch($0) }, action: RouteAction(config))
     requestHeaders = HeaderModification(config.filters?.requestHeaders)
     responseHeaders = HeaderModification(config.filters?.responseHeaders)
@@ -148,6 +148,10 @@ extension RouteRule {
     backendRequestTimeout = TimeLimit(milliseconds: config.timeouts?.backendRequestMilliseconds)
     retry = config.retry.map { RetryOverride($0) }
     inherit(config.policy)
+    mirrors = (config.filters?.mirrors ?? []).filter { $0.invalidReason.isEmpty }.map { Mirror($0) }
+    cors = config.filters?.cors.map { CORSPolicy($0) }
+    sessionPersistence = config.sessionPersistence.flatMap { SessionPersistence($0) }
+    isGRPC = config.isGRPC
   }
 }
 
@@ -167,13 +171,7 @@ extension RouteAction {
       self = .respond(direct)
     } else {
       self = .forward(
-        config.backends.map { backend in
-          WeightedBackend(
-            BackendReference(
-              namespace: backend.namespace, name: backend.service, port: UInt16(truncatingIfNeeded: backend.port)),
-            weight: backend.weight, requestHeaders: HeaderModification(backend.filters?.requestHeaders),
-            responseHeaders: HeaderModification(backend.filters?.responseHeaders))
-        })
+        config.backends.map { WeightedBackend($0) })
     }
   }
 }

@@ -5,6 +5,8 @@ package struct FilterConfig: WireMessage {
   package var redirect: RedirectConfig?
   package var rewrite: RewriteConfig?
   package var directResponse: DirectResponseConfig?
+  package var mirrors: [MirrorConfig] = []
+  package var cors: CORSConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -13,6 +15,52 @@ package struct FilterConfig: WireMessage {
     try c.field(3, "redirect", &redirect)
     try c.field(4, "rewrite", &rewrite)
     try c.field(5, "directResponse", &directResponse)
+    try c.field(60, "mirrors", &mirrors)
+    try c.field(61, "cors", &cors)
+  }
+}
+
+/// A copy of requests for another service.
+package struct MirrorConfig: WireMessage {
+  package var namespace = ""
+  package var service = ""
+  package var port: UInt32 = 0
+  /// The share that is copied; a denominator of 0 means 1.
+  package var numerator: UInt32 = 0
+  package var denominator: UInt32 = 0
+  /// Why the backend cannot work (a condition reason such as `BackendNotFound`); nothing is copied then.
+  package var invalidReason = ""
+
+  package init() {}
+  package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
+    try c.field(1, "namespace", &namespace)
+    try c.field(2, "service", &service)
+    try c.field(3, "port", &port)
+    try c.field(4, "numerator", &numerator)
+    try c.field(5, "denominator", &denominator)
+    try c.field(6, "invalidReason", &invalidReason)
+  }
+}
+
+/// Cross-origin resource sharing.
+package struct CORSConfig: WireMessage {
+  /// `scheme://host[:port]` with `*` for labels on the left, or `*` alone.
+  package var allowOrigins: [String] = []
+  package var allowMethods: [String] = []
+  package var allowHeaders: [String] = []
+  package var exposeHeaders: [String] = []
+  package var allowCredentials = false
+  /// 0: the default of 5.
+  package var maxAgeSeconds: UInt32 = 0
+
+  package init() {}
+  package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
+    try c.field(1, "allowOrigins", &allowOrigins)
+    try c.field(2, "allowMethods", &allowMethods)
+    try c.field(3, "allowHeaders", &allowHeaders)
+    try c.field(4, "exposeHeaders", &exposeHeaders)
+    try c.field(5, "allowCredentials", &allowCredentials)
+    try c.field(6, "maxAgeSeconds", &maxAgeSeconds)
   }
 }
 

@@ -29,6 +29,10 @@ package struct ServiceConfig: WireMessage {
   /// Rules of every route attached to the service; the proxy orders them by Gateway API's precedence.
   package var routes: [RouteRuleConfig] = []
   package var policy: TrafficPolicyConfig?
+  /// Rules for connections (TCPRoute, TLSRoute), in order of precedence.
+  package var streamRoutes: [StreamRouteConfig] = []
+  /// How endpoints outside the mesh are reached by TLS (BackendTLSPolicy); at most one for a port.
+  package var backendTLS: [BackendTLSConfig] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -37,6 +41,8 @@ package struct ServiceConfig: WireMessage {
     try c.field(3, "ports", &ports)
     try c.field(4, "routes", &routes)
     try c.field(5, "policy", &policy)
+    try c.field(60, "streamRoutes", &streamRoutes)
+    try c.field(61, "backendTls", &backendTLS)
   }
 }
 
@@ -60,9 +66,9 @@ package struct ServicePort: WireMessage {
   }
 }
 
-/// One rule of an HTTPRoute, with where it comes from.
+/// One rule of an HTTPRoute or GRPCRoute, with where it comes from.
 package struct RouteRuleConfig: WireMessage {
-  /// `namespace/name` of the HTTPRoute; it becomes the label `route_name` and names the deciding object.
+  /// `namespace/name` of the route; it becomes the label `route_name` and names the deciding object.
   package var route = ""
   /// Position of the rule in its route.
   package var ruleIndex: UInt32 = 0
@@ -81,6 +87,9 @@ package struct RouteRuleConfig: WireMessage {
   package var retry: RetryConfig?
   /// The TrafficPolicy attached to the route.
   package var policy: RoutePolicyConfig?
+  /// Whether the rule is a GRPCRoute's.
+  package var isGRPC = false
+  package var sessionPersistence: SessionPersistenceConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -96,6 +105,8 @@ package struct RouteRuleConfig: WireMessage {
     try c.field(10, "timeouts", &timeouts)
     try c.field(11, "retry", &retry)
     try c.field(40, "policy", &policy)
+    try c.field(60, "isGrpc", &isGRPC)
+    try c.field(61, "sessionPersistence", &sessionPersistence)
   }
 }
 
@@ -138,6 +149,8 @@ package struct RouteMatchConfig: WireMessage {
   package var queryParams: [ValueMatchConfig] = []
   /// Empty: any method.
   package var method = ""
+  /// Only of GRPCRoutes: what decides among their matches.
+  package var grpcRank: GRPCRankConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -145,6 +158,7 @@ package struct RouteMatchConfig: WireMessage {
     try c.field(2, "headers", &headers)
     try c.field(3, "queryParams", &queryParams)
     try c.field(4, "method", &method)
+    try c.field(60, "grpcRank", &grpcRank)
   }
 }
 

@@ -27,8 +27,11 @@ package struct HTTPRouteFilter: FieldObject, Equatable {
     /// Whether the data plane can do it yet.
     var isSupported: Bool {
       switch self {
-      case .requestHeaderModifier, .responseHeaderModifier, .requestRedirect, .urlRewrite, .extensionRef: true
-      case .requestMirror, .cors, .externalAuth: false
+      case .requestHeaderModifier, .responseHeaderModifier, .requestRedirect, .urlRewrite, .extensionRef,
+        .requestMirror,
+        .cors:
+        true
+      case .externalAuth: false
       }
     }
   }
@@ -36,11 +39,11 @@ package struct HTTPRouteFilter: FieldObject, Equatable {
   package var type = Kind.requestHeaderModifier
   package var requestHeaderModifier: HeaderModifier?
   package var responseHeaderModifier: HeaderModifier?
-  package var requestMirror: Value?
+  package var requestMirror: RequestMirror?
   package var requestRedirect: RequestRedirect?
   package var urlRewrite: URLRewrite?
   package var extensionRef: LocalObjectReference?
-  package var cors: Value?
+  package var cors: CORSFilter?
   package var externalAuth: Value?
 
   package init() {}

@@ -7,7 +7,7 @@ package struct HTTPRouteRule: FieldObject, Equatable {
   package var backendRefs: [BackendReference] = []
   package var timeouts: RouteTimeouts?
   package var retry: RouteRetry?
-  package var sessionPersistence: Value?
+  package var sessionPersistence: RouteSessionPersistence?
 
   package init() {}
 
@@ -29,11 +29,7 @@ package struct HTTPRouteRule: FieldObject, Equatable {
         "a rule that redirects sends nothing on; remove backendRefs or the "
           + "RequestRedirect filter")
     }
-    if !backendRefs.isEmpty, backendRefs.allSatisfy({ $0.weight == 0 }) {
-      report.add(
-        .invalid, at: "\(path).backendRefs",
-        "all weights are zero, so that every request would be refused; give one backend a weight above zero")
-    }
+    BackendReference.checkWeights(backendRefs, path: "\(path).backendRefs", into: report)
     checkPrefixReplacement(filters, at: "\(path).filters", path: path, into: report)
     for (index, backend) in backendRefs.enumerated() {
       checkPrefixReplacement(backend.filters, at: "\(path).backendRefs[\(index)].filters", path: path, into: report)

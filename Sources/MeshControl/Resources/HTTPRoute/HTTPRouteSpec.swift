@@ -1,7 +1,7 @@
 /// Routes of HTTP requests (`gateway.networking.k8s.io/v1 HTTPRoute`), with services as parents (GAMMA, GEP-1426).
 ///
 /// Forms, bounds and defaults are those of the Gateway API's resource definition. What this control plane reads and
-/// cannot do yet (CORS, mirrors, session persistence, external authorization) makes the route not `Accepted`.
+/// cannot do (external authorization) makes the route not `Accepted`.
 package struct HTTPRouteSpec: ResourceSpec {
   package static let kind = KindInfo(
     group: "gateway.networking.k8s.io", version: "v1", kind: "HTTPRoute", plural: "httproutes")
@@ -27,10 +27,13 @@ package struct HTTPRouteSpec: ResourceSpec {
       report.add(
         .tooMany, at: "\(path).rules", "has \(matchCount) matches in all; keep at most 128, or make two routes of it")
     }
-    checkParents(path: "\(path).parentRefs", into: report)
+    ParentReference.checkTogether(parentRefs, path: "\(path).parentRefs", into: report)
   }
+}
 
-  private func checkParents(path: String, into report: ViolationReport) {
+extension ParentReference {
+  /// Tells which of a route's parents are the same.
+  static func checkTogether(_ parentRefs: [ParentReference], path: String, into report: ViolationReport) {
     for (index, parent) in parentRefs.enumerated() {
       for (earlier, other) in parentRefs[..<index].enumerated() where other.isSameObject(as: parent) {
         let isTold = { (reference: ParentReference) in reference.port != nil || reference.sectionName != nil }
@@ -104,5 +107,15 @@ package struct BackendReference: FieldObject, Equatable {
       report.add(.required, at: "\(path).port", "is missing; a Service is referred to with one of its ports")
     }
     HTTPRouteFilter.checkTogether(filters, path: "\(path).filters", into: report)
+  }
+}
+
+extension BackendReference {
+  /// Tells of weights that leave no backend anything.
+  static func checkWeights(_ backends: [BackendReference], path: String, into report: ViolationReport) {
+    guard !backends.isEmpty, backends.allSatisfy({ $0.weight == 0 }) else { return }
+    report.add(
+      .invalid, at: path,
+      "all weights are zero, so that every request would be refused; give one backend a weight above zero")
   }
 }
