@@ -17,7 +17,7 @@ setup-peers: ## install the real programs that the tests run against
 	@Scripts/setup-peers tests
 
 build: setup ## build the programs
-	@Scripts/progress "Building apus and apus-proxy (the first time takes about ten minutes)" $(BUILD)
+	@Scripts/build $(BUILD)
 
 up: build ## start a mesh with a small shop of services and traffic in it
 	@exec $(APUS) up --demo

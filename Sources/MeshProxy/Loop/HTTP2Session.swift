@@ -215,8 +215,10 @@ extension Worker {
   /// A connection on which everything has been said closes.
   private func settle(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
     guard !session.pointee.codec.hasOutput, connection.pointee.flags.isDisjoint(with: [.closing, .dead]) else { return }
-    let isForsaken = connection.pointee.flags.contains(.readClosed) && session.pointee.codec.openStreams == 0
-    if session.pointee.codec.isDrained || isForsaken {
+    let takesNothingNew =
+      connection.pointee.flags.contains(.readClosed)
+      || connection.pointee.role == .upstreamHTTP2 && !connection.pointee.flags.contains(.multiplexed)
+    if session.pointee.codec.isDrained || takesNothingNew && session.pointee.codec.openStreams == 0 {
       closeAfterFlush(connection)
     }
   }

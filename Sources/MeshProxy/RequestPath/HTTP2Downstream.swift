@@ -132,7 +132,7 @@ extension Worker {
     exchange.pointee.upstreamDebt = 0
     exchange.pointee.upstreamStream = HTTP2Stream()
     exchange.pointee.upstream = nil
-    exchange.pointee.toUpstream.clear()
+    forgetUnsent(exchange)
     let reason: Reason =
       isOwnDoing ? .upstreamProtocolError : reset.isUnprocessed ? .upstreamRefusedStream : .upstreamReset
     streamLost(exchange, reason, isUntouched: reset.isUnprocessed)
@@ -142,6 +142,14 @@ extension Worker {
   func clientGone(_ exchange: ExchangeRef) {
     if exchange.pointee.reason == nil { exchange.pointee.reason = .clientReset }
     leaveLine(exchange)
+    if exchange.pointee.flags.contains(.joined), !exchange.pointee.isUpstreamStream,
+      let upstream = exchange.pointee.upstream
+    {
+      // The endpoint must not take this for a proper end of the tunnel.
+      upstream.pointee.exchange = nil
+      exchange.pointee.upstream = nil
+      reset(upstream)
+    }
     abandonUpstream(exchange)
     record(exchange)
     detachDownstream(exchange)
@@ -152,8 +160,8 @@ extension Worker {
   func finishStream(_ exchange: ExchangeRef) {
     endStreamDownstream(exchange)
     record(exchange)
-    if !exchange.pointee.flags.contains(.requestComplete), let session = exchange.pointee.downstream.pointee.http2 {
-      // The rest of the request is of no use any more (RFC 9113, section 8.1).
+    if let session = exchange.pointee.downstream.pointee.http2 {
+      // Where the client has not ended its side, the rest is of no use any more (RFC 9113, section 8.1).
       session.pointee.codec.reset(exchange.pointee.downstreamStream, .noError)
     }
     detachDownstream(exchange)

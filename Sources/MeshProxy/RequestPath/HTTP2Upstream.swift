@@ -47,6 +47,8 @@ extension Worker {
     if ends { exchange.pointee.flags.insert([.requestEnded, .upstreamEnded]) }
     markDirty(upstream)
     exchange.pointee.requestFraming = HTTP1BodyReader(exchange.pointee.framing)
+    // Those of a request in HTTP/1 are found again behind its body.
+    if !exchange.pointee.isDownstreamStream { exchange.pointee.requestTrailers.clear() }
     if kept > 0 { giveRequest(exchange, bytes + exchange.pointee.headLength, kept) }
     if exchange.pointee.isDownstreamStream, exchange.pointee.flags.contains(.requestComplete), !isUpgrade {
       requestEnds(exchange)
