@@ -101,7 +101,7 @@ final class ControlClient {
     if registration.labels["version"] == nil, !node.version.isEmpty { registration.labels["version"] = node.version }
     registration.proxyVersion = ProxyState.version
     registration.adminPort = UInt32(proxy.admin?.port ?? 0)
-    for listener in proxy.listeners where listener.kind == .inbound {
+    for listener in proxy.listeners where listener.kind == .inbound && listener.port != 0 {
       guard let bound = SocketAddress(listener.address) else { continue }
       registration.address = bound.host
       var port = WorkloadPort()

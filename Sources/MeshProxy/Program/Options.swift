@@ -13,6 +13,9 @@ package struct ProxyOptions: Sendable {
   package var applicationAddress = "127.0.0.1"
   package var inboundAddress = "127.0.0.1:0"
   package var forwardAddress: String?
+  /// Where peers open tunnels to any of the application's ports (HBONE; 15008 by convention); nil: through the ports'
+  /// own listeners only.
+  package var tunnelAddress: String?
   /// `NAME[.NAMESPACE][:PORT]` and the local port that leads there.
   package var upstreams: [(name: String, address: String)] = []
   package var adminAddress = "127.0.0.1:0"
@@ -82,6 +85,7 @@ package struct ProxyOptions: Sendable {
         name, value,
         [("auto", .unspecified), ("http", .http), ("http2", .http2), ("grpc", .grpc), ("tcp", .tcp), ("tls", .tls)])
     case "--inbound": inboundAddress = try Self.address(name, value)
+    case "--hbone": tunnelAddress = try Self.address(name, value)
     case "--forward": forwardAddress = try Self.address(name, value)
     case "--upstream":
       guard let equals = value.lastIndex(of: "=") else {
@@ -172,6 +176,13 @@ package struct ProxyOptions: Sendable {
       listener.appProtocol = applicationProtocol
       list.append(listener)
     }
+    if let tunnelAddress {
+      var listener = ListenerConfig()
+      listener.name = "hbone"
+      listener.kind = .inbound
+      listener.address = tunnelAddress
+      list.append(listener)
+    }
     return list
   }
 
@@ -195,6 +206,7 @@ package struct ProxyOptions: Sendable {
       --app-protocol auto|http|http2|grpc|tcp|tls
                                what the application speaks (auto: its service says, else it is told from first bytes)
       --inbound ADDRESS:PORT   where peers connect (127.0.0.1:0)
+      --hbone ADDRESS:PORT     where peers open tunnels to any of these ports (none; 15008 by convention)
       --forward ADDRESS:PORT   HTTP forward proxy for the application
       --upstream NAME=PORT     a local port that leads to a service (several)
       --admin ADDRESS:PORT     admin interface (127.0.0.1:0)

@@ -195,10 +195,11 @@ package final class Proxy {
     let compiled = CompiledConfiguration(snapshot, listeners: listeners, previous: configuration)
     configuration = compiled
     report(compiled.problems)
-    let modes = listeners.map { listener in
-      snapshot.proxy.map { proxy in
-        proxy.inbound.first { $0.appPort == listener.port }?.mutualTLS ?? proxy.mutualTLS
-      } ?? listener.mutualTLS
+    let modes = listeners.map { listener -> MutualTLSMode in
+      // Tunnels are for peers with certificates only.
+      if listener.port == 0 { return .strict }
+      guard let proxy = snapshot.proxy else { return listener.mutualTLS }
+      return proxy.inbound.first { $0.appPort == listener.port }?.mutualTLS ?? proxy.mutualTLS
     }
     onAllWorkers({ worker in
       worker.adopt(compiled)

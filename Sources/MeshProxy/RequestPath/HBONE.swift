@@ -65,6 +65,7 @@ extension Worker {
 
   /// A peer asks for a tunnel to the application: to its address, on one of the ports that are open to the mesh.
   func inboundConnect(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
+    noteTarget(exchange, head)
     exchange.pointee.flags.formUnion([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)
     let generation = exchange.pointee.generation

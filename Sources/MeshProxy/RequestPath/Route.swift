@@ -10,6 +10,9 @@ extension Worker {
   func route(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     let listener = listeners[Int(exchange.pointee.downstream.pointee.listener)]
     exchange.pointee.isInbound = listener.kind == .inbound
+    if exchange.pointee.isInbound, head.methodToken == .connect, exchange.pointee.isDownstreamStream {
+      return inboundConnect(exchange, head)
+    }
     let number = service(exchange, listener, head)
     guard let cluster = exchange.pointee.generation.pointee.cluster(number) else {
       noteTarget(exchange, head)
@@ -89,7 +92,6 @@ extension Worker {
     _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ listener: ListenerState, _ number: Int32
   ) {
     noteTarget(exchange, head)
-    if listener.kind == .inbound, exchange.pointee.isDownstreamStream { return inboundConnect(exchange, head) }
     guard listener.kind == .forward else { return reply(exchange, .connectTargetForbidden) }
     exchange.pointee.flags.insert([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)

@@ -316,6 +316,8 @@ private struct ConfigurationBuilder {
 
   /// The application beside the proxy, as a cluster of one endpoint in plaintext.
   private mutating func localApplication(_ listener: ListenerConfig) -> Int32 {
+    // Tunnels only: they name the port.
+    if listener.port == 0 { return -1 }
     let host = listener.applicationAddress.isEmpty ? "127.0.0.1" : listener.applicationAddress
     guard let port = UInt16(exactly: listener.port), let address = SocketAddress(address: host, port: port) else {
       return -1

@@ -101,7 +101,7 @@ package struct ListenerConfig: WireMessage {
   package var address = ""
   /// Outbound: `namespace/name` of the service.
   package var service = ""
-  /// Outbound: the service's port. Inbound: the application's port.
+  /// Outbound: the service's port. Inbound: the application's port; 0: tunnels (HBONE) to any of them.
   package var port: UInt32 = 0
   /// Inbound: where the application listens; default 127.0.0.1.
   package var applicationAddress = ""
