@@ -271,7 +271,8 @@ extension Worker {
   /// What waits for a stream that is gone is in the exchange's request as well, where it can be sent again; what a tunnel
   /// got before it was joined is nowhere else.
   func forgetUnsent(_ exchange: ExchangeRef) {
-    if exchange.pointee.flags.isDisjoint(with: [.tunnel, .extendedConnect]) || exchange.pointee.flags.contains(.joined) {
+    if exchange.pointee.flags.isDisjoint(with: [.tunnel, .extendedConnect]) || exchange.pointee.flags.contains(.joined)
+    {
       exchange.pointee.toUpstream.clear()
     }
   }
