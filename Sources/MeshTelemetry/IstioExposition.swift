@@ -47,13 +47,14 @@ package struct IstioExposition {
     }
   }
 
-  // Families: four of requests, four of connections, then one for each counter and gauge.
-  private static let ownCounters = 8
+  // Families: six of requests, four of connections, then one for each counter and gauge.
+  private static let ofRequests = 6
+  private static let ownCounters = ofRequests + 4
   private static let ownGauges = ownCounters + ProxyCounter.allCases.count
   private static let familyCount = ownGauges + ProxyGauge.allCases.count
 
   private var itemCount: Int {
-    if family < 4 { return snapshot.requests.count }
+    if family < Self.ofRequests { return snapshot.requests.count }
     return family < Self.ownCounters ? snapshot.connections.count : 1
   }
 
@@ -64,11 +65,13 @@ package struct IstioExposition {
     case 1: writer.family("istio_request_duration_milliseconds", .histogram, help: "Duration of requests.")
     case 2: writer.family("istio_request_bytes", .histogram, help: "Size of requests' bodies.")
     case 3: writer.family("istio_response_bytes", .histogram, help: "Size of answers' bodies.")
-    case 4: writer.family("istio_tcp_sent_bytes", .counter, help: "Bytes sent to clients over TCP connections.")
-    case 5:
+    case 4: writer.family("istio_request_messages", .counter, help: "Messages from clients in calls of gRPC.")
+    case 5: writer.family("istio_response_messages", .counter, help: "Messages to clients in calls of gRPC.")
+    case 6: writer.family("istio_tcp_sent_bytes", .counter, help: "Bytes sent to clients over TCP connections.")
+    case 7:
       writer.family("istio_tcp_received_bytes", .counter, help: "Bytes received from clients over TCP connections.")
-    case 6: writer.family("istio_tcp_connections_opened", .counter, help: "TCP connections opened.")
-    case 7: writer.family("istio_tcp_connections_closed", .counter, help: "TCP connections closed.")
+    case 8: writer.family("istio_tcp_connections_opened", .counter, help: "TCP connections opened.")
+    case 9: writer.family("istio_tcp_connections_closed", .counter, help: "TCP connections closed.")
     case ..<Self.ownGauges:
       let counter = ProxyCounter.allCases[family - Self.ownCounters]
       writer.family(counter.name.description, .counter, help: counter.help.description)
@@ -80,19 +83,22 @@ package struct IstioExposition {
 
   private mutating func write() {
     switch family {
-    case 0..<4:
+    case ..<Self.ofRequests:
       let series = snapshot.requests[item]
       let labels = edges.labels(series.key)
       switch family {
       case 0: writer.sample(labels, count: series.duration.count)
       case 1: writer.sample(labels, series.duration, sumScale: 1_000_000)
       case 2: writer.sample(labels, series.requestBytes, sumScale: 1)
-      default: writer.sample(labels, series.responseBytes, sumScale: 1)
+      case 3: writer.sample(labels, series.responseBytes, sumScale: 1)
+      default:
+        guard series.key.requestProtocol == .grpc else { return }
+        writer.sample(labels, count: family == 4 ? series.requestMessages : series.responseMessages)
       }
     case ..<Self.ownCounters:
       let series = snapshot.connections[item]
       let counts = [series.sentBytes, series.receivedBytes, series.opened, series.closed]
-      writer.sample(edges.labels(series.key), count: counts[family - 4])
+      writer.sample(edges.labels(series.key), count: counts[family - Self.ofRequests])
     case ..<Self.ownGauges: writer.sample(count: snapshot[ProxyCounter.allCases[family - Self.ownCounters]])
     default: writer.sample([], Double(snapshot[ProxyGauge.allCases[family - Self.ownGauges]]))
     }

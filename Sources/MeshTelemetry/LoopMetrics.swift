@@ -33,6 +33,13 @@ package final class LoopMetrics {
     series.pointee.usedAt = now
   }
 
+  /// Counts the messages of a call of gRPC.
+  package func recordMessages(_ key: RequestKey, request: UInt64, response: UInt64) {
+    guard let series = state.pointee.requestSlot(key) else { return }
+    series.pointee.requestMessages &+= request
+    series.pointee.responseMessages &+= response
+  }
+
   /// Counts a TCP connection that was opened.
   package func connectionOpened(_ key: ConnectionKey, now: Int64) {
     guard let series = state.pointee.connectionSlot(key) else { return }

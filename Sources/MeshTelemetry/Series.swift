@@ -118,6 +118,9 @@ package struct RequestSeries: Sendable, BitwiseCopyable {
   package var duration = Histogram()
   package var requestBytes = Histogram()
   package var responseBytes = Histogram()
+  /// Messages of calls of gRPC, from the client and to it.
+  package var requestMessages: UInt64 = 0
+  package var responseMessages: UInt64 = 0
   /// When the last request of the key ended, monotonic nanoseconds.
   package var usedAt: Int64 = 0
 
@@ -125,6 +128,8 @@ package struct RequestSeries: Sendable, BitwiseCopyable {
     duration.merge(other.duration)
     requestBytes.merge(other.requestBytes)
     responseBytes.merge(other.responseBytes)
+    requestMessages &+= other.requestMessages
+    responseMessages &+= other.responseMessages
     usedAt = max(usedAt, other.usedAt)
   }
 }

@@ -91,11 +91,11 @@ import Testing
     edge.security = .mutualTLS
     let number = dictionary.edge(edge)
     let metrics = LoopMetrics()
-    metrics.recordRequest(
-      RequestKey(
-        edge: number, route: dictionary.route("shop/catalog/0"), responseCode: 503, grpcStatus: 14,
-        flag: .noHealthyUpstream, reason: .noHealthyEndpoint, requestProtocol: .grpc),
-      durationNanoseconds: 1, requestBytes: 10, responseBytes: 20, now: 0)
+    let call = RequestKey(
+      edge: number, route: dictionary.route("shop/catalog/0"), responseCode: 503, grpcStatus: 14,
+      flag: .noHealthyUpstream, reason: .noHealthyEndpoint, requestProtocol: .grpc)
+    metrics.recordRequest(call, durationNanoseconds: 1, requestBytes: 10, responseBytes: 20, now: 0)
+    metrics.recordMessages(call, request: 3, response: 4)
     let connection = ConnectionKey(edge: number, flag: .upstreamFailure, reason: .connectRefused)
     metrics.connectionOpened(connection, now: 0)
     metrics.connectionBytes(connection, sent: 5, received: 6, now: 0)
@@ -152,7 +152,8 @@ import Testing
       "# TYPE istio_request_duration_milliseconds histogram",
       "istio_request_duration_milliseconds_count{\(request)} 1",
       "istio_request_duration_milliseconds_bucket{\(request),le=\"0.5\"} 1", "istio_request_bytes_sum{\(request)} 10",
-      "istio_response_bytes_sum{\(request)} 20", "istio_tcp_sent_bytes_total{\(connection)} 5",
+      "istio_response_bytes_sum{\(request)} 20", "istio_request_messages_total{\(request)} 3",
+      "istio_response_messages_total{\(request)} 4", "istio_tcp_sent_bytes_total{\(connection)} 5",
       "istio_tcp_received_bytes_total{\(connection)} 6", "istio_tcp_connections_opened_total{\(connection)} 1",
       "istio_tcp_connections_closed_total{\(connection)} 1", "apus_retries_total 0", "apus_request_series 1",
     ] {

@@ -139,6 +139,9 @@ struct Exchange {
   var tryDeadline: UInt64 = .max
   /// Length of one try, nanoseconds; `.max`: no limit.
   var tryLimit: UInt64 = .max
+  /// Counts the messages of a call of gRPC as they pass.
+  var requestMessages = GRPCMessageScanner(limitBytes: .max)
+  var responseMessages = GRPCMessageScanner(limitBytes: .max)
   /// `grpc-status` of the answer; 255: none was seen.
   var grpcStatus: UInt8 = 255
   /// When bytes last moved, and how many had by the start of the watch window.

@@ -1,5 +1,6 @@
 // Unsafe by design: exchanges are plain structs, and log fields point into their memory.
 internal import Glibc
+internal import MeshHTTP
 internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
@@ -71,13 +72,17 @@ package final class WorkerTelemetry {
       metrics.connectionBytes(
         key, sent: exchange.pointee.responseBytes, received: exchange.pointee.requestBytes, now: Int64(bitPattern: now))
     } else {
+      let key = RequestKey(
+        edge: edge, route: exchange.pointee.routeNumber, responseCode: exchange.pointee.status,
+        grpcStatus: Self.grpcStatus(exchange), flag: flag, reason: exchange.pointee.reason,
+        requestProtocol: exchange.pointee.flags.contains(.grpc) ? .grpc : .http)
       metrics.recordRequest(
-        RequestKey(
-          edge: edge, route: exchange.pointee.routeNumber, responseCode: exchange.pointee.status,
-          grpcStatus: Self.grpcStatus(exchange), flag: flag, reason: exchange.pointee.reason,
-          requestProtocol: exchange.pointee.flags.contains(.grpc) ? .grpc : .http),
-        durationNanoseconds: duration, requestBytes: exchange.pointee.requestBytes,
+        key, durationNanoseconds: duration, requestBytes: exchange.pointee.requestBytes,
         responseBytes: exchange.pointee.responseBytes, now: Int64(bitPattern: now))
+      if key.requestProtocol == .grpc {
+        metrics.recordMessages(
+          key, request: exchange.pointee.requestMessages.messages, response: exchange.pointee.responseMessages.messages)
+      }
       let failed = Self.isFailure(exchange)
       edges.record(edge: edge, durationNanoseconds: duration, failed: failed)
       if exchange.pointee.retryCount > 0 { metrics.count(.retries, by: UInt64(exchange.pointee.retryCount)) }

@@ -89,6 +89,7 @@ extension Worker {
       if data.endStream { clientSideEnded(exchange) }
       return
     }
+    if exchange.pointee.flags.contains(.grpc) { _ = exchange.pointee.requestMessages.scan(bytes, count) }
     if data.endStream { exchange.pointee.flags.insert(.requestComplete) }
     forwardRequestBody(exchange, bytes, count)
     if data.endStream { requestEnds(exchange) }

@@ -170,6 +170,7 @@ extension Worker {
       if data.endStream { endpointSideEnded(exchange) }
       return
     }
+    if exchange.pointee.flags.contains(.grpc) { _ = exchange.pointee.responseMessages.scan(bytes, count) }
     if exchange.pointee.isDownstreamStream {
       giveDownstream(exchange, bytes, count, ends: data.endStream)
     } else {
