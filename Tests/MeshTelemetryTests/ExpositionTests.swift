@@ -177,7 +177,7 @@ import Testing
           #expect(line.hasPrefix(current))
         }
       }
-      #expect(families.count == 8 + ProxyCounter.allCases.count + ProxyGauge.allCases.count)
+      #expect(families.count == 10 + ProxyCounter.allCases.count + ProxyGauge.allCases.count)
       #expect(output.hasSuffix("# EOF\n") == (format == .openMetrics))
     }
   }
