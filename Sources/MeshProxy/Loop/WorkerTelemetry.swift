@@ -90,10 +90,11 @@ package final class WorkerTelemetry {
     if ring != nil { log(exchange, duration: duration, wallNow: wallNow, flag: flag, peers) }
   }
 
-  /// The status of a call of gRPC; one that ended without is UNKNOWN.
+  /// The status of a call of gRPC; one that ended without is UNKNOWN, or CANCELLED where its client gave up.
   private static func grpcStatus(_ exchange: ExchangeRef) -> UInt8? {
     guard exchange.pointee.flags.contains(.grpc) else { return nil }
-    return exchange.pointee.grpcStatus == 255 ? 2 : exchange.pointee.grpcStatus
+    if exchange.pointee.grpcStatus != 255 { return exchange.pointee.grpcStatus }
+    return exchange.pointee.reason == .clientReset ? 1 : 2
   }
 
   /// Whether an exchange failed, as success rates count it: by HTTP status, and for gRPC by the statuses that tell of
