@@ -11,7 +11,7 @@ package struct ByteQueue {
   package private(set) var capacity = 0
 
   /// Smallest block that is taken from the allocator.
-  static let minimumCapacity = 2048
+  static let minimumCapacity = 1024
 
   package init() {}
 

@@ -18,6 +18,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
   static let outputHighWater = 256 * 1024
   /// Room for a head that is being written.
   static let headCapacity = 80 * 1024
+  /// … for a request, with what the route and the mesh add to it.
+  static let requestCapacity = 128 * 1024
   /// Plaintext that one read of TLS may produce, with what was left over before.
   static let plaintextCapacity = EventLoop.receiveCapacity
   /// Kept free behind received bytes for what the parser rewrites.
@@ -40,6 +42,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
   let fields: UnsafeMutablePointer<FieldRef>
   /// A second head: the response's while the request's fields are looked at.
   let headBuffer: UnsafeMutablePointer<UInt8>
+  /// Where a request's head is written before the exchange keeps it.
+  let requestBuffer: UnsafeMutablePointer<UInt8>
   let plaintextBuffer: UnsafeMutablePointer<UInt8>
   /// Ciphertext on its way out, emptied at every use.
   let sealed: UnsafeMutablePointer<TLSOutput>
@@ -88,6 +92,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     fields = .allocate(capacity: FieldSet.capacity)
     fields.initialize(repeating: FieldRef(name: .empty, value: .empty, known: .other), count: FieldSet.capacity)
     headBuffer = .allocate(capacity: Self.headCapacity)
+    requestBuffer = .allocate(capacity: Self.requestCapacity)
     let size = EventLoop.receiveHeadroom + Self.plaintextCapacity + 64
     plaintextBuffer = UnsafeMutablePointer<UInt8>.allocate(capacity: size) + EventLoop.receiveHeadroom
     spareOutputs = .allocate(capacity: Self.spareOutputLimit)
@@ -110,6 +115,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     for index in 0..<spareOutputCount { spareOutputs[index].release() }
     spareOutputs.deallocate()
     headBuffer.deallocate()
+    requestBuffer.deallocate()
     (plaintextBuffer - EventLoop.receiveHeadroom).deallocate()
     sealed.pointee.deallocate()
     sealed.deallocate()

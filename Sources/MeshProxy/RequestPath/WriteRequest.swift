@@ -14,9 +14,7 @@ extension Worker {
     _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ hit: RouteHit, _ routes: UnsafePointer<RouteTableView>?,
     _ edit: Int32
   ) {
-    let needed = Int(requestInfo.fieldsEnd) &+ 4096 &+ (routes.map { editSize($0, edit) } ?? 0)
     exchange.pointee.request.clear()
-    let start = exchange.pointee.request.reserve(needed)
     var dropped = requestInfo.hopByHop
     var requestID: FieldRef?
     var hasTrace = false
@@ -42,7 +40,8 @@ extension Worker {
       }
       index &+= 1
     }
-    var writer = HTTP1Writer(start, capacity: needed)
+    // Written aside, so that a request that waits holds no more memory than its head needs.
+    var writer = HTTP1Writer(requestBuffer, capacity: Self.requestCapacity)
     writeRequestLine(&writer, exchange, head, hit, routes)
     if exchange.pointee.isDownstreamStream {
       dropped.formUnion(requestInfo.hopByHop)
@@ -56,7 +55,7 @@ extension Worker {
     writeForwarding(&writer, exchange, isInbound: isInbound, isTrusted: isTrusted)
     writeFraming(&writer, exchange, head)
     writer.endOfLine()
-    exchange.pointee.request.commit(writer.count)
+    exchange.pointee.request.append(requestBuffer, writer.count)
     exchange.pointee.headLength = writer.count
     if writer.overflowed { exchange.pointee.headLength = 0 }
   }
@@ -96,17 +95,6 @@ extension Worker {
       offset: UInt32(truncatingIfNeeded: writer.count), length: UInt32(truncatingIfNeeded: host.count))
     writer.bytes(host)
     writer.endOfLine()
-  }
-
-  private func editSize(_ routes: UnsafePointer<RouteTableView>, _ edit: Int32) -> Int {
-    guard edit >= 0 else { return 0 }
-    var size = 0
-    let slice = routes.pointee.edits[Int(edit)].appended
-    for index in Int(slice.start)..<Int(slice.start &+ slice.count) {
-      let field = routes.pointee.fields[index]
-      size &+= Int(field.name.length) &+ Int(field.value.length) &+ 4
-    }
-    return size
   }
 
   /// The fields that an edit adds.
