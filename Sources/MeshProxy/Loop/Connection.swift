@@ -98,10 +98,10 @@ struct Connection {
   var tls: TLSSession?
   /// The HTTP/2 end, once the connection has become one.
   var http2: HTTP2SessionRef?
-  /// The request or session it serves now. HTTP/2, still being opened: the first of the exchanges that wait for it.
+  /// The request or session it serves now.
   var exchange: ExchangeRef?
-  /// The last of the exchanges that wait for it to open.
-  var lastWaiting: ExchangeRef?
+  /// Exchanges that wait for it to open, to have a stream on it.
+  var waiting = ExchangeLine()
   var endpoint: EndpointRef?
   /// The other half of a tunnel.
   var other: ConnectionRef?

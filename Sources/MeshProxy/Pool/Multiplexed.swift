@@ -84,11 +84,7 @@ extension Worker {
   private func joinWaiting(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
     exchange.pointee.flags.insert(.awaitingStream)
     exchange.pointee.upstream = connection
-    exchange.pointee.next = nil
-    exchange.pointee.previous = connection.pointee.lastWaiting
-    connection.pointee.lastWaiting?.pointee.next = exchange
-    if connection.pointee.exchange == nil { connection.pointee.exchange = exchange }
-    connection.pointee.lastWaiting = exchange
+    connection.pointee.waiting.append(exchange)
   }
 
   /// Takes the exchange out of those that wait for a connection.
@@ -96,18 +92,7 @@ extension Worker {
     guard exchange.pointee.flags.contains(.awaitingStream), let connection = exchange.pointee.upstream else { return }
     exchange.pointee.flags.remove(.awaitingStream)
     exchange.pointee.upstream = nil
-    if let previous = exchange.pointee.previous {
-      previous.pointee.next = exchange.pointee.next
-    } else {
-      connection.pointee.exchange = exchange.pointee.next
-    }
-    if let next = exchange.pointee.next {
-      next.pointee.previous = exchange.pointee.previous
-    } else {
-      connection.pointee.lastWaiting = exchange.pointee.previous
-    }
-    exchange.pointee.next = nil
-    exchange.pointee.previous = nil
+    connection.pointee.waiting.remove(exchange)
   }
 
   /// The connection is open: those that waited go on, on it or, where it turned out to speak HTTP/1, each for itself.
@@ -117,7 +102,7 @@ extension Worker {
       return fallBack(connection, endpoint)
     }
     becomeHTTP2(connection, .client)
-    while let exchange = connection.pointee.exchange, !connection.pointee.flags.contains(.dead) {
+    while let exchange = connection.pointee.waiting.first, !connection.pointee.flags.contains(.dead) {
       stopAwaiting(exchange)
       // More than one connection carries: the rest opens another.
       if !beginStream(exchange, connection) { multiplex(exchange, endpoint) }
@@ -130,7 +115,7 @@ extension Worker {
     // Kept alive by a use of its own while its only connection closes.
     endpoint.pointee.exchangeCount &+= 1
     kill(connection)
-    while let exchange = connection.pointee.exchange {
+    while let exchange = connection.pointee.waiting.first {
       stopAwaiting(exchange)
       take(exchange, endpoint)
     }
@@ -142,7 +127,7 @@ extension Worker {
   func multiplexedLost(_ connection: ConnectionRef, _ reason: Reason) {
     kill(connection)
     // Its memory stays until the turn ends.
-    while let exchange = connection.pointee.exchange {
+    while let exchange = connection.pointee.waiting.first {
       stopAwaiting(exchange)
       attemptFailed(exchange, reason)
     }

@@ -78,8 +78,7 @@ struct ClusterState {
   /// What the balancer knows of them.
   var set: EndpointSet
   /// Exchanges that wait for a connection, oldest first.
-  var waitingHead: ExchangeRef?
-  var waitingTail: ExchangeRef?
+  var waiting = ExchangeLine()
   var breaker: Breaker
   var budget: RetryBudget
   /// Asked where the policy has `concurrency`.

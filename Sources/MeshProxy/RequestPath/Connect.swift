@@ -109,11 +109,7 @@ extension Worker {
     endAttempt(exchange)
     if let reason = cluster.pointee.breaker.acquire(.pending) { return giveUp(exchange, reason) }
     exchange.pointee.flags.insert(.pending)
-    exchange.pointee.next = nil
-    exchange.pointee.previous = cluster.pointee.waitingTail
-    cluster.pointee.waitingTail?.pointee.next = exchange
-    if cluster.pointee.waitingHead == nil { cluster.pointee.waitingHead = exchange }
-    cluster.pointee.waitingTail = exchange
+    cluster.pointee.waiting.append(exchange)
     if exchange.pointee.deadline == .max { exchange.pointee.deadline = now &+ RequestPath.responseTimeout }
     armExchange(exchange)
   }
@@ -123,23 +119,12 @@ extension Worker {
     guard exchange.pointee.flags.contains(.pending), let cluster = exchange.pointee.cluster else { return }
     exchange.pointee.flags.remove(.pending)
     cluster.pointee.breaker.release(.pending)
-    if let previous = exchange.pointee.previous {
-      previous.pointee.next = exchange.pointee.next
-    } else {
-      cluster.pointee.waitingHead = exchange.pointee.next
-    }
-    if let next = exchange.pointee.next {
-      next.pointee.previous = exchange.pointee.previous
-    } else {
-      cluster.pointee.waitingTail = exchange.pointee.previous
-    }
-    exchange.pointee.next = nil
-    exchange.pointee.previous = nil
+    cluster.pointee.waiting.remove(exchange)
   }
 
   /// A connection became free or may be opened: the exchange that has waited longest goes on.
   func startWaiting(_ cluster: ClusterRef) {
-    guard let exchange = cluster.pointee.waitingHead else { return }
+    guard let exchange = cluster.pointee.waiting.first else { return }
     leaveLine(exchange)
     balance(exchange)
   }
