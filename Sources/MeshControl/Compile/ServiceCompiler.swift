@@ -131,9 +131,9 @@ extension AppProtocol {
   init(declared: String?, portName: String?) {
     let word = declared ?? portName.map { String($0.prefix { $0 != "-" }) } ?? ""
     switch word.lowercased() {
-    case "http", "http1", "kubernetes.io/ws": self = .http
+    case "http", "http1", "grpc-web", "kubernetes.io/ws": self = .http
     case "http2", "h2c", "kubernetes.io/h2c": self = .http2
-    case "grpc", "grpc-web": self = .grpc
+    case "grpc": self = .grpc
     case "tcp", "mysql", "redis", "mongo", "postgres", "postgresql": self = .tcp
     case "https", "tls", "kubernetes.io/wss": self = .tls
     default: self = .unspecified
