@@ -150,8 +150,9 @@ package struct OutlierSettings: Equatable, Sendable, BitwiseCopyable {
 
 /// Connections kept open to each endpoint.
 package struct PoolSettings: Equatable, Sendable, BitwiseCopyable {
-  /// Idle connections kept for each endpoint by each loop. Default 64.
-  package var maxIdlePerEndpoint: UInt32 = 64
+  /// Idle connections kept for each endpoint by each loop. Default 1024, as many as may be open: with fewer, requests that
+  /// come in bursts open connections over and over.
+  package var maxIdlePerEndpoint: UInt32 = 1024
   /// An idle connection is closed after this time. Default 55 s: under the 60 s and 75 s of common servers.
   package var idleNanoseconds: Int64 = 55_000_000_000
   /// Requests after which a connection is closed. Default off.
