@@ -153,8 +153,8 @@ class Backend:
 
     def __init__(self, folder):
         os.makedirs(folder, exist_ok=True)
-        self.port = free_port()
-        for name, size in (("1k", 1024), ("100k", 102400)):
+        self.port, self.http2_port = free_port(), free_port()
+        for name, size in (("1k", 1024), ("100k", 102400), ("1m", 1 << 20)):
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(b"x" * size)
         config = os.path.join(folder, "backend.conf")
@@ -165,7 +165,8 @@ class Backend:
                 f"http {{ access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;\n"
                 f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
                 f"uwsgi_temp_path {folder}; scgi_temp_path {folder}; open_file_cache max=10;\n"
-                f"server {{ listen 127.0.0.1:{self.port} backlog=4096; root {folder};\n"
+                f"server {{ listen 127.0.0.1:{self.port} backlog=4096; listen 127.0.0.1:{self.http2_port} http2;\n"
+                f"root {folder};\n"
                 "location = / { return 200 'Hello, world!'; } } }\n")
         self.process = spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], LOAD_CPU,
                                      os.path.join(folder, "log"))

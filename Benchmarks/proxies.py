@@ -31,7 +31,9 @@ class Proxy:
         raise NotImplementedError
 
     def config(self, shape, listen, upstream):
-        """The configuration text. `shape` is plain, tls, mtls, l4, client (plain in, mTLS out) or server (mTLS in)."""
+        """The configuration text. `shape` is plain, tls, mtls, l4, client (plain in, mTLS out) or server (mTLS in); h2
+        (HTTP/2 in, HTTP/1.1 out), h2h2 and grpc (HTTP/2 in and out), client-h2 and server-h2 (HTTP/2 between them),
+        client-l4 and server-l4 (HBONE between them)."""
         raise NotImplementedError
 
     suffix = "conf"
@@ -48,9 +50,11 @@ class Proxy:
 
     def start(self, shape, backend):
         """Starts what a shape needs; a pair is two processes, with mutual TLS between them."""
+        self.application = backend
         try:
-            if shape == "pair":
-                self.port = self.launch("client", self.launch("server", backend))
+            if shape.startswith("pair"):
+                kind = shape.removeprefix("pair")
+                self.port = self.launch(f"client{kind}", self.launch(f"server{kind}", backend))
             else:
                 self.port = self.launch("server" if shape == "mtls" else shape, backend)
         except BaseException:
@@ -76,10 +80,14 @@ class HAProxy(Proxy):
         return ["haproxy", "-db", "-f", config]
 
     def config(self, shape, listen, upstream):
+        if shape.endswith("-l4"):
+            raise Unavailable("it makes no tunnels in HTTP/2")
         c = self.certificates
-        bind = {"tls": f" ssl crt {c.server_bundle}",
-                "server": f" ssl crt {c.server_bundle} ca-file {c.root} verify required alpn {c.alpn}"}.get(shape, "")
-        out = f" ssl crt {c.client_bundle} ca-file {c.root} verify required alpn {c.alpn}" if shape == "client" else ""
+        end = f" ssl crt {c.server_bundle} ca-file {c.root} verify required alpn "
+        bind = {"tls": f" ssl crt {c.server_bundle}", "server": end + c.alpn, "server-h2": end + "h2",
+                "h2": " proto h2", "h2h2": " proto h2", "grpc": " proto h2"}.get(shape, "")
+        out = f" ssl crt {c.client_bundle} ca-file {c.root} verify required alpn "
+        out = {"client": out + c.alpn, "client-h2": out + "h2", "h2h2": " proto h2", "grpc": " proto h2"}.get(shape, "")
         head = ("global\n  nbthread 1\n  maxconn 4000\n"
                 f"  stats socket {self.folder}/{shape}.sock\n"
                 "  ssl-default-bind-options ssl-min-ver TLSv1.3\n  ssl-default-server-options ssl-min-ver TLSv1.3\n"
@@ -108,6 +116,8 @@ class Nginx(Proxy):
     def config(self, shape, listen, upstream):
         if shape == "l4":
             raise Unavailable("nginx-light has no stream module")
+        if shape not in ("plain", "tls", "client", "server", "h2"):
+            raise Unavailable("it speaks no HTTP/2 to its backends")
         c = self.certificates
         tls = (f"ssl_certificate {c.server}; ssl_certificate_key {c.server_key}; ssl_protocols TLSv1.3;"
                if shape in ("tls", "server") else "")
@@ -128,7 +138,7 @@ class Nginx(Proxy):
             "proxy_set_header Host $host; proxy_set_header X-Request-ID $request_id;\n"
             "proxy_buffering off;\n"
             f"upstream b {{ server 127.0.0.1:{upstream}; keepalive 1100; keepalive_requests 100000000; }}\n"
-            f"server {{ listen 127.0.0.1:{listen}{' ssl' if tls else ''} backlog=4096; {tls}\n"
+            f"server {{ listen 127.0.0.1:{listen}{' ssl' if tls else ''}{' http2' if shape == 'h2' else ''} backlog=4096; {tls}\n"
             f"location /other/ {location}\nlocation / {location}\nlocation = /stub-status {{ stub_status; }} }} }}\n")
 
 
@@ -148,36 +158,55 @@ class Envoy(Proxy):
                 "tls_params": {"tls_minimum_protocol_version": "TLSv1_3", "tls_maximum_protocol_version": "TLSv1_3"}}
 
     def _downstream(self, shape):
-        if shape not in ("tls", "server"):
+        if shape != "tls" and not shape.startswith("server"):
             return {}
         c = self.certificates
         common = self._certificates(c.server, c.server_key)
-        if shape == "server":
+        if shape != "tls":
             common["validation_context"] = {"trusted_ca": {"filename": c.root}}
-            common["alpn_protocols"] = [c.alpn]
+            common["alpn_protocols"] = [c.alpn if shape == "server" else "h2"]
         return {"transport_socket": {"name": "tls", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "common_tls_context": common, "require_client_certificate": shape == "server"}}}
+            "common_tls_context": common, "require_client_certificate": shape != "tls"}}}
 
     def _upstream(self, shape):
-        if shape != "client":
+        options = {"typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": {"http2_protocol_options": {}}}}}
+        if shape in ("h2h2", "grpc"):
+            return options
+        if not shape.startswith("client"):
             return {}
         c = self.certificates
         common = self._certificates(c.client, c.client_key)
-        common.update(validation_context={"trusted_ca": {"filename": c.root}}, alpn_protocols=[c.alpn])
-        return {"transport_socket": {"name": "tls", "typed_config": {
+        common.update(validation_context={"trusted_ca": {"filename": c.root}},
+                      alpn_protocols=[c.alpn if shape == "client" else "h2"])
+        return {**(options if shape != "client" else {}), "transport_socket": {"name": "tls", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             "sni": "backend", "common_tls_context": common}}}
 
     def _filter(self, shape):
-        if shape == "l4":
+        if shape in ("l4", "client-l4"):
+            tunnel = {"tunneling_config": {"hostname": "backend:80"}} if shape == "client-l4" else {}
             return {"name": "tcp", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-                "stat_prefix": "l4", "cluster": "b"}}
+                "stat_prefix": "l4", "cluster": "b", **tunnel}}
+        if shape == "server-l4":
+            connect = {"match": {"connect_matcher": {}}, "route": {
+                "cluster": "b", "timeout": "0s", "upgrade_configs": [{"upgrade_type": "CONNECT", "connect_config": {}}]}}
+            return {"name": "http", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+                         "HttpConnectionManager",
+                "stat_prefix": "in", "codec_type": "HTTP2", "http2_protocol_options": {"allow_connect": True},
+                "upgrade_configs": [{"upgrade_type": "CONNECT"}],
+                "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [connect]}]},
+                "http_filters": [{"name": "router", "typed_config": {
+                    "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}
         return {"name": "http", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
                      "HttpConnectionManager",
-            "stat_prefix": "in", "codec_type": "HTTP1", "generate_request_id": True,
+            "stat_prefix": "in", "generate_request_id": True,
+            "codec_type": "HTTP2" if shape in ("h2", "h2h2", "grpc", "server-h2") else "HTTP1",
             "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [
                 {"match": {"prefix": "/other/"}, "route": {"cluster": "other"}},
                 {"match": {"prefix": "/"}, "route": {"cluster": "b"}}]}]},
@@ -216,10 +245,11 @@ class Apus(Proxy):
         if shape == "tls":
             raise Unavailable("between proxies of a mesh there is no TLS without a client certificate")
         c = self.certificates
-        protocol = "tcp" if shape == "l4" else "http"
+        protocol = {"h2h2": "http2", "grpc": "grpc"}.get(shape, "tcp" if shape.endswith("l4") else "http")
+        is_client, is_server = shape.startswith("client"), shape.startswith("server")
         port = {"number": 80, "name": protocol, "appProtocol": protocol, "targetPort": upstream}
         listener = {"name": "bench", "address": f"127.0.0.1:{listen}", "appProtocol": protocol}
-        if shape == "server":
+        if is_server:
             listener.update(kind="inbound", port=upstream, mutualTLS="strict")
         else:
             listener.update(kind="outbound", service="default/backend", port=80)
@@ -228,9 +258,9 @@ class Apus(Proxy):
             found = {"uid": name, "namespace": "default", "name": name, "address": "127.0.0.1", "app": name,
                      "services": [f"default/{name}"],
                      "ports": [{"appPort": upstream, "appProtocol": protocol, "name": protocol}]}
-            if shape == "client":
+            if is_client:
                 found["identity"] = "spiffe://cluster.local/ns/default/sa/backend"
-                found["ports"][0]["inboundPort"] = upstream
+                found["ports"][0].update(appPort=self.application, inboundPort=upstream)
             return found
 
         def rule(index, prefix, service):
@@ -239,16 +269,16 @@ class Apus(Proxy):
                     "backends": [{"namespace": "default", "service": service, "port": 80, "weight": 1}]}
 
         services = [{"namespace": "default", "name": name, "ports": [port]} for name in ("backend", "other")]
-        if shape != "l4":
+        if protocol != "tcp":
             services[0]["routes"] = [rule(0, "/other/", "other"), rule(1, "/", "backend")]
-        account = "backend" if shape == "server" else "load"
+        account = "backend" if is_server else "load"
         snapshot = {
             "node": {"uid": account, "namespace": "default", "workload": account, "service": account,
                      "serviceAccount": account, "trustDomain": "cluster.local"},
             "listeners": [listener], "services": services, "workloads": [workload("backend"), workload("other")],
             "proxy": {"namespace": "default", "workload": account, "trustDomain": "cluster.local"}}
-        if shape in ("server", "client"):
-            certificate, key = (c.server, c.server_key) if shape == "server" else (c.client, c.client_key)
+        if is_server or is_client:
+            certificate, key = (c.server, c.server_key) if is_server else (c.client, c.client_key)
             snapshot["certificate"] = {"certificateChain": certificate, "privateKey": key, "roots": c.root}
         return json.dumps(snapshot, indent=1)
 

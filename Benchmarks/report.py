@@ -66,6 +66,14 @@ def tables(result):
     if result["idle"]:
         found.append(table("Idle memory, MB (resident)", [result["idle"]], "rss"))
         found.append(table("Start to listening, ms", [result["idle"]], "ready_ms"))
+    if result["streams"]:
+        found.append(table("Memory with 10,000 streams open and idle on both sides, MB (resident)", [result["streams"]],
+                           "rss"))
+    if result["resets"]:
+        for key, name in (("calm_p99_us", "left alone"), ("p99_us", "while 1,000 connections reset rapidly")):
+            found.append(table(f"Latency, µs, 99th percentile, 1000 requests/s by HTTP/2, {name}", [result["resets"]], key))
+        found.append(table("What the rapid resets cost others: ratio of these", [result["resets"]], "ratio", digits=2,
+                           ratios=False))
     names = [name for name in ORDER if name in result["sizes_mb"]]
     if names:
         found.append("Program on disk, stripped, MB\n" + f"{'':24}" + "".join(f"{name:>9}" for name in names) + "\n"
@@ -89,8 +97,11 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
   within each round.
 - All of them do the same work: route by path prefix, make a request id, keep connections to the backend, keep
   statistics on and the access log off, use one worker thread. TLS is version 1.3 with P-256 certificates.
-- *mTLS* is one hop that ends TLS and wants a client certificate; *pair* is two proxies with mutual TLS and HTTP/1.1
-  between them (their CPU added); *L4* copies bytes without looking at them.
+- *mTLS* is one hop that ends TLS and wants a client certificate; *pair* is two proxies with mutual TLS between them
+  (their CPU added), who speak HTTP/1.1 to each other, but for Apus, which always speaks HTTP/2; in *pair, h2* all of
+  them do; *pair, HBONE* carries bytes in CONNECT streams; *L4* copies bytes without looking at them.
+- *h2 to h1* and *h2 to h2* name what the load and the backend speak: 16 connections with 10 requests on each at any time
+  (h2load; nginx). *gRPC unary* is a message of 32 bytes that nghttpd sends back, with its status in a trailer.
 - Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
 
 ## The machine

@@ -16,12 +16,13 @@ import sys
 import tempfile
 import time
 
+import http2
 import measure
 import proxies
 import report
 from certificates import Certificates
 
-SIZES = {"13 B": "/", "1 KB": "/1k", "100 KB": "/100k"}
+SIZES = {"13 B": "/", "1 KB": "/1k", "100 KB": "/100k", "1 MB": "/1m"}
 
 # (title, shape of work, size of the answer, connections); the quick run takes those marked.
 WORK = [
@@ -37,12 +38,26 @@ WORK = [
     ("pair 1 KB, 64 conn", "pair", "1 KB", 64, False),
     ("pair 100 KB, 64 conn", "pair", "100 KB", 64, False),
     ("L4 13 B, 64 conn", "l4", "13 B", 64, True),
+    ("h2 to h1 13 B, 16x10", "h2", "13 B", 16, True),
+    ("h2 to h1 1 KB, 16x10", "h2", "1 KB", 16, False),
+    ("h2 to h2 13 B, 16x10", "h2h2", "13 B", 16, True),
+    ("h2 to h2 100 KB, 16x10", "h2h2", "100 KB", 16, False),
+    ("gRPC unary, 16x10", "grpc", "13 B", 16, True),
+    ("pair, h2 13 B, 64 conn", "pair-h2", "13 B", 64, True),
+    ("pair, h2 1 KB, 64 conn", "pair-h2", "1 KB", 64, False),
+    ("pair, h2 1 MB, 16 conn", "pair-h2", "1 MB", 16, False),
+    ("pair, HBONE 13 B, 64", "pair-l4", "13 B", 64, True),
+    ("pair, HBONE 1 MB, 16", "pair-l4", "1 MB", 16, False),
 ]
+
+# Streams on each connection where the load speaks HTTP/2.
+STREAMS = 10
 
 
 def measure_once(proxy, load, backend, shape, size, connections, seconds):
     """CPU per request, throughput and memory of one proxy at full load."""
-    port = proxy.start(shape, backend.port)
+    is_http2 = shape in ("h2", "h2h2", "grpc")
+    port = proxy.start(shape, {"h2h2": backend.http2_port, "grpc": backend.grpc.port}.get(shape, backend.port))
     try:
         flags = {"path": SIZES[size], "connections": connections}
         if shape in ("tls", "mtls"):
@@ -58,8 +73,12 @@ def measure_once(proxy, load, backend, shape, size, connections, seconds):
             memory.append(measure.memory_mb(pids))
         # Handshakes take their time before the first request can be answered.
         warmup = max(0.5, seconds / 3) + (0 if shape == "plain" else connections * 0.002)
-        result = measure.run_load(load, port, watch=watch, warmup=warmup, seconds=seconds, **flags)
-        if result["requests"] == 0 or result["failed"] or result["server_errors"]:
+        if is_http2:
+            more = {"body": backend.grpc.message, "headers": backend.grpc.headers} if shape == "grpc" else {}
+            result = http2.run_h2load(port, seconds, warmup, connections, STREAMS, SIZES[size], watch=watch, **more)
+        else:
+            result = measure.run_load(load, port, watch=watch, warmup=warmup, seconds=seconds, **flags)
+        if result["requests"] == 0 or result["failed"] or result.get("server_errors"):
             raise RuntimeError(f"{proxy.name}, {shape}, {size}, {connections} connections: the load failed: {result}")
         cpu = spent[1] - spent[0]
         return {"cpu_us": cpu / 1e3 / result["requests"], "rps": result["rps"],
@@ -158,7 +177,8 @@ def main():
         def proxy(name):
             return proxies.ALL[name](os.path.join(folder, name), certificates)
 
-        with measure.Backend(os.path.join(folder, "backend")) as backend:
+        with measure.Backend(os.path.join(folder, "backend")) as backend, \
+                http2.GRPCBackend(os.path.join(folder, "grpc")) as backend.grpc:
             rows = []
             for title, shape, size, connections, is_quick in WORK:
                 if options.quick and not is_quick:
@@ -170,13 +190,21 @@ def main():
                     return measure_once(proxy(name), load, backend, shape, size, connections, seconds)
                 rows.append(collect(title, names, rounds, once))
             latency = idle = None
+            speaking = [name for name in names if name != "nginx"]
+            streams = resets = None
+            if not options.only or "streams" in options.only:
+                streams = collect("10,000 idle streams", speaking, 1,
+                                  lambda name: http2.idle_streams(proxy(name), backend.grpc))
+            if not options.only or "resets" in options.only:
+                resets = collect("rapid resets", speaking, rounds,
+                                 lambda name: http2.reset_cost(proxy(name), backend, folder))
             if not options.only:
                 latency = collect("1000 requests/s", names, rounds,
                                   lambda name: latency_once(proxy(name), load, backend, seconds * 2))
                 idle = collect("idle", names, rounds, lambda name: idle_once(proxy(name), backend))
 
     result = {"machine": report.machine(), "rounds": rounds, "seconds": seconds, "rows": rows, "latency": latency,
-              "idle": idle, "sizes_mb": sizes(names), "note": options.note}
+              "idle": idle, "streams": streams, "resets": resets, "sizes_mb": sizes(names), "note": options.note}
     report.write(result, options.json, options.page)
 
 

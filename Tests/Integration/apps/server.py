@@ -12,7 +12,8 @@ Everything it receives is appended to the record, byte for byte. Paths:
   /headers           what arrived: method, target, header fields in order
   /trailers          a chunked body with trailer fields; what trailers arrived is in x-received-trailers
   /raw/HEX[/close]   exactly these bytes, whatever they are; closes the connection after them if told to
-  /upgrade           101, then echoes
+  /upgrade           101 (as RFC 6455 has it, if there is a key), then echoes
+  /stall/MS          reads nothing of the request's body for so many milliseconds
   /expect            like /hash, saying "100 Continue" only after a moment
   /abort             closes the connection without an answer
   /stop-after/N      promises N bytes, sends half of them, closes
@@ -20,6 +21,7 @@ Everything it receives is appended to the record, byte for byte. Paths:
 """
 
 import asyncio
+import base64
 import collections
 import hashlib
 import json
@@ -107,8 +109,8 @@ class Server:
         return []
 
     def reply(self, writer, body, status=b"200 OK", extra=b"", head_only=False):
-        writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: " + str(len(body)).encode() + b"\r\nX-Server: "
-                     + self.name + b"\r\n" + extra + b"\r\n" + (b"" if head_only else body))
+        length = b"" if status.startswith(b"204") else b"\r\nContent-Length: " + str(len(body)).encode()
+        writer.write(b"HTTP/1.1 " + status + length + b"\r\nX-Server: " + self.name + b"\r\n" + extra + b"\r\n" + (b"" if head_only else body))
 
     async def answer(self, head, reader, writer):
         lines = head.split(b"\r\n")
@@ -130,6 +132,8 @@ class Server:
             nonlocal length
             digest.update(data)
             length += len(data)
+        if kind == b"stall":
+            await asyncio.sleep(int(parts[2]) / 1000)
         trailers = await self.body(fields, reader, writer, sink, wait=0.05 if kind == b"expect" else 0)
         is_head = method == b"HEAD"
         if kind == b"status":
@@ -174,8 +178,12 @@ class Server:
             await writer.drain()
 
     async def upgrade(self, fields, reader, writer):
+        accept = b""
+        if key := fields.get(b"sec-websocket-key"):
+            digest = hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()
+            accept = b"Sec-WebSocket-Accept: " + base64.b64encode(digest) + b"\r\n"
         writer.write(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: "
-                     + fields[b"upgrade"] + b"\r\n\r\n")
+                     + fields[b"upgrade"] + b"\r\n" + accept + b"\r\n")
         while True:
             if reader.buffer:
                 writer.write(bytes(reader.buffer))

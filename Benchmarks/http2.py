@@ -1,0 +1,180 @@
+"""HTTP/2 in measurements: load by h2load, a gRPC backend, streams that do nothing, and rapid resets."""
+
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+import measure
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+
+
+def frame(kind, flags, stream, payload=b""):
+    return len(payload).to_bytes(3, "big") + bytes((kind, flags)) + stream.to_bytes(4, "big") + payload
+
+
+def request(stream, method=b"\x82", path=b"\x84", end=True):
+    """HEADERS with a method and a path from HPACK's static table."""
+    return frame(1, 5 if end else 4, stream, method + b"\x86" + path + b"\x01\x05bench")
+
+
+def run_h2load(port, seconds, warmup, connections, streams, path="/", body=None, headers=(), watch=None, rate=None,
+               log=None):
+    """One run of h2load; `watch` is called when the measured part begins and when it ends. Returns what was answered."""
+    command = ["taskset", "-c", str(measure.LOAD_CPU), "h2load", "-t", "1", "-c", str(connections), "-m", str(streams),
+               "-D", str(max(1, round(seconds))), "--warm-up-time", str(max(1, round(warmup)))]
+    if body:
+        command += ["-d", body]
+    if rate:
+        command += ["--rps", str(rate / connections)]
+    if log:
+        command += ["--log-file", log]
+    for header in headers:
+        command += ["-H", header]
+    began, text = None, ""
+    with subprocess.Popen([*command, f"http://127.0.0.1:{port}{path}"], stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout:
+            if "Main benchmark duration is started" in line:
+                began = time.monotonic()
+                if watch:
+                    watch()
+            elif "Main benchmark duration is over" in line:
+                took = time.monotonic() - began
+                if watch:
+                    watch()
+            text += line
+    found = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed, (\d+) errored", text)
+    done, good, bad, broken = (int(number) for number in found.groups())
+    return {"requests": done, "succeeded": good, "failed": bad + broken, "seconds": took, "rps": done / took}
+
+
+class GRPCBackend:
+    """nghttpd, which sends back what it gets, with grpc-status in a trailer."""
+
+    headers = ("content-type: application/grpc", "te: trailers")
+
+    def __init__(self, folder):
+        os.makedirs(folder, exist_ok=True)
+        self.port = measure.free_port()
+        self.message = os.path.join(folder, "message")
+        with open(self.message, "wb") as file:
+            file.write(b"\0\0\0\0\x20" + b"x" * 32)
+        with open(os.path.join(folder, "index.html"), "w") as file:
+            file.write("Hello, world!")
+        self.process = measure.spawn(
+            ["nghttpd", "--no-tls", "-d", folder, "--echo-upload", "--trailer", "grpc-status: 0", str(self.port)],
+            measure.LOAD_CPU, os.path.join(folder, "log"))
+        measure.wait_port(self.port, self.process)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        measure.stop(self.process)
+
+
+def ends(sock):
+    """Whether the other side has closed the connection, said that it will, or reset a stream."""
+    data = b""
+    try:
+        while piece := sock.recv(65536):
+            data += piece
+        return True
+    except BlockingIOError:
+        pass
+    while len(data) >= 9:
+        if data[3] in (3, 7):
+            return True
+        data = data[9 + int.from_bytes(data[:3], "big"):]
+    return False
+
+
+def idle_streams(proxy, backend, connections=100, streams=100):
+    """Memory of a proxy that holds so many requests open, on both sides, with nothing happening on any."""
+    port = proxy.start("h2h2", backend.port)
+    sockets = []
+    try:
+        before = measure.memory_mb(proxy.pids())
+        for _ in range(connections):
+            sock = socket.create_connection(("127.0.0.1", port), 10)
+            sock.sendall(PREFACE + b"".join(
+                request(2 * number + 1, method=b"\x83", end=False) for number in range(streams)))
+            sockets.append(sock)
+        time.sleep(3)
+        after = measure.memory_mb(proxy.pids())
+        for sock in sockets:
+            # Whoever has closed a connection instead does not count as cheap.
+            sock.setblocking(False)
+            if ends(sock):
+                raise RuntimeError(f"{proxy.name} does not hold {streams} streams on a connection")
+        return {"rss": after["rss"], "grown": after["rss"] - before["rss"]}
+    finally:
+        for sock in sockets:
+            sock.close()
+        proxy.stop()
+
+
+class Resets:
+    """So many connections, one after another for so long, each of which opens and cancels 400 requests at once."""
+
+    def __init__(self, port, connections, seconds):
+        self.port, self.connections, self.seconds = port, connections, seconds
+        self.flood = PREFACE + b"".join(
+            request(2 * number + 1) + frame(3, 0, 2 * number + 1, b"\0\0\0\x08") for number in range(400))
+        self.thread = threading.Thread(target=self.run)
+
+    def run(self):
+        begin, open_ones = time.monotonic(), []
+        for number in range(self.connections):
+            time.sleep(max(0.0, begin + self.seconds * number / self.connections - time.monotonic()))
+            try:
+                sock = socket.create_connection(("127.0.0.1", self.port), 1)
+                sock.settimeout(1)
+                sock.sendall(self.flood)
+                open_ones.append(sock)
+            except OSError:
+                pass
+            if len(open_ones) > 50:
+                open_ones.pop(0).close()
+        for sock in open_ones:
+            sock.close()
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join()
+
+
+def reset_cost(proxy, backend, folder, seconds=8, connections=1000):
+    """99th percentile of requests at a fixed rate, alone and while others reset rapidly."""
+    port = proxy.start("h2", backend.port)
+    log = os.path.join(folder, "latencies")
+    try:
+        found = {}
+        for name in ("calm", "attacked"):
+            if os.path.exists(log):
+                os.remove(log)
+            attack = Resets(port, connections, seconds - 1) if name == "attacked" else None
+            if attack:
+                threading.Timer(1.5, attack.thread.start).start()
+            run_h2load(port, seconds, 1, 16, 1, "/1k", rate=1000, log=log)
+            if attack:
+                attack.thread.join()
+            with open(log) as file:
+                taken = sorted(int(line.split()[2]) for line in file if line.split()[1] == "200")
+            found[name] = taken[int(len(taken) * 0.99)]
+            found[name + "_median"] = statistics.median(taken)
+        return {"p99_us": found["attacked"], "calm_p99_us": found["calm"], "ratio": found["attacked"] / found["calm"]}
+    finally:
+        proxy.stop()
+
+
+if __name__ == "__main__":
+    sys.exit("a part of run.py")

@@ -1,0 +1,167 @@
+"""Ports whose protocol nobody has declared: who speaks first decides, nothing waits for long, and it is learned."""
+
+import glob
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+from support import http2, interop, raw
+from support.http2 import data
+from support.processes import APPS, Program, free_port
+from support.sidecars import Pair
+
+class Application(Program):
+    def __init__(self, folder, *command):
+        self.number = free_port()
+        super().__init__([word.replace("{port}", str(self.number)) for word in command],
+                         os.path.join(str(folder), "application.log"), {**os.environ, "PORT": str(self.number)})
+        raw.eventually(lambda: raw.Connection(self.number).socket.close() is None, 30)
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts an application and a pair of sidecars to which nobody has told what it speaks."""
+    started = []
+
+    def begin(*command):
+        application = Application(tmp_path, *command)
+        started.append(application)
+        pair = Pair(tmp_path / str(len(started)), application.number, "unspecified")
+        started.append(pair)
+        pair.application = application
+        return pair
+    yield begin
+    for one in reversed(started):
+        one.stop()
+
+
+def first_byte(port, expected):
+    """Seconds until a server that speaks first has been heard."""
+    begin = time.monotonic()
+    with raw.Connection(port) as connection:
+        assert connection._exactly(len(expected)) == expected
+        return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("kind", ["smtp", "mysql"])
+def test_servers_that_speak_first(start, kind):
+    pair = start(sys.executable, os.path.join(APPS, "greeter.py"), kind)
+    with raw.Connection(pair.application.number) as direct:
+        expected = direct._exactly(24)
+    first = first_byte(pair.port, expected)
+    # 100 ms are waited, once; a busy machine may add to that, but nothing like the ten seconds of other meshes.
+    assert first < 2, first
+    later = [first_byte(pair.port, expected) for _ in range(10)]
+    assert min(later) < 0.05, later
+    with raw.Connection(pair.port) as connection:
+        assert connection._exactly(len(expected)) == expected
+        if kind == "smtp":
+            connection.send(b"EHLO client\r\n")
+            assert connection._until(b"\r\n") == b"250 EHLO"
+            connection.send(b"QUIT\r\n")
+            assert connection.rest() == b"221 bye\r\n"
+
+
+def test_http_1_http_2_and_bytes_on_one_undeclared_port(start):
+    """The first bytes decide: requests are requests, with their routes and their counters."""
+    pair = start(sys.executable, os.path.join(APPS, "server.py"), "server")
+    assert raw.get(pair.port).body == b"server\n"
+    with raw.Connection(pair.port) as connection:
+        for byte in b"GET / HTTP/1.1\r\nHost: server\r\n\r\n":
+            connection.send(bytes((byte,)))
+        assert connection.response().body == b"server\n"
+    assert pair.client.metric("istio_requests_total", response_code="200") >= 2
+
+
+def test_grpc_on_an_undeclared_port(start):
+    pair = start(sys.executable, os.path.join(APPS, "interop.py"))
+    with interop.Stub(pair.port) as stub:
+        interop.empty_unary(stub)
+        interop.ping_pong(stub)
+    assert pair.server.metric("istio_requests_total", request_protocol="grpc", grpc_response_status="0") >= 2
+
+
+def test_http_2_on_an_undeclared_port(start):
+    """The application gets HTTP/1.1: nobody has said that it takes anything else."""
+    pair = start(sys.executable, os.path.join(APPS, "server.py"), "server")
+    with http2.Client(pair.port) as client:
+        assert client.fetch("/").body == b"server\n"
+        stream = client.request("/hash", "POST", end=False)
+        client.send(data(stream, b"hello", end=True))
+        assert b'"length": 5' in client.answer(stream).body
+    with raw.Connection(pair.port) as connection:
+        for byte in http2.PREFACE + http2.settings():
+            connection.send(bytes((byte,)))
+        peer = http2.Peer(connection.socket)
+        assert peer.frame().type == http2.SETTINGS
+
+
+@pytest.mark.parametrize("garbage", [b"\0" * 100, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
+                                     b"\x16\x03\x01\xff\xff", b"\r\n\r\n", b"PRI"])
+def test_garbage_on_an_undeclared_port_harms_nobody(start, garbage):
+    pair = start(sys.executable, os.path.join(APPS, "server.py"), "server")
+    for _ in range(5):
+        with raw.Connection(pair.port) as connection:
+            connection.send(garbage)
+            connection.socket.settimeout(0.05)
+            try:
+                connection._more()
+            except TimeoutError:
+                pass
+    assert raw.get(pair.port).body == b"server\n"
+
+
+def test_redis(start, tmp_path):
+    pair = start("redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir",
+                 str(tmp_path))
+
+    def redis(*words, **options):
+        return subprocess.run(["redis-cli", "-p", str(pair.port), *words], capture_output=True, text=True, timeout=30,
+                              check=True, **options).stdout
+    assert redis("set", "key", "value") == "OK\n"
+    assert redis("get", "key") == "value\n"
+    assert redis("--pipe", input="".join(f"SET k{n} {n}\r\n" for n in range(2000))).endswith("replies: 2000\n")
+    assert redis("get", "k1999") == "1999\n"
+    with raw.Connection(pair.port) as subscriber:
+        subscriber.send(b"SUBSCRIBE news\r\n")
+        subscriber._until(b":1\r\n")
+        assert redis("publish", "news", "hello") == "1\n"
+        assert b"hello" in subscriber._until(b"hello\r\n") + b"hello"
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    """A PostgreSQL server of the test's own, run by somebody who is not root, as it wants it."""
+    programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    assert programs, "PostgreSQL is not installed: run Scripts/setup-peers tests"
+    folder, prefix = tmp_path / "data", []
+    folder.mkdir()
+    if os.getuid() == 0:
+        user = pwd.getpwnam("postgres")
+        os.chown(folder, user.pw_uid, user.pw_gid)
+        for path in folder.parents:
+            if str(path) != "/" and os.stat(path).st_uid == 0 and not os.stat(path).st_mode & 1:
+                os.chmod(path, os.stat(path).st_mode | 0o11)
+        prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    subprocess.run([*prefix, f"{programs[-1]}/initdb", "-D", str(folder), "-A", "trust", "-U", "tester", "--no-sync"],
+                   check=True, capture_output=True, cwd="/")
+    yield [*prefix, f"{programs[-1]}/postgres", "-D", str(folder), "-p", "{port}", "-h", "127.0.0.1", "-k", "", "-F"]
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_postgresql(start, postgres):
+    pair = start(*postgres)
+
+    def psql(statement):
+        return subprocess.run(
+            ["psql", "-h", "127.0.0.1", "-p", str(pair.port), "-U", "tester", "-d", "postgres", "-At", "-c", statement],
+            capture_output=True, text=True, timeout=60, check=True, env={**os.environ, "PGSSLMODE": "prefer"}).stdout
+    raw.eventually(lambda: psql("select 1") == "1\n", 20)
+    psql("create table numbers as select generate_series(1, 20000) as n")
+    assert psql("select count(*), sum(n) from numbers") == "20000|200010000\n"
+    assert len(psql("select n, repeat('x', 100) from numbers").splitlines()) == 20000

@@ -1,0 +1,253 @@
+"""gRPC through two sidecars: the interoperability cases with gRPC's C library at both ends, compressed messages with a
+server by hand, and what the mesh itself says to a gRPC client."""
+
+import os
+import sys
+import threading
+import zlib
+
+import grpc
+import pytest
+
+from support import http2, interop, raw
+from support.http2 import Listener, Server, data, headers
+from support.interop import SERVICE, body_of, fails, simple_request
+from support.processes import APPS, Program, free_port, resident_bytes
+from support.sidecars import Pair
+
+sys.path.insert(0, APPS)
+
+from interop import decode, encode, first, payload  # noqa: E402  (apps/interop.py)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    folder, port = tmp_path_factory.mktemp("grpc"), free_port()
+    program = Program([sys.executable, os.path.join(APPS, "interop.py")], str(folder / "application.log"),
+                      {**os.environ, "PORT": str(port)})
+    raw.eventually(lambda: raw.Connection(port).socket.close() is None, 15)
+    with Pair(folder, port, "grpc") as found:
+        yield found
+    program.stop()
+
+
+@pytest.mark.parametrize("case", interop.CASES, ids=[case.__name__ for case in interop.CASES])
+def test_interoperability(pair, case):
+    with interop.Stub(pair.port) as stub:
+        case(stub)
+
+
+def test_statuses_are_counted_from_trailers(pair):
+    def count(status):
+        return [sidecar.metric("istio_requests_total", grpc_response_status=status) for sidecar in pair.sidecars]
+    before = [count(status) for status in ("0", "2", "12")]
+    with interop.Stub(pair.port) as stub:
+        stub.unary("EmptyCall")
+        fails(grpc.StatusCode.UNKNOWN, lambda: stub.unary("UnaryCall", simple_request(code=2, message="no")))
+        fails(grpc.StatusCode.UNIMPLEMENTED, lambda: stub.unary("UnimplementedCall"))
+    raw.eventually(lambda: [count(status) for status in ("0", "2", "12")] == [[n + 1 for n in one] for one in before])
+
+
+def test_a_long_stream_takes_no_memory(pair):
+    """A hundred thousand messages in one call, answered by one: the sidecars do not grow with them."""
+    with interop.Stub(pair.port) as stub:
+        stub.unary("EmptyCall")
+        before = [resident_bytes(sidecar.pid) for sidecar in pair.sidecars]
+        with http2.Client(pair.port, 60) as client:
+            stream = client.stream()
+            client.send(headers(stream, http2.get(f"/{SERVICE}/StreamingInputCall", "POST", fields=[
+                ("content-type", "application/grpc"), ("te", "trailers")]), end=False))
+            # 2,000 empty messages in one frame.
+            frame, window, connection, sent = bytes(5 * 2000), 65535, 65535, 0
+            window = client.settings.get(http2.INITIAL_WINDOW_SIZE, window)
+            connection += sum(f.number() for f in client.seen if f.type == http2.WINDOW_UPDATE and f.stream == 0)
+            while sent < 50:
+                if min(window, connection) < len(frame):
+                    found = client.until(lambda f: f.type == http2.WINDOW_UPDATE)
+                    window += found.number() if found.stream else 0
+                    connection += 0 if found.stream else found.number()
+                    continue
+                client.send(data(stream, frame))
+                sent, window, connection = sent + 1, window - len(frame), connection - len(frame)
+            client.send(data(stream, end=True))
+            answer = client.answer(stream, 60)
+            assert dict(answer.trailers)["grpc-status"] == "0", answer
+        after = [resident_bytes(sidecar.pid) for sidecar in pair.sidecars]
+    assert all(b - a < 4 << 20 for a, b in zip(before, after)), (before, after)
+
+
+# Compressed messages, which gRPC's Python server cannot tell from others: a server by hand.
+
+class Compressing:
+    """Answers the calls of the compression cases as their description says, on one connection."""
+
+    def __init__(self, listener):
+        self.listener, self.problems = listener, []
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        try:
+            with Server(self.listener.accept(20), 20) as server:
+                while True:
+                    stream = server.next_request()
+                    self.call(server, stream, server.answer(stream, 20))
+        except (http2.Closed, TimeoutError, OSError):
+            pass
+
+    def call(self, server, stream, call):
+        fields = dict(call.fields)
+        encoding, answers, status, at = fields.get("grpc-encoding", "identity"), [], "0", 0
+        total = 0
+        while at < len(call.body):
+            compressed, length = call.body[at], int.from_bytes(call.body[at + 1:at + 5], "big")
+            message = call.body[at + 5:at + 5 + length]
+            at += 5 + length
+            if compressed:
+                if encoding != "gzip":
+                    self.problems.append(f"compressed by {encoding}")
+                message = zlib.decompress(message, 31)
+            request = decode(message)
+            wanted = request.get(8 if fields[":path"].endswith("UnaryCall") else 2)
+            if "InputCall" in fields[":path"] or fields[":path"].endswith("UnaryCall"):
+                if wanted and first(decode(wanted[0]), 1) != compressed:
+                    status = "3"
+                total += len(body_of(message, 3 if fields[":path"].endswith("UnaryCall") else 1))
+            if fields[":path"].endswith("UnaryCall"):
+                answers.append((first(request, 2), first(decode(first(request, 6, b"")), 1)))
+            for parameters in request.get(2, []) if "OutputCall" in fields[":path"] else []:
+                parameters = decode(parameters)
+                answers.append((first(parameters, 1), first(decode(first(parameters, 3, b"")), 1)))
+        out = b""
+        if "InputCall" in fields[":path"]:
+            answers, out = [], bytes(1) + http2.word(len(encode((1, total)))) + encode((1, total))
+        for size, compress in answers:
+            message = payload(size)
+            if compress:
+                packer = zlib.compressobj(wbits=31)
+                message = packer.compress(message) + packer.flush()
+            out += bytes((compress,)) + http2.word(len(message)) + message
+        head = [(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", "gzip")]
+        if status != "0":
+            return server.send(headers(stream, [*head, ("grpc-status", status)]))
+        server.send(headers(stream, head, end=False))
+        # Two frames of any size: messages and frames have nothing to do with each other.
+        for piece in (out[:16384], *[out[a:a + 16384] for a in range(16384, len(out), 16384)]):
+            server.send(data(stream, piece))
+        return server.send(headers(stream, [("grpc-status", "0")]))
+
+
+@pytest.fixture
+def compressing(tmp_path):
+    with Listener() as listener, Pair(tmp_path, listener.port, "grpc") as found:
+        found.application = Compressing(listener)
+        yield found
+        assert not found.application.problems
+
+
+def test_client_compressed_unary(compressing):
+    with interop.Stub(compressing.port) as stub:
+        # The probe: said to be compressed, and not.
+        fails(grpc.StatusCode.INVALID_ARGUMENT,
+              lambda: stub.unary("UnaryCall", simple_request(10, bytes(5000), expect_compressed=True)))
+        answer, _ = stub.unary("UnaryCall", simple_request(3141, bytes(5000), expect_compressed=True),
+                               compression=grpc.Compression.Gzip)
+        assert len(body_of(answer)) == 3141
+        answer, _ = stub.unary("UnaryCall", simple_request(3141, bytes(5000), expect_compressed=False))
+        assert len(body_of(answer)) == 3141
+
+
+def test_server_compressed_unary(compressing):
+    with interop.Stub(compressing.port) as stub:
+        for compressed in (True, False):
+            answer, _ = stub.unary("UnaryCall", simple_request(31415, bytes(2718), response_compressed=compressed))
+            assert body_of(answer) == bytes(31415)
+
+
+def test_client_compressed_streaming(compressing):
+    def message(size, expect):
+        return encode((1, encode((2, bytes(size)))), (2, encode((1, int(expect)))))
+    with interop.Stub(compressing.port) as stub:
+        fails(grpc.StatusCode.INVALID_ARGUMENT, lambda: stub.upload([message(2718, True)]).result(20))
+        # `future` would ignore the compression.
+        answer = stub.channel.stream_unary(f"/{SERVICE}/StreamingInputCall")(
+            iter([message(27182, True), message(4590, True)]), timeout=20, compression=grpc.Compression.Gzip)
+        assert first(decode(answer), 1) == 27182 + 4590
+
+
+def test_server_compressed_streaming(compressing):
+    def parameters(size, compressed):
+        return (2, encode((1, size), (3, encode((1, int(compressed))))))
+    with interop.Stub(compressing.port) as stub:
+        sizes = [len(body_of(m)) for m in stub.download(encode(parameters(3141, True), parameters(592, False)))]
+        assert sizes == [3141, 592]
+
+
+# What the mesh says itself.
+
+def test_a_missing_application_is_unavailable(tmp_path):
+    with Pair(tmp_path, free_port(), "grpc") as pair, interop.Stub(pair.port) as stub:
+        error = fails(grpc.StatusCode.UNAVAILABLE, lambda: stub.unary("EmptyCall"))
+        fields = dict(error.trailing_metadata()) | dict(error.initial_metadata())
+        assert fields.get("x-apus-reason"), fields
+
+
+def test_errors_of_the_mesh_are_trailers_only(tmp_path):
+    with Pair(tmp_path, free_port(), "grpc") as pair, http2.Client(pair.port) as client:
+        answer = client.fetch(f"/{SERVICE}/EmptyCall", method="POST",
+                              fields=[("content-type", "application/grpc+proto"), ("te", "trailers")])
+        assert answer.status == 200 and answer.header("content-type") == "application/grpc", answer
+        assert answer.header("grpc-status") == "14" and answer.header("grpc-message"), answer
+        assert not answer.body and not answer.trailers and answer.ended, answer
+
+
+@pytest.fixture
+def silent(tmp_path):
+    """A server by hand that takes a call and says nothing unless the test does."""
+    with Listener() as listener, Pair(tmp_path, listener.port, "grpc") as found:
+        found.listener = listener
+        yield found
+
+
+def call_raw(client, *fields):
+    return client.request(f"/{SERVICE}/EmptyCall", "POST", [("content-type", "application/grpc"), ("te", "trailers"),
+                                                            *fields])
+
+
+@pytest.mark.parametrize("value", ["", "5", "m", "-5S", "5.5S", "999999999S", "5x", "5 S", "0x5S", "S5"])
+def test_malformed_deadlines_are_ignored(silent, value):
+    with http2.Client(silent.port) as client:
+        stream = call_raw(client, ("grpc-timeout", value))
+        with Server(silent.listener.accept()) as server:
+            called = server.next_request()
+            server.send(headers(called, [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "0")]))
+            answer = client.answer(stream)
+            assert (answer.status, answer.header("grpc-status")) == (200, "0"), answer
+
+
+def test_cancellation_reaches_the_server(silent):
+    with http2.Client(silent.port) as client:
+        stream = client.request(f"/{SERVICE}/StreamingInputCall", "POST", [("content-type", "application/grpc")], end=False)
+        with Server(silent.listener.accept()) as server:
+            called = server.next_request()
+            client.send(data(stream, bytes(10)), http2.reset(stream))
+            found = server.until(lambda f: f.type == http2.RST_STREAM)
+            assert (found.stream, found.number()) == (called, http2.CANCEL), found
+
+
+@pytest.mark.parametrize("prefix", [b"\0\xff\xff\xff\xff", b"\1\xff\xff\xff\xff", b"\7\0\0\0\1x"],
+                         ids=["length 2^32 - 1", "compressed, length 2^32 - 1", "unknown flag"])
+def test_message_lengths_that_cannot_be_take_no_memory(silent, prefix):
+    """The proxies pass the bytes or end the call with RESOURCE_EXHAUSTED; they wait for no 4 GiB."""
+    before = [resident_bytes(sidecar.pid) for sidecar in silent.sidecars]
+    with http2.Client(silent.port) as client:
+        stream = client.request(f"/{SERVICE}/UnaryCall", "POST", [("content-type", "application/grpc")], end=False)
+        client.send(data(stream, prefix + bytes(1000)))
+        with Server(silent.listener.accept()) as server:
+            called = server.next_request()
+            client.send(data(stream, end=True))
+            server.answer(called)
+            server.send(headers(called, [(":status", "200"), ("content-type", "application/grpc"), ("grpc-status", "8")]))
+        assert client.answer(stream).header("grpc-status") in ("8", "13")
+    after = [resident_bytes(sidecar.pid) for sidecar in silent.sidecars]
+    assert all(b - a < 4 << 20 for a, b in zip(before, after)), (before, after)

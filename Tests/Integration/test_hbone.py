@@ -1,0 +1,236 @@
+"""Tunnels by HBONE (mutual TLS, HTTP/2, CONNECT) with Envoy at the other end, in both directions, and by hand."""
+
+import json
+import os
+import socket
+import sys
+import threading
+
+import pytest
+
+from support import envoy, http2, raw
+from support.certificates import Authority, spiffe
+from support.processes import APPS, Program, free_port
+from support.sidecars import Pair, Sidecar, snapshot, workload
+
+HELLO = b"hello through the tunnel\n"
+
+
+@pytest.fixture(scope="module")
+def echo(tmp_path_factory):
+    port, folder = free_port(), tmp_path_factory.mktemp("echo")
+    program = Program([sys.executable, os.path.join(APPS, "tcp_echo.py"), str(folder / "env")], str(folder / "log"),
+                      {**os.environ, "PORT": str(port)})
+    raw.eventually(lambda: raw.Connection(port).socket.close() is None, 15)
+    yield port
+    program.stop()
+
+
+@pytest.fixture
+def authority(tmp_path):
+    return Authority(tmp_path / "authority")
+
+
+@pytest.fixture
+def pair(tmp_path, authority, echo):
+    with Pair(tmp_path, echo, "tcp", authority=authority) as found:
+        yield found
+
+
+def closed(pair, **labels):
+    """Tunnels that have ended at the server's sidecar."""
+    return pair.server.metric("istio_tcp_connections_closed_total", **labels)
+
+
+def echoes(port, data=HELLO, seconds=10.0):
+    """What comes back of the bytes, without the application's farewell, which must be right if there is one."""
+    with raw.Connection(port, seconds) as connection:
+        def send():
+            try:
+                connection.send(data)
+                connection.socket.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass
+        sender = threading.Thread(target=send)
+        sender.start()
+        try:
+            found = connection.rest()
+        except TimeoutError:
+            found = b""
+        sender.join()
+        farewell = b"bye %d\n" % len(data)
+        return found.removesuffix(farewell) if found.endswith(farewell) else b""
+
+
+def test_between_two_sidecars(pair):
+    before = closed(pair, source_principal=spiffe("client"))
+    assert echoes(pair.port) == HELLO
+    large = bytes(range(256)) * 40000
+    assert echoes(pair.port, large, 30) == large
+    raw.eventually(lambda: closed(pair, source_principal=spiffe("client")) >= before + 2)
+
+
+def test_many_connections_share_few(pair):
+    """40 tunnels at once ride on a connection or two between the proxies, and each gets its own bytes."""
+    clients = [raw.Connection(pair.port) for _ in range(40)]
+    for number, client in enumerate(clients):
+        client.send(b"%d\n" % number)
+    for number, client in enumerate(clients):
+        assert client._until(b"\n") == b"%d" % number
+    state = f":{pair.inbound_port:04X} "
+    with open("/proc/net/tcp") as file:
+        established = [line for line in file if line.split()[2].endswith(state.strip()) and line.split()[3] == "01"]
+    assert 1 <= len(established) <= 4, established
+    for client in clients:
+        client.socket.close()
+
+
+def test_envoy_into_apus(tmp_path, authority, pair, echo):
+    leaf = authority.leaf("envoy")
+    with envoy.Envoy(tmp_path, "envoy", envoy.tunnel(hostname=f"127.0.0.1:{echo}"), [
+            envoy.cluster(pair.inbound_port, leaf, spiffe("server"), http2=True)]) as peer:
+        assert echoes(peer.port) == HELLO
+        large = bytes(range(256)) * 20000
+        assert echoes(peer.port, large, 30) == large
+    raw.eventually(lambda: closed(pair, source_principal=leaf.identity) >= 2)
+
+
+def test_envoy_refuses_apus_under_another_name(tmp_path, authority, pair, echo):
+    with envoy.Envoy(tmp_path, "envoy", envoy.tunnel(hostname=f"127.0.0.1:{echo}"), [
+            envoy.cluster(pair.inbound_port, authority.leaf("envoy"), spiffe("somebody"), http2=True)]) as peer:
+        assert echoes(peer.port) == b""
+
+
+@pytest.mark.parametrize("stranger", ["unknown root", "other trust domain"])
+def test_apus_refuses_envoy(tmp_path, authority, pair, echo, stranger):
+    if stranger == "unknown root":
+        leaf = Authority(tmp_path / "strangers").leaf("envoy")
+        leaf.root = authority.root
+    else:
+        leaf = authority.leaf("envoy", spiffe("envoy", trust_domain="elsewhere.example"))
+    with envoy.Envoy(tmp_path, "envoy", envoy.tunnel(hostname=f"127.0.0.1:{echo}"), [
+            envoy.cluster(pair.inbound_port, leaf, spiffe("server"), http2=True)]) as peer:
+        assert echoes(peer.port) == b""
+    raw.eventually(lambda: pair.server.metric("apus_tls_handshake_failures_total") >= 1)
+
+
+def outbound_to(folder, authority, inbound, echo, identity):
+    """A client's sidecar whose service has one endpoint with this identity behind that port."""
+    listen = free_port()
+    return Sidecar(folder, "client", snapshot(
+        "client", [{"name": "out", "kind": "outbound", "address": f"127.0.0.1:{listen}", "service": "default/server",
+                    "port": 80, "appProtocol": "tcp"}],
+        echo, "tcp", [workload(echo, "tcp", identity, inbound)], authority.leaf("client")), listen)
+
+
+def terminating(folder, authority, echo, log, peer=None):
+    return envoy.Envoy(folder, "terminating", envoy.connections([envoy.CONNECT_ROUTE], log), [envoy.cluster(echo)],
+                       tls=envoy.downstream(authority.leaf("envoy"), peer or spiffe("client")))
+
+
+def test_apus_into_envoy(tmp_path, authority, echo):
+    log = str(tmp_path / "access.log")
+    with terminating(tmp_path, authority, echo, log) as peer:
+        sidecar = outbound_to(tmp_path, authority, peer.port, echo, spiffe("envoy"))
+        try:
+            assert echoes(sidecar.port) == HELLO
+            large = bytes(range(256)) * 20000
+            assert echoes(sidecar.port, large, 30) == large
+        finally:
+            sidecar.stop()
+
+        def lines():
+            with open(log) as file:
+                return [json.loads(line) for line in file]
+        raw.eventually(lambda: len(lines()) == 2)
+    for line in lines():
+        assert line["method"] == "CONNECT" and line["authority"] == f"127.0.0.1:{echo}", line
+        assert line["peer"] == spiffe("client") and line["status"] in (200, "200"), line
+        assert "k8s.namespace.name=default" in line["baggage"] and "for=" in line["forwarded"], line
+        version, trace, parent, _ = line["traceparent"].split("-")
+        assert (version, len(trace), len(parent)) == ("00", 32, 16), line
+
+
+def test_apus_refuses_envoy_under_another_name(tmp_path, authority, echo):
+    with terminating(tmp_path, authority, echo, str(tmp_path / "access.log")) as peer:
+        sidecar = outbound_to(tmp_path, authority, peer.port, echo, spiffe("somebody"))
+        try:
+            assert echoes(sidecar.port) == b""
+        finally:
+            sidecar.stop()
+
+
+def test_envoy_refuses_apus_whose_name_it_does_not_want(tmp_path, authority, echo):
+    with terminating(tmp_path, authority, echo, str(tmp_path / "access.log"), peer=spiffe("others")) as peer:
+        sidecar = outbound_to(tmp_path, authority, peer.port, echo, spiffe("envoy"))
+        try:
+            assert echoes(sidecar.port) == b""
+        finally:
+            sidecar.stop()
+
+
+# By hand: what an inbound port says to CONNECT.
+
+def tunnel_client(pair, authority, account="tester"):
+    context = authority.leaf(account).context()
+    return http2.Client(pair.inbound_port, wrap=lambda sock: context.wrap_socket(sock, server_hostname="server"))
+
+
+def connect(client, target):
+    stream = client.stream()
+    client.send(http2.headers(stream, [(":method", "CONNECT"), (":authority", target)], end=False))
+    return stream
+
+
+def test_connect_by_hand(pair, authority, echo):
+    with tunnel_client(pair, authority) as client:
+        stream = connect(client, f"127.0.0.1:{echo}")
+        assert client.head(stream).status == 200
+        client.send(http2.data(stream, b"one "), http2.data(stream, b"two", end=True))
+        answer = client.answer(stream)
+        assert (answer.body, answer.ended) == (b"one twobye 7\n", True), answer
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:1", "169.254.169.254:80", "localhost:22", "server:80", "10.0.0.1:{echo}",
+                                    "[::1]:{echo}", "127.0.0.1", "127.0.0.1:{echo}9", ":{echo}", "user@127.0.0.1:{echo}",
+                                    "127.0.0.1:{echo}/path"])
+def test_connect_to_what_is_not_ours(pair, authority, echo, target):
+    with tunnel_client(pair, authority) as client:
+        answer = client.answer(connect(client, target.replace("{echo}", str(echo))))
+        assert answer.reset is not None or 400 <= answer.status < 500, answer
+        # The connection and its other streams go on.
+        stream = connect(client, f"127.0.0.1:{echo}")
+        assert client.head(stream).status == 200
+        client.send(http2.data(stream, b"still", end=True))
+        assert client.answer(stream).body == b"stillbye 5\n"
+
+
+def test_a_reset_tunnel_closes_its_connection_and_no_other(pair, authority, echo):
+    with tunnel_client(pair, authority, "resetting") as client:
+        first, second = connect(client, f"127.0.0.1:{echo}"), connect(client, f"127.0.0.1:{echo}")
+        assert client.head(first).status == client.head(second).status == 200
+        client.send(http2.reset(first), http2.data(second, b"alive", end=True))
+        assert client.answer(second).body == b"alivebye 5\n"
+    raw.eventually(lambda: closed(pair, source_principal=spiffe("resetting")) == 2)
+
+
+def test_the_end_of_the_application_is_the_end_of_the_tunnel(pair, authority, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as application:
+        port = application.getsockname()[1]
+        with Pair(tmp_path / "other", port, "tcp", authority=authority) as other, tunnel_client(other, authority) as client:
+            stream = connect(client, f"127.0.0.1:{port}")
+            accepted, _ = application.accept()
+            accepted.sendall(b"bye")
+            accepted.close()
+            answer = client.answer(stream)
+            assert answer.body == b"bye" and (answer.ended or answer.reset is not None), answer
+
+
+def test_malformed_baggage_and_traceparent_are_ignored(pair, authority, echo):
+    for fields in ([("baggage", "=,;;=,," * 100)], [("traceparent", "zz-1-2-3")], [("forwarded", "for=\"")],
+                   [("traceparent", "00-" + "0" * 32 + "-" + "0" * 16 + "-01"), ("baggage", "\xff\xfe")]):
+        with tunnel_client(pair, authority) as client:
+            stream = client.stream()
+            client.send(http2.headers(stream, [(":method", "CONNECT"), (":authority", f"127.0.0.1:{echo}"), *fields],
+                                      end=False))
+            assert client.head(stream).status == 200
