@@ -26,6 +26,8 @@ package struct ControlPlane: Service {
     package var apiPort = 15_050
     /// Life of workloads' certificates, seconds. Default 24 h; 1 s to 30 days.
     package var certificateLifeSeconds = CertificateAuthority.standardLifeSeconds
+    /// Whether routes need a ReferenceGrant for backends in other namespaces.
+    package var requiresReferenceGrants = false
     /// Version of the program, for `/version`.
     package var version: String
 

@@ -35,7 +35,9 @@ final class ControlPlaneParts: Sendable {
     store = try await SQLiteStore.open(path: "\(folder)/apus.db", now: wallClock)
 
     // Resources from the store, workloads from discovery: the engine compiles both.
-    engine = ConfigEngine(store: store, trustDomain: configuration.trustDomain.name, now: wallClock)
+    engine = ConfigEngine(
+      store: store, trustDomain: configuration.trustDomain.name, requiresGrants: configuration.requiresReferenceGrants,
+      now: wallClock)
     await engine.setTrust(roots: [authority.bundlePEM])
     registry = WorkloadRegistry(
       trustDomain: configuration.trustDomain, sink: engine, store: store, now: monotonic,

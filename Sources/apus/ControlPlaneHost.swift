@@ -43,6 +43,7 @@ struct ControlPlaneHost: Sendable {
     configuration.xdsHost = settings.xds.host
     configuration.xdsPort = Int(settings.xds.port)
     configuration.certificateLifeSeconds = settings.certificateLifetime.components.seconds
+    configuration.requiresReferenceGrants = settings.requiresReferenceGrants
     let errors = context.errors
     let controlPlane = ControlPlane(
       configuration: configuration,

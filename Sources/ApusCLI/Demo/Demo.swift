@@ -56,7 +56,7 @@ struct Demo {
       "control-plane", "--data", settings.folder.path, "--api", settings.api.description, "--xds",
       settings.xds.description, "--trust-domain", settings.trustDomain, "--certificate-lifetime",
       "\(settings.certificateLifetime.components.seconds)",
-    ]
+    ] + (settings.requiresReferenceGrants ? ["--require-reference-grants"] : [])
   }
 
   private var runOptions: [String] {

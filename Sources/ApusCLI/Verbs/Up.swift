@@ -15,6 +15,8 @@ package struct ControlPlaneSettings: Sendable, Equatable {
   package var trustDomain: String
   /// Life of a workload's certificate; default 24 h.
   package var certificateLifetime: Duration
+  /// Whether routes need a ReferenceGrant for backends in other namespaces. Default no, as GEP-1294 has it for meshes.
+  package var requiresReferenceGrants = false
 
   package init(
     folder: DataFolder, api: HTTPAddress, xds: HTTPAddress, trustDomain: String, certificateLifetime: Duration
@@ -49,6 +51,9 @@ struct ControlPlaneOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Life of workloads' certificates (1-2592000).", valueName: "seconds"))
   var certificateLifetime = 86_400
 
+  @Flag(help: "Demand a ReferenceGrant of routes for backends in other namespaces.")
+  var requireReferenceGrants = false
+
   func validate() throws {
     guard (1...2_592_000).contains(certificateLifetime) else {
       throw ValidationError("--certificate-lifetime must be from 1 to 2592000 seconds (30 days)")
@@ -60,11 +65,13 @@ struct ControlPlaneOptions: ParsableArguments {
 
   func settings(in context: CLIContext) throws(CLIFailure) -> ControlPlaneSettings {
     let named = context.environment["APUS_API"].flatMap { $0.isEmpty ? nil : $0 }
-    return ControlPlaneSettings(
+    var settings = ControlPlaneSettings(
       folder: DataFolder(option: data, environment: context.environment),
       api: try Self.address(api ?? named ?? "127.0.0.1:15050", ConnectionOptions.defaultPort, "--api"),
       xds: try Self.address(xds, ControlPlaneSettings.defaultXDSPort, "--xds"),
       trustDomain: trustDomain, certificateLifetime: .seconds(certificateLifetime))
+    settings.requiresReferenceGrants = requireReferenceGrants
+    return settings
   }
 
   private static func address(_ text: String, _ port: UInt16, _ option: String) throws(CLIFailure) -> HTTPAddress {
