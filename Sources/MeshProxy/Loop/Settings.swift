@@ -37,8 +37,9 @@ struct ListenerState {
   var applicationPort: UInt16
   var applicationAddress: SocketAddress?
 
-  init(index: Int32, config: ListenerConfig, identities: [String] = []) {
-    identity = 1 + (identities.firstIndex(of: config.identity) ?? -1)
+  /// - Parameter identity: the place of the identity that it acts for; -1: there is none, and no TLS.
+  init(index: Int32, config: ListenerConfig, identity: Int = 0) {
+    self.identity = identity
     self.index = index
     isTCP = config.appProtocol == .tcp || config.appProtocol == .tls
     isUndeclared = config.appProtocol == .unspecified

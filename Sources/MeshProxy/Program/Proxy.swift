@@ -133,7 +133,7 @@ package final class Proxy {
       for (position, listener) in listeners.enumerated() {
         worker.listen(
           ListenerState(
-            index: Int32(position), config: listener, identities: snapshot.identities.map(\.name)),
+            index: Int32(position), config: listener, identity: snapshot.place(ofIdentity: listener.identity)),
           descriptor: descriptors[index][position])
       }
       let thread = WorkerThread(worker)

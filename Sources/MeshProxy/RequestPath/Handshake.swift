@@ -47,7 +47,7 @@ extension Worker {
   /// The certificates of one of the proxy's identities; 0 is its own.
   func credentials(_ identity: Int) -> Credentials? {
     if identity == 0 { return credentials }
-    return identity <= furtherCredentials.count ? furtherCredentials[identity - 1] : nil
+    return identity > 0 && identity <= furtherCredentials.count ? furtherCredentials[identity - 1] : nil
   }
 
   /// Expects TLS from a client.

@@ -113,6 +113,14 @@ extension EndpointWire {
   }
 }
 
+extension Snapshot {
+  /// The place of one of the proxy's identities: 0 is its own, which has no name; -1: there is none of that name.
+  func place(ofIdentity name: String) -> Int {
+    if name.isEmpty { return 0 }
+    return identities.firstIndex { $0.name == name }.map { $0 + 1 } ?? -1
+  }
+}
+
 /// Turns resources into clusters, route tables and host names.
 private struct ConfigurationBuilder {
   let snapshot: Snapshot
@@ -146,8 +154,8 @@ private struct ConfigurationBuilder {
 
   /// What follows is for this identity.
   mutating func act(for name: String) {
-    identity = 1 + (snapshot.identities.firstIndex { $0.name == name } ?? -1)
-    suffix = identity == 0 ? "" : "@\(name)"
+    identity = snapshot.place(ofIdentity: name)
+    suffix = name.isEmpty ? "" : "@\(name)"
   }
 
   mutating func addServices() {
