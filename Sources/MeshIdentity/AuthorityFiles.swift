@@ -57,7 +57,7 @@ struct AuthorityFiles {
     }
   }
 
-  /// Reads and checks everything; renews the intermediate's certificate when most of its life is over.
+  /// Reads and checks everything; renews the intermediate's certificate when half of its life is over.
   func load(trustDomain: TrustDomain, nowSeconds: Int64) throws(AuthorityError) -> CertificateAuthority {
     let root = try certificate(AuthorityFiles.rootCertificate)
     let rootKey = try key(AuthorityFiles.rootKey)
@@ -80,7 +80,7 @@ struct AuthorityFiles {
       throw .rootNotValid(
         path: path(AuthorityFiles.rootCertificate), notBeforeSeconds: begin, notAfterSeconds: end)
     }
-    if CertificateAuthority.isRenewalDue(intermediate, nowSeconds: nowSeconds) {
+    if CertificateAuthority.isRenewalDue(intermediate, root: root, nowSeconds: nowSeconds) {
       intermediate = try AuthorityFiles.certificate(
         "the intermediate", .intermediate, trustDomain, intermediateKey, root, rootKey, nowSeconds)
       do {

@@ -48,11 +48,14 @@ package struct CertificateAuthority: Sendable {
     return try files.load(trustDomain: trustDomain, nowSeconds: nowSeconds)
   }
 
-  /// Whether more than two thirds of the intermediate's life are over; `open` then renews it.
-  static func isRenewalDue(_ certificate: Certificate, nowSeconds: Int64) -> Bool {
+  /// Whether more than half of the intermediate's life is over; `open` then renews it.
+  func isRenewalDue(nowSeconds: Int64) -> Bool { Self.isRenewalDue(intermediate, root: root, nowSeconds: nowSeconds) }
+
+  /// A certificate that ends with the root cannot be renewed for longer.
+  static func isRenewalDue(_ certificate: Certificate, root: Certificate, nowSeconds: Int64) -> Bool {
     let begin = certificate.notValidBefore.wholeSeconds
     let end = certificate.notValidAfter.wholeSeconds
-    return nowSeconds >= begin &+ (end &- begin) / 3 &* 2
+    return nowSeconds >= begin &+ (end &- begin) / 2 && end < root.notValidAfter.wholeSeconds
   }
 }
 

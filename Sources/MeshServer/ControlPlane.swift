@@ -93,6 +93,7 @@ package struct ControlPlane: Service {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { await parts.engine.run() }
         group.addTask { await parts.registry.run() }
+        group.addTask { try await parts.keepAuthority() }
         group.addTask { try await serveProxies(parts) }
         group.addTask { try await servePeople(parts, apiPort) }
         group.addTask { try await announce(parts, apiPorts) }

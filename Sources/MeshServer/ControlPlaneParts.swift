@@ -16,6 +16,13 @@ final class ControlPlaneParts: Sendable {
   let registry: WorkloadRegistry
   let xds: XDSServer
   let api: APIServer
+  let authority: LivingAuthority
+  /// Seconds since 1970.
+  private let seconds: @Sendable () -> Int64
+  private let onProblem: @Sendable (String) -> Void
+
+  /// How often it is looked whether the authority's own certificate is to be renewed.
+  private static let authorityCheck: Duration = .seconds(3600)
   /// Whether both servers listen.
   let readiness = Readiness()
 
@@ -27,10 +34,13 @@ final class ControlPlaneParts: Sendable {
     let begin = ContinuousClock.now
     let monotonic: @Sendable () -> Duration = { ContinuousClock.now - begin }
     let seconds: @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970.rounded(.down)) }
+    self.seconds = seconds
+    self.onProblem = onProblem
     let wallClock: @Sendable () -> Timestamp = { Timestamp(secondsSinceEpoch: seconds()) }
 
-    let authority = try CertificateAuthority.open(
-      folder: "\(folder)/ca", trustDomain: configuration.trustDomain, nowSeconds: seconds())
+    authority = LivingAuthority(
+      try CertificateAuthority.open(
+        folder: "\(folder)/ca", trustDomain: configuration.trustDomain, nowSeconds: seconds()), folder: "\(folder)/ca")
     let token = try APIToken.open(path: "\(folder)/api-token")
     store = try await SQLiteStore.open(path: "\(folder)/apus.db", now: wallClock)
 
@@ -38,7 +48,7 @@ final class ControlPlaneParts: Sendable {
     engine = ConfigEngine(
       store: store, trustDomain: configuration.trustDomain.name, requiresGrants: configuration.requiresReferenceGrants,
       now: wallClock)
-    await engine.setTrust(roots: [authority.bundlePEM])
+    await engine.setTrust(roots: [authority.current.bundlePEM])
     registry = WorkloadRegistry(
       trustDomain: configuration.trustDomain, sink: engine, store: store, now: monotonic,
       onStoreError: { onProblem("Workloads are not remembered over a restart: \($0.message).") })
@@ -47,7 +57,7 @@ final class ControlPlaneParts: Sendable {
 
     // The proxies' side.
     let directory = ConnectedProxies(registry: registry, now: monotonic, wallClock: wallClock)
-    let statistics = StatisticsAggregator(registry: registry, now: monotonic)
+    let statistics = StatisticsAggregator(registry: registry, directory: engine, now: monotonic)
     xds = try XDSServer(
       host: configuration.xdsHost, port: configuration.xdsPort,
       dependencies: .init(
@@ -56,9 +66,9 @@ final class ControlPlaneParts: Sendable {
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
 
     // The people's side.
-    // The API answers its errors to whoever asked; what the library logs at the end of connections is no news.
-    var logger = Logger(label: "apus.api")
-    logger.logLevel = .critical
+    // The API answers its errors to whoever asked; what the library logs at the end of connections is no news. (It sets
+    // levels of its own, so that a level does not silence it.)
+    let logger = Logger(label: "apus.api") { _ in SwiftLogNoOpLogHandler() }
     let readiness = self.readiness
     api = try APIServer(
       settings: APISettings(
@@ -68,6 +78,18 @@ final class ControlPlaneParts: Sendable {
         minter: MeshAuthority(authority: authority, now: seconds),
         unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
       logger: logger)
+  }
+
+  /// Keeps the authority able to sign for as long as the control plane runs. A failure is told, and tried again.
+  func keepAuthority() async throws {
+    while true {
+      try await Task.sleep(for: Self.authorityCheck)
+      do throws(AuthorityError) {
+        _ = try authority.renewIfDue(nowSeconds: seconds())
+      } catch {
+        onProblem("The authority's certificate is not renewed: \(error)")
+      }
+    }
   }
 }
 

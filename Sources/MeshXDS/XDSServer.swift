@@ -15,7 +15,7 @@ package final class XDSServer: Sendable {
     package var registry: WorkloadRegistry
     package var directory: ConnectedProxies
     package var statistics: any StatisticsSink
-    package var authority: CertificateAuthority
+    package var authority: LivingAuthority
     /// Life of a workload's certificate whose request wishes none, seconds.
     package var certificateLifeSeconds: Int64
     /// Seconds since 1970.
@@ -23,7 +23,7 @@ package final class XDSServer: Sendable {
 
     package init(
       source: any ConfigSource, registry: WorkloadRegistry, directory: ConnectedProxies,
-      statistics: any StatisticsSink, authority: CertificateAuthority,
+      statistics: any StatisticsSink, authority: LivingAuthority,
       certificateLifeSeconds: Int64 = CertificateAuthority.standardLifeSeconds, now: @escaping @Sendable () -> Int64
     ) {
       self.source = source
@@ -51,7 +51,7 @@ package final class XDSServer: Sendable {
   /// - Throws: if the authority cannot make the server's certificate.
   package init(host: String, port: Int, dependencies: Dependencies, eventLoopGroup: any EventLoopGroup) throws {
     self.dependencies = dependencies
-    let authority = dependencies.authority
+    let authority = dependencies.authority.current
     identity = try SPIFFEID(trustDomain: authority.trustDomain, namespace: "apus-system", account: "apus")
     let own = try Self.makeCertificate(authority, identity: identity, nowSeconds: dependencies.now())
     let roots = try PEMDocument.parseMultiple(pemString: authority.bundlePEM).map { try Certificate(pemDocument: $0) }
@@ -61,7 +61,8 @@ package final class XDSServer: Sendable {
     transport = MeshServerTransport(
       host: host, port: port, credentials: credentials, eventLoopGroup: eventLoopGroup)
     let issuer = MeshAuthority(
-      authority: authority, standardLifeSeconds: dependencies.certificateLifeSeconds, now: dependencies.now)
+      authority: dependencies.authority, standardLifeSeconds: dependencies.certificateLifeSeconds, now: dependencies.now
+    )
     server = GRPCServer(
       transport: transport,
       services: [
@@ -96,7 +97,8 @@ package final class XDSServer: Sendable {
     while true {
       try await Task.sleep(for: pause)
       do {
-        let own = try Self.makeCertificate(dependencies.authority, identity: identity, nowSeconds: dependencies.now())
+        let own = try Self.makeCertificate(
+          dependencies.authority.current, identity: identity, nowSeconds: dependencies.now())
         try credentials.replace(chainPEM: [own.certificate.chainPEM], keyPEM: own.privateKeyPEM)
         pause = .seconds(Self.ownLifeSeconds / 2)
       } catch {

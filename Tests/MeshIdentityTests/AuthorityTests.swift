@@ -129,14 +129,14 @@ struct AuthorityTests {
     }
   }
 
-  @Test("the intermediate's certificate is renewed with its key when two thirds of its life are over")
+  @Test("the intermediate's certificate is renewed with its key when half of its life is over")
   func intermediateRenewal() throws {
     let folder = try TemporaryFolder()
     func open(_ now: Int64) throws -> CertificateAuthority {
       try CertificateAuthority.open(folder: folder.path("ca"), trustDomain: .standard, nowSeconds: now)
     }
     let first = try open(AuthorityTests.now)
-    #expect(try open(AuthorityTests.now + 240 * 86_400).intermediatePEM == first.intermediatePEM)
+    #expect(try open(AuthorityTests.now + 182 * 86_400).intermediatePEM == first.intermediatePEM)
     let key = try folder.read("ca/intermediate-key.pem")
     let later = AuthorityTests.now + 400 * 86_400
     let renewed = try open(later)
@@ -145,5 +145,33 @@ struct AuthorityTests {
     #expect(try folder.read("ca/intermediate-key.pem") == key)
     #expect(try open(later).intermediatePEM == renewed.intermediatePEM)
     #expect(renewed.bundlePEM == first.bundlePEM)
+  }
+
+  @Test("a running authority renews its intermediate in place, and goes on as it was where it cannot")
+  func livingAuthority() throws {
+    let folder = try TemporaryFolder()
+    let day: Int64 = 86_400
+    let living = LivingAuthority(
+      try CertificateAuthority.open(
+        folder: folder.path("ca"), trustDomain: .standard, nowSeconds: AuthorityTests.now), folder: folder.path("ca"))
+    let first = living.current
+    #expect(try !living.renewIfDue(nowSeconds: AuthorityTests.now + 182 * day))
+    #expect(living.current.intermediatePEM == first.intermediatePEM)
+
+    let key = try folder.read("ca/root-key.pem")
+    try folder.write("ca/root-key.pem", "junk")
+    #expect(throws: AuthorityError.self) { try living.renewIfDue(nowSeconds: AuthorityTests.now + 183 * day) }
+    #expect(living.current.intermediatePEM == first.intermediatePEM)
+    try folder.write("ca/root-key.pem", key)
+
+    #expect(try living.renewIfDue(nowSeconds: AuthorityTests.now + 183 * day))
+    #expect(living.current.intermediateNotAfterSeconds == AuthorityTests.now + (183 + 365) * day)
+    #expect(living.current.bundlePEM == first.bundlePEM)
+    #expect(try folder.read("ca/intermediate-cert.pem") == living.current.intermediatePEM)
+    #expect(try !living.renewIfDue(nowSeconds: AuthorityTests.now + 184 * day))
+    // Near the root's own end there is nothing longer to be had.
+    #expect(try living.renewIfDue(nowSeconds: AuthorityTests.now + 3_400 * day))
+    #expect(living.current.intermediateNotAfterSeconds == first.rootNotAfterSeconds)
+    #expect(try !living.renewIfDue(nowSeconds: AuthorityTests.now + 3_600 * day))
   }
 }

@@ -18,8 +18,10 @@ enum ImportRules {
     ]).union(libc),
     "apus-proxy": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
     "apus-proxy-counted": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
-    "MeshIdentity": Set(["MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1"])
-      .union(foundation),
+    "MeshIdentity": Set([
+      "MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1", "Synchronization",
+    ])
+    .union(foundation),
     "MeshControl": Set(["MeshModel", "MeshPolicy", "MeshTelemetry", "MeshWire", "Logging", "Synchronization"])
       .union(foundation),
     "MeshStore": Set(["MeshControl", "MeshModel", "GRDB", "Logging", "Synchronization"]).union(foundation),

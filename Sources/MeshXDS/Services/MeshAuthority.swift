@@ -4,7 +4,7 @@ package import MeshModel
 
 /// The mesh's certificate authority as the services of this server use it.
 package struct MeshAuthority: CertificateIssuer, JoinTokenVerifier, TokenMinter {
-  private let authority: CertificateAuthority
+  private let authority: LivingAuthority
   private let standardLifeSeconds: Int64
   /// Seconds since 1970.
   private let now: @Sendable () -> Int64
@@ -14,7 +14,7 @@ package struct MeshAuthority: CertificateIssuer, JoinTokenVerifier, TokenMinter 
   ///     it is below 24 h, which may always be asked for.
   ///   - now: seconds since 1970.
   package init(
-    authority: CertificateAuthority, standardLifeSeconds: Int64 = CertificateAuthority.standardLifeSeconds,
+    authority: LivingAuthority, standardLifeSeconds: Int64 = CertificateAuthority.standardLifeSeconds,
     now: @escaping @Sendable () -> Int64
   ) {
     self.authority = authority
@@ -27,6 +27,7 @@ package struct MeshAuthority: CertificateIssuer, JoinTokenVerifier, TokenMinter 
   ) async throws(IssuingRefusal) -> [String] {
     let wished = lifetime?.components.seconds ?? standardLifeSeconds
     let life = min(max(wished, 1), standardLifeSeconds)
+    let authority = authority.current
     do throws(SigningRefusal) {
       let signed = try authority.sign(
         request: Array(requestPEM.utf8), identity: identity, lifeSeconds: life, nowSeconds: now())
@@ -47,12 +48,13 @@ package struct MeshAuthority: CertificateIssuer, JoinTokenVerifier, TokenMinter 
   package func verify(token: String) async throws(TokenRefusal) -> SPIFFEID {
     let claims: JoinClaims
     do throws(MeshIdentity.JoinTokenRefusal) {
-      claims = try authority.joinTokens.verify(token, nowSeconds: now())
+      claims = try authority.current.joinTokens.verify(token, nowSeconds: now())
     } catch {
       throw .invalid("\(error.sentence)")
     }
     do throws(SPIFFEIDError) {
-      return try SPIFFEID(trustDomain: authority.trustDomain, namespace: claims.namespace, account: claims.account)
+      return try SPIFFEID(
+        trustDomain: authority.current.trustDomain, namespace: claims.namespace, account: claims.account)
     } catch {
       throw .invalid("\(error.sentence)")
     }
@@ -60,7 +62,7 @@ package struct MeshAuthority: CertificateIssuer, JoinTokenVerifier, TokenMinter 
 
   package func mint(namespace: String, account: String, lifetime: Duration?) async throws -> JoinToken {
     let life = lifetime?.components.seconds ?? JoinTokenKey.standardLifeSeconds
-    let made = try authority.joinTokens.mint(
+    let made = try authority.current.joinTokens.mint(
       namespace: namespace, account: account, lifeSeconds: min(max(life, 1), JoinTokenKey.longestLifeSeconds),
       nowSeconds: now())
     return JoinToken(

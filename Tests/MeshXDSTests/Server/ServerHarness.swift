@@ -89,7 +89,8 @@ struct ServerHarness: Sendable {
     server = try XDSServer(
       host: "127.0.0.1", port: 0,
       dependencies: .init(
-        source: source, registry: registry, directory: directory, statistics: reports, authority: authority, now: now),
+        source: source, registry: registry, directory: directory, statistics: reports,
+        authority: LivingAuthority(authority, folder: folder + "/ca"), now: now),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
   }
 
