@@ -28,13 +28,6 @@ package struct IstioExposition {
     return writer.bytes.isEmpty ? nil : writer.take()
   }
 
-  /// All of it at once, without the end, so that families of the caller's may follow: for small proxies and tests.
-  package static func write(_ snapshot: MetricsSnapshot, _ texts: LabelTexts, into writer: inout ExpositionWriter) {
-    var whole = IstioExposition(snapshot, texts, after: writer)
-    while whole.family < familyCount { whole.step() }
-    writer = whole.writer
-  }
-
   private mutating func step() {
     if item == 0 { declare() }
     if item < itemCount {

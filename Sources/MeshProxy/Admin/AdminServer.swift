@@ -18,6 +18,8 @@ struct AdminResponse {
   var status: UInt16 = 200
   var contentType = "text/plain; charset=utf-8"
   var body: [UInt8] = []
+  /// For answers that are too large to be held: makes the next part of the body, nil after the last. `body` is empty.
+  var nextPage: (() -> [UInt8]?)?
 
   static func text(_ text: String, status: UInt16 = 200) -> AdminResponse {
     AdminResponse(status: status, body: Array(text.utf8))
@@ -68,17 +70,35 @@ private final class AdminConnection: SideHandler {
   private var input: [UInt8] = []
   private var output: [UInt8] = []
   private var sent = 0
+  private var nextPage: (() -> [UInt8]?)?
+  /// Whether the client takes chunks; one of HTTP/1.0 reads until the connection closes.
+  private var takesChunks = true
   private var isAnswering = false
+  private var isWaiting = false
   private var isClosed = false
   private var timer: SideTimer?
+  private var progress: UInt64 = 0
+
+  /// A client that takes nothing for this long is let go.
+  private static let patience: UInt64 = 30_000_000_000
+  /// Parts of one answer made in one turn; the thread has other things to do.
+  private static let pagesPerTurn = 4
 
   init(loop: SideLoop, descriptor: Int32, handler: @escaping AdminServer.Handler) {
     self.loop = loop
     self.descriptor = descriptor
     self.handler = handler
     super.init()
-    // A client that does not get on is let go.
-    timer = loop.after(30_000_000_000) { [weak self] in self?.finish() }
+    watch()
+  }
+
+  /// Lets the client go when it has not got on since the last look.
+  private func watch() {
+    let before = progress
+    timer = loop.after(Self.patience) { [weak self] in
+      guard let self else { return }
+      self.progress == before ? self.finish() : self.watch()
+    }
   }
 
   override func ready(_ readiness: Readiness) {
@@ -120,6 +140,7 @@ private final class AdminConnection: SideHandler {
             query: Self.query(String(decoding: head.bytes(head.query), as: UTF8.self)),
             accept: Self.accept(head))
           isAnswering = true
+          takesChunks = info.minorVersion > 0
           handler(request) { [weak self] in self?.respond($0) }
         }
       }
@@ -147,28 +168,52 @@ private final class AdminConnection: SideHandler {
 
   private func respond(_ response: AdminResponse) {
     isAnswering = true
+    nextPage = response.nextPage
+    let framing =
+      nextPage == nil
+      ? "content-length: \(response.body.count)\r\n" : takesChunks ? "transfer-encoding: chunked\r\n" : ""
     let head =
       "HTTP/1.1 \(response.status) \(StatusPhrase.of(response.status))\r\ncontent-type: \(response.contentType)\r\n"
-      + "content-length: \(response.body.count)\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+      + "\(framing)cache-control: no-store\r\nconnection: close\r\n\r\n"
     output = Array(head.utf8) + response.body
     flush()
   }
 
+  /// Sends what there is, and makes more as the client takes it.
   private func flush() {
-    while sent < output.count {
-      let count = output[sent...].withUnsafeBytes { cms_send(descriptor, $0.baseAddress, $0.count) }
-      guard count > 0 else {
-        if count < 0, errno == EAGAIN || errno == EINTR { return }
-        return finish()
+    if isWaiting { return }
+    for _ in 0...Self.pagesPerTurn {
+      while sent < output.count {
+        let count = output[sent...].withUnsafeBytes { cms_send(descriptor, $0.baseAddress, $0.count) }
+        guard count > 0 else {
+          if count < 0, errno == EAGAIN || errno == EINTR { return }
+          return finish()
+        }
+        sent += count
+        progress &+= UInt64(count)
       }
-      sent += count
+      if output.isEmpty { return }
+      guard let nextPage else { return finish() }
+      sent = 0
+      if let page = nextPage() {
+        output = takesChunks ? Array("\(String(page.count, radix: 16))\r\n".utf8) + page + [0x0D, 0x0A] : page
+      } else {
+        self.nextPage = nil
+        guard takesChunks else { return finish() }
+        output = Array("0\r\n\r\n".utf8)
+      }
     }
-    if !output.isEmpty { finish() }
+    isWaiting = true
+    loop.after(1_000_000) { [weak self] in
+      self?.isWaiting = false
+      self?.flush()
+    }
   }
 
   private func finish() {
     if isClosed { return }
     isClosed = true
+    nextPage = nil
     timer?.cancel()
     cms_shutdown_write(descriptor)
     close(descriptor)

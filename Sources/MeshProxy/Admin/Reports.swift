@@ -52,11 +52,11 @@ extension Worker {
 }
 
 extension Proxy {
-  /// The exposition for Prometheus.
+  /// The exposition for Prometheus, a page at a time: with many series the whole is far larger than the proxy.
   func metrics(accept: String, _ done: @escaping (AdminResponse) -> Void) {
     onAllWorkers({ $0.report(takingEdges: false) }) { [self] reports in
-      var writer = ExpositionWriter(ExpositionFormat(accept: accept))
-      IstioExposition.write(.merged(reports.map(\.metrics)), labels.texts(), into: &writer)
+      let format = ExpositionFormat(accept: accept)
+      var writer = ExpositionWriter(format)
       writer.family("apus_refusals", .counter, help: "Connections refused before there was a request, by reason.")
       for reason in Reason.allCases {
         let count = reports.reduce(0) { $0 + $1.refusals[Int(reason.rawValue)] }
@@ -68,10 +68,10 @@ extension Proxy {
       writer.sample([], Double(certificateNotAfter))
       writer.family("process_resident_memory_bytes", .gauge, help: "Resident memory.")
       writer.sample([], Double(Self.residentBytes))
-      writer.finish()
-      done(
-        AdminResponse(
-          contentType: "\(ExpositionFormat(accept: accept).contentType)", body: writer.bytes))
+      var exposition = IstioExposition(.merged(reports.map(\.metrics)), labels.texts(), after: writer)
+      var response = AdminResponse(contentType: "\(format.contentType)")
+      response.nextPage = { exposition.nextPage() }
+      done(response)
     }
   }
 
