@@ -94,7 +94,7 @@ package struct RetrySettings: Equatable, Sendable, BitwiseCopyable {
   package var conditions = RetryConditions.standard
   /// The statuses that `RetryConditions.status` means. Default 502, 503, 504.
   package var statuses = StatusSet([502, 503, 504])
-  /// The longest that one attempt may take. Default off.
+  /// The longest that one attempt may take to the head of its response; one that has begun is not repeated. Default off.
   package var perTryTimeout = TimeLimit.off
   /// The n-th retry waits a random time below base × 2ⁿ⁻¹ (full jitter). Default 25 ms.
   package var baseBackoffNanoseconds: Int64 = 25_000_000

@@ -186,10 +186,11 @@ package struct TrafficPolicy: Equatable, Sendable, BitwiseCopyable {
   package var outlier: OutlierSettings? = OutlierSettings()
   package var retry = RetrySettings()
   package var retryBudget = RetryBudgetSettings()
-  /// The whole request, retries included. Default off: streams and large bodies take the time they take.
-  package var requestTimeout = TimeLimit.off
-  /// One request to one backend. Default off.
-  package var backendRequestTimeout = TimeLimit.off
+  /// The whole request, retries included. Default: none, since streams and large bodies take the time they take; where
+  /// neither this nor `backendRequestTimeout` is set, a response must begin within 15 s.
+  package var requestTimeout = TimeLimit.inherited
+  /// One request to one backend. Default: none.
+  package var backendRequestTimeout = TimeLimit.inherited
   /// Nothing moving in either direction. Default 5 min.
   package var streamIdleTimeout = TimeLimit.nanoseconds(300_000_000_000)
   package var pool = PoolSettings()

@@ -162,9 +162,11 @@ def test_plaintext_is_taken_where_the_policy_says_permissive(mesh, namespace):
                 "metadata": {"name": "open", "namespace": namespace}, "spec": {"mode": "PERMISSIVE"}})
     raw.eventually(lambda: raw.get(port, "/").status == 200)
     # A client without identity is outside the trust boundary: what it claims about itself is not passed on.
-    claimed = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-client-cert", "By=forged"), ("x-forwarded-proto", "gopher")]
+    claimed = [("x-forwarded-for", "6.6.6.6"), ("x-forwarded-client-cert", "By=forged"), ("x-forwarded-proto", "gopher"),
+               ("x-envoy-expected-rq-timeout-ms", "777")]
     seen = raw.get(port, "/headers", claimed).body
-    assert b"6.6.6.6" not in seen and b"forged" not in seen and b"gopher" not in seen, seen
+    assert not any(text in seen for text in (b"6.6.6.6", b"forged", b"gopher", b"777")), seen
+    assert raw.get(port, "/delay/50", [("x-envoy-expected-rq-timeout-ms", "1")]).status == 200
     assert client.get("http://server/").status == 200
     mesh.cli("delete", "peerauthentication", "open", "-n", namespace)
 

@@ -46,6 +46,35 @@ import Testing
     }
   }
 
+  /// Writes over `text`, as before another attempt.
+  private func over(_ text: String, _ write: (inout FixedWriter) -> Void) -> String {
+    var bytes = Array(text.utf8)
+    bytes.withUnsafeMutableBufferPointer { buffer in
+      var writer = FixedWriter(buffer)
+      write(&writer)
+    }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  @Test func whatIsLeftIsWrittenOverWhatThereWasInTheSameLength() {
+    let milliseconds: [(String, Int64, String)] = [
+      ("1500", 900_000_001, "0901"), ("10", 10_000_000, "10"), ("7", 0, "0"), ("7", 11_000_000, "7"),
+      ("1", .max, "1"),
+    ]
+    for (before, time, after) in milliseconds {
+      #expect(over(before) { Deadline.writeMilliseconds(time, filling: &$0) } == after)
+    }
+    let grpc: [(String, Int64, String)] = [
+      ("100000u", 80_000_000, "080000u"), ("99999999n", 1, "00000001n"), ("31536000S", 60_000_000_000, "60000000u"),
+      ("1000000u", 999_999_999, "1000000u"), ("5n", 0, "0n"), ("5n", 3_000, "3u"), ("5n", .max, "5n"),
+    ]
+    for (before, time, after) in grpc {
+      let text = over(before) { Deadline.writeGRPCTimeout(time, filling: &$0) }
+      #expect(text == after)
+      if time < .max { #expect((with(text, Deadline.grpcTimeout) ?? -1) >= time) }
+    }
+  }
+
   @Test func theShortestLimitHoldsAndSaysWhoseItIs() {
     let caller = [("x-envoy-expected-rq-timeout-ms", "50"), ("grpc-timeout", "20m")]
     let cases: [([(String, String)], TimeLimit, Bool, Deadline)] = [
@@ -64,13 +93,9 @@ import Testing
       #expect(Deadline.ofRequest(fixture.head, route: route, trustsCaller: trusts, now: 100) == expected)
     }
     let whole = Deadline(at: 1_000, source: .route)
-    #expect(whole.ofAttempt(backendRequest: .off, perTry: .inherited, now: 0) == whole)
-    let attempt = whole.ofAttempt(backendRequest: .nanoseconds(500), perTry: .nanoseconds(300), now: 100)
-    #expect(attempt == Deadline(at: 400, source: .tryLimit))
-    #expect(attempt.source.reason == .perTryTimeout)
-    let backend = whole.ofAttempt(backendRequest: .nanoseconds(500), perTry: .off, now: 100)
-    #expect(backend.source.reason == .backendRequestTimeout)
-    #expect(attempt.remaining(now: 1_000) == 0 && attempt.remaining(now: 100) == 300)
+    #expect(whole.source.reason == .requestTimeout)
+    #expect(Deadline(at: 1, source: .caller).source.reason == .callerDeadlineExceeded)
+    #expect(whole.remaining(now: 1_000) == 0 && whole.remaining(now: 100) == 900)
     #expect(Deadline.never.remaining(now: 5) == .max)
     #expect(whole.limited(by: .nanoseconds(.max), now: .max - 1, source: .caller) == whole)
   }

@@ -49,9 +49,9 @@ package struct CompiledRule: Sendable, BitwiseCopyable {
   package var answerContentType = ByteRange.empty
   package var answerBody = ByteRange.empty
   /// Never `.inherited`: the policy's where the route says nothing.
-  package var requestTimeout = TimeLimit.off
+  package var requestTimeout = TimeLimit.inherited
   /// Never `.inherited`.
-  package var backendRequestTimeout = TimeLimit.off
+  package var backendRequestTimeout = TimeLimit.inherited
   /// The policy's, with what the route says.
   package var retry = RetrySettings()
   /// Index range in `RouteTableView.mirrors`: copies of the requests.

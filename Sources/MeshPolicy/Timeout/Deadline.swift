@@ -2,14 +2,12 @@ package import MeshModel
 
 /// Which limit a deadline comes from, and so which reason a request gets that runs into it.
 package enum DeadlineSource: UInt8, Sendable, BitwiseCopyable {
-  case none, route, backend, tryLimit, caller
+  case none, route, caller
 
   /// The reason for running into it.
   package var reason: Reason {
     switch self {
     case .none, .route: .requestTimeout
-    case .backend: .backendRequestTimeout
-    case .tryLimit: .perTryTimeout
     case .caller: .callerDeadlineExceeded
     }
   }
@@ -57,11 +55,6 @@ package struct Deadline: Equatable, Sendable, BitwiseCopyable {
     return deadline
   }
 
-  /// The deadline of one attempt: the request's, `backendRequest` or `perTry`, whichever is earliest.
-  package func ofAttempt(backendRequest: TimeLimit, perTry: TimeLimit, now: Int64) -> Deadline {
-    limited(by: backendRequest, now: now, source: .backend).limited(by: perTry, now: now, source: .tryLimit)
-  }
-
   // MARK: What headers say
 
   /// Nanoseconds of `grpc-timeout`: one to eight digits and one of H, M, S, m, u, n (gRPC over HTTP/2). Nil where it is
@@ -102,11 +95,8 @@ package struct Deadline: Equatable, Sendable, BitwiseCopyable {
 
   /// Writes `nanoseconds` as `grpc-timeout`: the finest unit whose number has at most eight digits, rounded up.
   package static func writeGRPCTimeout(_ nanoseconds: Int64, into writer: inout FixedWriter) {
-    let units: InlineArray<6, (Int64, UInt8)> = [
-      (1, UInt8(ascii: "n")), (1_000, UInt8(ascii: "u")), (1_000_000, UInt8(ascii: "m")),
-      (1_000_000_000, UInt8(ascii: "S")), (60_000_000_000, UInt8(ascii: "M")), (3_600_000_000_000, UInt8(ascii: "H")),
-    ]
     let time = UInt64(max(0, nanoseconds))
+    let units = units
     for index in 0..<6 {
       let unit = UInt64(units[index].0)
       let value = time / unit + (time % unit == 0 ? 0 : 1)
@@ -123,5 +113,49 @@ package struct Deadline: Equatable, Sendable, BitwiseCopyable {
   package static func writeMilliseconds(_ nanoseconds: Int64, into writer: inout FixedWriter) {
     let time = UInt64(max(0, nanoseconds))
     writer.append(decimal: time / 1_000_000 + (time % 1_000_000 == 0 ? 0 : 1))
+  }
+
+  // MARK: Less than was written before
+
+  /// The same over all that is left of `writer`, with zeros in front. A time that is too long for it leaves it alone.
+  package static func writeMilliseconds(_ nanoseconds: Int64, filling writer: inout FixedWriter) {
+    let time = UInt64(max(0, nanoseconds))
+    _ = fill(&writer, time / 1_000_000 + (time % 1_000_000 == 0 ? 0 : 1), count: writer.remaining)
+  }
+
+  /// Writes `grpc-timeout` over all that is left of `writer`, in the finest unit that fits, with zeros in front. A time
+  /// that is too long for it leaves it alone.
+  package static func writeGRPCTimeout(_ nanoseconds: Int64, filling writer: inout FixedWriter) {
+    let time = UInt64(max(0, nanoseconds))
+    let units = units
+    for index in 0..<6 {
+      let (unit, letter) = units[index]
+      let value = time / UInt64(unit) + (time % UInt64(unit) == 0 ? 0 : 1)
+      guard fill(&writer, value, count: min(8, writer.remaining &- 1)) else { continue }
+      writer.append(letter)
+      return
+    }
+  }
+
+  /// Writes `value` as exactly `count` digits; false, and nothing, where it has more.
+  private static func fill(_ writer: inout FixedWriter, _ value: UInt64, count: Int) -> Bool {
+    guard count > 0 else { return false }
+    var divisor: UInt64 = 1
+    var digits = 1
+    while value / divisor >= 10 {
+      divisor &*= 10
+      digits &+= 1
+    }
+    guard digits <= count else { return false }
+    for _ in digits..<count { writer.append(0x30) }
+    writer.append(decimal: value)
+    return true
+  }
+
+  private static var units: InlineArray<6, (Int64, UInt8)> {
+    [
+      (1, UInt8(ascii: "n")), (1_000, UInt8(ascii: "u")), (1_000_000, UInt8(ascii: "m")),
+      (1_000_000_000, UInt8(ascii: "S")), (60_000_000_000, UInt8(ascii: "M")), (3_600_000_000_000, UInt8(ascii: "H")),
+    ]
   }
 }

@@ -144,6 +144,13 @@ struct Exchange {
   var responseMessages = GRPCMessageScanner(limitBytes: .max)
   /// `grpc-status` of the answer; 255: none was seen.
   var grpcStatus: UInt8 = 255
+  /// Time to the head of a try's response, nanoseconds; `.max`: no limit.
+  var headLimit: UInt64 = .max
+  /// On whose account `deadline` is.
+  var deadlineSource = DeadlineSource.none
+  /// Where what is left of the time stands in `request`, for the next hop.
+  var expectedTimeout = ByteRange.empty
+  var grpcTimeout = ByteRange.empty
   /// When bytes last moved, and how many had by the start of the watch window.
   var lastActivity: UInt64 = 0
   var watchedBytes: UInt64 = 0

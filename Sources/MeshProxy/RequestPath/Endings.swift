@@ -2,6 +2,7 @@
 internal import CMeshSystem
 internal import MeshHTTP
 internal import MeshModel
+internal import MeshPolicy
 internal import MeshReactor
 
 /// How connections end: by the peer, by a fault, by a clock.
@@ -185,25 +186,22 @@ extension Worker {
 
   /// The head of the response is there: from now on only silence and the request's own deadline end it.
   func armExchangeForBody(_ exchange: ExchangeRef) {
-    if exchange.pointee.tryLimit == .max { exchange.pointee.tryDeadline = .max }
+    let limit = exchange.pointee.tryLimit
+    let longer = limit &- min(limit, exchange.pointee.headLimit)
+    exchange.pointee.tryDeadline = limit == .max ? .max : exchange.pointee.tryDeadline &+ longer
   }
 
-  /// A try begins: its deadline is the configured one, else the time to a response's first byte.
+  /// A try begins: its deadline is the nearer one of a whole try's and of a response's head.
   func armTry(_ exchange: ExchangeRef) {
-    if exchange.pointee.tryLimit != .max {
-      exchange.pointee.tryDeadline = now &+ exchange.pointee.tryLimit
-    } else {
-      // A call of gRPC may begin to answer whenever it likes; its caller says how long that may take.
-      let isOpenEnded = exchange.pointee.flags.contains(.grpc)
-      exchange.pointee.tryDeadline = isOpenEnded ? .max : now &+ RequestPath.responseTimeout
-    }
+    let limit = min(exchange.pointee.tryLimit, exchange.pointee.headLimit)
+    exchange.pointee.tryDeadline = limit == .max ? .max : now &+ limit
     armExchange(exchange)
   }
 
   /// An exchange's timer: finds out which deadline has passed.
   func exchangeExpired(_ exchange: ExchangeRef) {
     if exchange.pointee.flags.contains(.backingOff), now >= exchange.pointee.retryAt { return retryNow(exchange) }
-    if now >= exchange.pointee.deadline { return timedOut(exchange, .requestTimeout) }
+    if now >= exchange.pointee.deadline { return timedOut(exchange, exchange.pointee.deadlineSource.reason) }
     if now >= exchange.pointee.tryDeadline {
       return exchange.pointee.flags.contains(.responseStarted)
         ? timedOut(exchange, .backendRequestTimeout) : tryTimedOut(exchange)

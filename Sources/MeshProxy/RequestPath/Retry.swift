@@ -60,8 +60,8 @@ extension Worker {
   /// The time for one try is up.
   func tryTimedOut(_ exchange: ExchangeRef) {
     abandonUpstream(exchange)
-    let isConfigured = exchange.pointee.tryLimit != .max
-    attemptFailed(exchange, isConfigured ? .backendRequestTimeout : .perTryTimeout)
+    let isWholeTry = exchange.pointee.tryLimit <= exchange.pointee.headLimit
+    attemptFailed(exchange, isWholeTry ? .backendRequestTimeout : .perTryTimeout)
   }
 
   /// Whether an answer with this status is to be tried again instead of being passed on; then everything is done here.
@@ -129,7 +129,7 @@ extension Worker {
     }
   }
 
-  private func retrySettings(_ exchange: ExchangeRef) -> RetrySettings {
+  func retrySettings(_ exchange: ExchangeRef) -> RetrySettings {
     if let routes = exchange.pointee.routes, exchange.pointee.rule >= 0 {
       return routes.pointee.rules[Int(exchange.pointee.rule)].retry
     }
@@ -162,6 +162,7 @@ extension Worker {
   func retryNow(_ exchange: ExchangeRef) {
     exchange.pointee.flags.remove(.backingOff)
     armExchange(exchange)
+    lowerDeadline(exchange)
     balance(exchange)
   }
 

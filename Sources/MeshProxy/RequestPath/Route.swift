@@ -23,7 +23,8 @@ extension Worker {
     guard let routes = exchange.pointee.generation.pointee.routes(number) else {
       guard admit(exchange, head, number) else { return }
       setDeadlines(
-        exchange, request: cluster.pointee.policy.requestTimeout, try: cluster.pointee.policy.backendRequestTimeout)
+        exchange, head, request: cluster.pointee.policy.requestTimeout,
+        backend: cluster.pointee.policy.backendRequestTimeout)
       writeRequest(exchange, head, .none, nil, -1)
       return balance(exchange)
     }
@@ -67,7 +68,7 @@ extension Worker {
         }
         exchange.pointee.backend = index
         exchange.pointee.cluster = cluster
-        setDeadlines(exchange, request: rule.pointee.requestTimeout, try: rule.pointee.backendRequestTimeout)
+        setDeadlines(exchange, head, request: rule.pointee.requestTimeout, backend: rule.pointee.backendRequestTimeout)
         writeRequest(exchange, head, hit, routes, backend.pointee.requestEdit ?? -1)
         balance(exchange)
       }
@@ -96,14 +97,5 @@ extension Worker {
     exchange.pointee.flags.insert([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)
     routeStream(exchange, number)
-  }
-
-  /// When the whole request, and each try, must be done.
-  private func setDeadlines(_ exchange: ExchangeRef, request: TimeLimit, try tryLimit: TimeLimit) {
-    if case .nanoseconds(let limit) = request {
-      exchange.pointee.deadline = now &+ UInt64(max(0, limit))
-    }
-    if case .nanoseconds(let limit) = tryLimit { exchange.pointee.tryLimit = UInt64(max(0, limit)) }
-    if exchange.pointee.deadline != .max || !exchange.pointee.flags.contains(.requestComplete) { armExchange(exchange) }
   }
 }

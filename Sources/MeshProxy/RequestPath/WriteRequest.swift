@@ -26,6 +26,8 @@ extension Worker {
       switch field.known {
       case .host, .xForwardedClientCert, .xForwardedProto: dropped.insert(index)
       case .xForwardedFor where !isTrusted: dropped.insert(index)
+      case .expectedRequestTimeout, .grpcTimeout:
+        if replacesDeadline(field.known, exchange) { dropped.insert(index) }
       case .xRequestID:
         dropped.insert(index)
         if requestID == nil, !field.value.isEmpty, field.value.length <= 128 { requestID = field }
@@ -53,6 +55,7 @@ extension Worker {
     writeRequestID(&writer, exchange, head, requestID)
     if !hasTrace { TraceContext.write(&writer, &random) }
     writeForwarding(&writer, exchange, isInbound: isInbound, isTrusted: isTrusted)
+    writeDeadline(&writer, exchange, head)
     writeFraming(&writer, exchange, head)
     writer.endOfLine()
     exchange.pointee.request.append(requestBuffer, writer.count)

@@ -46,7 +46,7 @@ extension TrafficPolicySpec {
     package var codes: [Int] = []
     /// Base of the exponential back-off with full jitter; default 25ms.
     package var backoff: GatewayDuration?
-    /// Limit of one try; default: what is left of the request's time.
+    /// Limit of one try, to the head of its response; default: what is left of the request's time.
     package var perTryTimeout: GatewayDuration?
     /// On what is tried again; none: connect-failure, refused-stream, reset, status, per-try-timeout.
     package var on: [RetryCondition] = []
