@@ -1,3 +1,4 @@
+import FoundationEssentials
 import HTTPTypes
 import Hummingbird
 import MeshControl
@@ -28,6 +29,7 @@ struct APIResponder: Sendable {
     if let open = try await openAnswer(path, request) { return open }
     try authorize(request)
     switch (parts.first, parts.count) {
+    case ("openapi", 2): return try DiscoveryAnswers.schema(parts[1], request, version: settings.version)
     case ("api", 1), ("apis", 1): return try DiscoveryAnswers.root(parts[0], request)
     case ("api", 2): return try DiscoveryAnswers.version(group: "", version: parts[1], request)
     case ("apis", 2): return try DiscoveryAnswers.group(parts[1], request)
@@ -71,15 +73,30 @@ struct APIResponder: Sendable {
         code: 401, reason: "Unauthorized",
         message: "no token was shown; send Authorization: Bearer with the content of the data folder's api-token")
     }
-    let words = header.split(separator: " ", maxSplits: 1)
-    guard words.count == 2, words[0].lowercased() == "bearer" else {
+    guard let shown = Self.token(shown: header) else {
       throw StatusAnswer(
         code: 401, reason: "Unauthorized", message: "the scheme is not Bearer; send Authorization: Bearer TOKEN")
     }
-    guard Self.isSame(Array(words[1].utf8), Array(settings.token.utf8)) else {
+    guard Self.isSame(shown, Array(settings.token.utf8)) else {
       throw StatusAnswer(
         code: 401, reason: "Unauthorized",
         message: "the token is not the one of this control plane; see that APUS_DATA and APUS_API mean the same mesh")
+    }
+  }
+
+  /// The token in an `Authorization` field: `Bearer TOKEN`, or `Basic` with the token as the password (RFC 7617), since
+  /// kubectl sends no bearer tokens without TLS, and takes a password in the server's address.
+  private static func token(shown header: String) -> [UInt8]? {
+    let words = header.split(separator: " ", maxSplits: 1)
+    guard words.count == 2 else { return nil }
+    switch words[0].lowercased() {
+    case "bearer": return Array(words[1].utf8)
+    case "basic":
+      guard let text = Data(base64Encoded: String(words[1])), let colon = text.firstIndex(of: UInt8(ascii: ":")) else {
+        return nil
+      }
+      return Array(text[text.index(after: colon)...])
+    default: return nil
     }
   }
 

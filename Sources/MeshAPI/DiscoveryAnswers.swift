@@ -4,7 +4,7 @@ import MeshControl
 
 /// What is served, as clients of the Kubernetes API ask for it.
 enum DiscoveryAnswers {
-  private static let verbs = ["create", "delete", "get", "list", "update", "watch"]
+  private static let verbs = ["create", "delete", "get", "list", "patch", "update", "watch"]
 
   /// `/api` and `/apis`.
   static func root(_ name: String, _ request: Request) throws(StatusAnswer) -> Response {
@@ -47,6 +47,28 @@ enum DiscoveryAnswers {
         Value.Member("kind", .string("APIResourceList")), Value.Member("apiVersion", .string("v1")),
         Value.Member("groupVersion", .string(apiVersion)), Value.Member("resources", .list(resources)),
       ]))
+  }
+
+  /// `/openapi/v2` and `/openapi/v3`: schemas of nothing. kubectl asks for them to check objects before it sends them;
+  /// what has no schema it leaves to the server, which tells every mistake.
+  static func schema(_ name: String, _ request: Request, version: String) throws(StatusAnswer) -> Response {
+    try demandGet(request)
+    let binary = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
+    switch name {
+    case "v2" where request.headers[.accept]?.contains(binary) == true:
+      return Response(status: .ok, headers: [.contentType: binary])
+    case "v2":
+      let information = Value.object([
+        Value.Member("title", .string("apus")), Value.Member("version", .string(version)),
+      ])
+      return APIResponder.json(
+        .object([
+          Value.Member("swagger", .string("2.0")), Value.Member("info", information),
+          Value.Member("paths", .object([])),
+        ]))
+    case "v3": return APIResponder.json(.object([Value.Member("paths", .object([]))]))
+    default: throw .notFound("there are /openapi/v2 and /openapi/v3")
+    }
   }
 
   private static var groups: [String] {

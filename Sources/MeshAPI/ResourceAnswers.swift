@@ -41,11 +41,15 @@ struct ResourceAnswers {
     case .put:
       let resource = try await read(request, namespace: namespace, name: name)
       return answer(try await store.commit([.replace(resource)], isDryRun: isDryRun(request)), code: 200)
+    case .patch:
+      let patch = PatchAnswer(responder: responder, key: key)
+      return answer(try await patch.answer(request, isDryRun: isDryRun(request)), code: 200)
     case .delete:
       let outcome = try await store.commit([.delete(key, ifVersion: nil)], isDryRun: isDryRun(request))
       return answer(outcome, code: 200)
     default:
-      throw StatusAnswer.methodNotAllowed("\(request.method) is not a verb of objects here; use GET, PUT or DELETE")
+      throw StatusAnswer.methodNotAllowed(
+        "\(request.method) is not a verb of objects here; use GET, PUT, PATCH or DELETE")
     }
   }
 

@@ -70,7 +70,13 @@ import Testing
     for path in ["/healthz", "/readyz", "/version"] {
       #expect(await api.send(.get, path, token: nil).code == 200)
     }
-    for token in [nil, "", "secre", "secret2", "geheim"] {
+    for token in ["Basic YXB1czpzZWNyZXQ=", "basic OnNlY3JldA==", "Bearer secret"] {
+      #expect(await api.send(.get, services, token: token).code == 200, "\(token)")
+    }
+    // Of the last three, one has another password, one none, one is no base64.
+    for token in [
+      nil, "", "secre", "secret2", "geheim", "Basic secret", "Basic YXB1czpzZWNyZXQy", "Basic c2VjcmV0", "Basic !",
+    ] {
       for path in [services, "/apis", "/apis/apus.dev/v1/apply", "/nowhere"] {
         let answer = await api.send(.get, path, token: token)
         #expect(answer.code == 401)

@@ -73,15 +73,16 @@ final class TestAPI: Sendable {
   }
 
   func send(
-    _ method: HTTPRequest.Method, _ path: String, _ body: String = "", token: String? = "secret"
+    _ method: HTTPRequest.Method, _ path: String, _ body: String = "", token: String? = "secret",
+    contentType: String? = nil
   ) async -> Answer {
-    await send(method, path, bytes: Array(body.utf8), token: token)
+    await send(method, path, bytes: Array(body.utf8), token: token, contentType: contentType)
   }
 
   func send(
-    _ method: HTTPRequest.Method, _ path: String, bytes: [UInt8], token: String? = "secret"
+    _ method: HTTPRequest.Method, _ path: String, bytes: [UInt8], token: String? = "secret", contentType: String? = nil
   ) async -> Answer {
-    let response = await respond(method, path, bytes: bytes, token: token)
+    let response = await respond(method, path, bytes: bytes, token: token, contentType: contentType)
     let collector = Collector()
     try? await response.body.write(collector)
     let bytes = collector.bytes
@@ -91,10 +92,12 @@ final class TestAPI: Sendable {
   }
 
   func respond(
-    _ method: HTTPRequest.Method, _ path: String, bytes: [UInt8] = [], token: String? = "secret"
+    _ method: HTTPRequest.Method, _ path: String, bytes: [UInt8] = [], token: String? = "secret",
+    contentType: String? = nil
   ) async -> Response {
     var head = HTTPRequest(method: method, scheme: "http", authority: "localhost", path: path)
-    if let token { head.headerFields[.authorization] = "Bearer \(token)" }
+    head.headerFields[.contentType] = contentType
+    if let token { head.headerFields[.authorization] = token.contains(" ") ? token : "Bearer \(token)" }
     return await server.respond(to: Request(head: head, body: RequestBody(buffer: ByteBuffer(bytes: bytes))))
   }
 
