@@ -38,10 +38,13 @@ func service(
   """
 }
 
+/// A workload whose labels are attested, whatever its account.
 func workload(
   _ uid: String, namespace: String = "default", labels: [String: String], ports: [MeshWorkload.Port]? = nil
 ) -> MeshWorkload {
-  MeshWorkload(
+  var workload = MeshWorkload(
     uid: uid, name: uid, namespace: namespace, account: "app", trustDomain: "cluster.local", labels: labels,
     address: "127.0.0.1", ports: ports ?? [MeshWorkload.Port(appPort: 8080, meshPort: 15006)])
+  workload.hasAttestedLabels = true
+  return workload
 }

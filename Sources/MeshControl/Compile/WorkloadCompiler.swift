@@ -13,8 +13,9 @@ extension MeshIndex {
     config.app = workload.labels["app"] ?? workload.labels["app.kubernetes.io/name"] ?? ""
     config.version = workload.labels["version"] ?? workload.labels["app.kubernetes.io/version"] ?? ""
     config.zone = workload.zone
-    config.health = Health(workload.health)
-    let chosenBy = services(choosing: workload.labels, namespace: workload.namespace)
+    // To those who send traffic it is all one why an endpoint takes none.
+    config.health = workload.health == .notListening ? .unhealthy : Health(workload.health)
+    let chosenBy = services(choosing: workload)
     config.ports = workload.ports.sorted { $0.appPort < $1.appPort }.map { port in
       var entry = WorkloadPort()
       entry.appPort = UInt32(port.appPort)
@@ -74,7 +75,7 @@ extension MeshIndex {
   package func compile(proxy: ProxyDescription, trustDomain: String) -> ConfigResource {
     let workload = workloads[proxy.workload]
     let labels = workload?.labels ?? proxy.labels
-    let chosenBy = services(choosing: labels, namespace: proxy.namespace)
+    let chosenBy = workload.map { services(choosing: $0) } ?? []
     var config = ProxyConfig()
     config.namespace = proxy.namespace
     config.workload = workload?.name ?? proxy.workload
@@ -138,6 +139,7 @@ extension Health {
     case .healthy: self = .healthy
     case .unhealthy: self = .unhealthy
     case .draining: self = .draining
+    case .notListening: self = .notListening
     }
   }
 }

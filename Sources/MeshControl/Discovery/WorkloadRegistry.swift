@@ -73,12 +73,17 @@ package actor WorkloadRegistry {
       case .upsert(let workload, let registration):
         await sink.upsert(workload)
         guard let registered = RegisteredWorkload(workload: workload, registration: registration) else { continue }
-        do { try await store.save(uid: workload.uid, bytes: registered.storedBytes) } catch { onStoreError(error) }
+        do { try await store.save(uid: workload.uid, bytes: registered.storedBytes) } catch { failed(error) }
       case .remove(let uid):
         await sink.remove(uid: uid)
-        do { try await store.remove(uid: uid) } catch { onStoreError(error) }
+        do { try await store.remove(uid: uid) } catch { failed(error) }
       }
     }
+  }
+
+  /// What the store refuses because everything ends is no news: the proxies register again at the next start.
+  private func failed(_ error: StoreError) {
+    if !Task.isCancelled { onStoreError(error) }
   }
 
   private func publish(_ changes: [WorkloadTable.Change]) {

@@ -130,6 +130,7 @@ extension MeshWorkload.Health {
     case .healthy: self = .healthy
     case .unhealthy: self = .unhealthy
     case .draining: self = .draining
+    case .notListening: self = .notListening
     }
   }
 }

@@ -70,9 +70,7 @@ extension MeshIndex {
     var affected = Affected()
     affected.workloads.insert(workload.uid)
     for name in servicesByNamespace[workload.namespace] ?? [] {
-      guard let service = services[name], service.spec.hasNamedTargetPort, service.selects(workload.labels) else {
-        continue
-      }
+      guard let service = services[name], service.spec.hasNamedTargetPort, service.selects(workload) else { continue }
       affected.services.insert(name)
     }
     return affected
@@ -82,20 +80,31 @@ extension MeshIndex {
   package func members(of service: Typed<ServiceSpec>) -> [MeshWorkload] {
     guard !service.spec.selector.isEmpty else { return [] }
     return (workloadsByNamespace[service.metadata.namespace] ?? []).compactMap { workloads[$0] }
-      .filter { service.selects($0.labels) }.sorted { $0.uid < $1.uid }
+      .filter { service.selects($0) }.sorted { $0.uid < $1.uid }
   }
 
-  /// The services that choose these labels, in order of their names.
-  package func services(choosing labels: [String: String], namespace: String) -> [Typed<ServiceSpec>] {
-    (servicesByNamespace[namespace] ?? []).compactMap { services[$0] }.filter { $0.selects(labels) }
+  /// The services that choose this workload, in order of their names.
+  package func services(choosing workload: MeshWorkload) -> [Typed<ServiceSpec>] {
+    (servicesByNamespace[workload.namespace] ?? []).compactMap { services[$0] }.filter { $0.selects(workload) }
       .sorted { $0.name < $1.name }
   }
 }
 
 extension Typed where Spec == ServiceSpec {
-  /// Whether the selector chooses these labels. A service without a selector chooses none.
-  func selects(_ labels: [String: String]) -> Bool {
-    !spec.selector.isEmpty && LabelSelector(matchLabels: spec.selector).matches(labels)
+  /// Whether the selector chooses this workload of the service's namespace. A service without a selector chooses none,
+  /// and a workload that gave itself its labels is chosen only if the service lets in its account.
+  func selects(_ workload: MeshWorkload) -> Bool {
+    !spec.selector.isEmpty && LabelSelector(matchLabels: spec.selector).matches(workload.labels)
+      && (workload.hasAttestedLabels || letsIn(account: workload.account))
+  }
+
+  /// Whether workloads with this service account may serve the service.
+  package func letsIn(account: String) -> Bool {
+    if let named = metadata.annotations[ServiceSpec.accountsAnnotation] {
+      return named.split(separator: ",").contains { $0.filter { !$0.isWhitespace } == account }
+    }
+    let application = spec.selector["app"] ?? spec.selector["app.kubernetes.io/name"]
+    return account == metadata.name || account == application
   }
 
   var name: ServiceName { ServiceName(namespace: metadata.namespace, name: metadata.name) }

@@ -28,6 +28,8 @@ package struct MeshWorkload: Sendable, Equatable {
     case healthy, unhealthy
     /// Going away: no new requests, running ones end.
     case draining
+    /// Nothing has ever listened on its ports: a client, or a server that is still starting.
+    case notListening
   }
 
   /// Unique for the life of the mesh; it names the workload in every protocol.
@@ -49,6 +51,9 @@ package struct MeshWorkload: Sendable, Equatable {
   package var zone: String
   /// Whether a proxy of the mesh takes in its connections. A workload without one is reached in plaintext.
   package var hasProxy: Bool
+  /// Whether somebody entitled to it gave the labels. Where the workload's own proxy did, services choose it only if
+  /// they let in its account, which its certificate proves.
+  package var hasAttestedLabels = false
 
   package init(
     uid: String, name: String, namespace: String, account: String, trustDomain: String, labels: [String: String],

@@ -66,7 +66,7 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
   package func knownWorkloads() async -> [KnownWorkload] {
     index.workloads.values.sorted { ($0.namespace, $0.name, $0.uid) < ($1.namespace, $1.name, $1.uid) }.map {
       workload in
-      let chosenBy = index.services(choosing: workload.labels, namespace: workload.namespace)
+      let chosenBy = index.services(choosing: workload)
       return KnownWorkload(
         workload: workload,
         services: chosenBy.map { ServiceName(namespace: $0.metadata.namespace, name: $0.metadata.name) })
@@ -175,7 +175,7 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
   private func isStatusOnly(_ resource: Resource) -> Bool {
     guard let known = index.metadata(of: resource.key) else { return false }
     return known.uid == resource.metadata.uid && known.generation == resource.metadata.generation
-      && known.labels == resource.metadata.labels
+      && known.labels == resource.metadata.labels && known.annotations == resource.metadata.annotations
   }
 
   private func recompile(_ affected: Affected) {

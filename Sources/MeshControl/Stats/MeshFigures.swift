@@ -6,13 +6,14 @@ import struct MeshTelemetry.LatencySketch
 package struct StatisticsSubject: Sendable, Equatable {
   package var namespace: String
   package var workload: String
-  package var service: String
+  /// Names of the services that it belongs to, in its namespace.
+  package var services: [String]
   package var isMeshed: Bool
 
-  package init(namespace: String, workload: String, service: String, isMeshed: Bool) {
+  package init(namespace: String, workload: String, services: [String], isMeshed: Bool) {
     self.namespace = namespace
     self.workload = workload
-    self.service = service
+    self.services = services
     self.isMeshed = isMeshed
   }
 }
@@ -69,8 +70,10 @@ extension StatisticsWindow {
     }
     let seconds = max(1, Double(min(max(window.components.seconds, 1), 300)))
     var rows = Self.rows(
-      of: .service, subjects.map { (Name(namespace: $0.namespace, name: $0.service), $0.isMeshed) }, services,
-      seconds: seconds, preferred: \.source, otherwise: \.destination)
+      of: .service,
+      subjects.flatMap { subject in
+        subject.services.map { (Name(namespace: subject.namespace, name: $0), subject.isMeshed) }
+      }, services, seconds: seconds, preferred: \.source, otherwise: \.destination)
     rows += Self.rows(
       of: .workload, subjects.map { (Name(namespace: $0.namespace, name: $0.workload), $0.isMeshed) }, workloads,
       seconds: seconds, preferred: \.destination, otherwise: \.source)

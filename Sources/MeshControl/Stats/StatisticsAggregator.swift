@@ -4,17 +4,20 @@ package import MeshWire
 package actor StatisticsAggregator: StatisticsSink, StatsSource {
   private var window: StatisticsWindow
   private let registry: WorkloadRegistry
+  private let directory: any WorkloadDirectory
   private let now: @Sendable () -> Duration
 
   /// - Parameters:
   ///   - registry: knows the workloads, so that those without traffic have rows too.
+  ///   - directory: knows which services choose them.
   ///   - now: a monotonic clock, since any fixed moment.
   package init(
-    registry: WorkloadRegistry, limits: StatisticsWindow.Limits = StatisticsWindow.Limits(),
-    now: @escaping @Sendable () -> Duration
+    registry: WorkloadRegistry, directory: any WorkloadDirectory,
+    limits: StatisticsWindow.Limits = StatisticsWindow.Limits(), now: @escaping @Sendable () -> Duration
   ) {
     window = StatisticsWindow(limits: limits)
     self.registry = registry
+    self.directory = directory
     self.now = now
   }
 
@@ -23,10 +26,14 @@ package actor StatisticsAggregator: StatisticsSink, StatsSource {
   package func forget(proxy: String) { window.forget(proxy: proxy) }
 
   package func statistics(window length: Duration) async -> MeshStatistics {
-    let subjects = await registry.workloads().map {
-      StatisticsSubject(
-        namespace: $0.workload.namespace, workload: $0.workload.name, service: $0.registration.service,
-        isMeshed: $0.isAttached)
+    var chosenBy: [String: [String]] = [:]
+    for known in await directory.knownWorkloads() { chosenBy[known.workload.uid] = known.services.map(\.name) }
+    // A workload that no selector chooses is shown under the service that it says it runs.
+    let subjects = await registry.workloads().map { known in
+      let services = chosenBy[known.workload.uid] ?? []
+      return StatisticsSubject(
+        namespace: known.workload.namespace, workload: known.workload.name,
+        services: services.isEmpty ? [known.registration.service] : services, isMeshed: known.isAttached)
     }
     return window.statistics(window: length, now: now(), subjects: subjects)
   }

@@ -5,6 +5,10 @@ package struct ServiceSpec: ResourceSpec {
   package static let kind = KindInfo(
     group: "", version: "v1", kind: "Service", plural: "services", shortNames: ["svc"], nameRule: .serviceName)
 
+  /// Annotation with the service accounts that may serve the service, separated by commas. Absent: those named like the
+  /// service, or like the application that its selector asks for.
+  package static let accountsAnnotation = "apus.dev/accounts"
+
   /// Labels that a workload of the same namespace must carry to belong to the service. Empty: none is chosen, endpoints
   /// come from EndpointSlices.
   package var selector: [String: String] = [:]
