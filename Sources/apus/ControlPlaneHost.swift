@@ -14,6 +14,7 @@ struct ControlPlaneHost: Sendable {
   func run() async -> ExitStatus {
     do {
       let lock = try settings.folder.lock()
+      settings.folder.sweepProxyFolders(nowSeconds: context.now().secondsSinceEpoch)
       try demandFree(settings.api, option: "--api")
       try demandFree(settings.xds, option: "--xds")
       try await serve()

@@ -85,10 +85,16 @@ struct FigureVerbTests {
       "GET /api/v1/services": .json(
         """
         {"items":[{"metadata":{"name":"a","namespace":"default"},"spec":{"selector":{"app":"a"}}},
+         {"metadata":{"name":"job","namespace":"default","labels":{"app.kubernetes.io/managed-by":"apus-run"}},
+          "spec":{"selector":{"app":"job"}}},
+         {"metadata":{"name":"claimed","namespace":"default"},"spec":{"selector":{"version":"v1"}}},
          {"metadata":{"name":"lonely","namespace":"default"},"spec":{"selector":{"app":"nobody"}}}]}
         """),
       "GET /apis/apus.dev/v1/workloads": .json(
-        #"{"items":[{"metadata":{"name":"a-1","namespace":"default","labels":{"app":"a","version":"v1"}}}]}"#),
+        """
+        {"items":[{"metadata":{"name":"a-1","namespace":"default","labels":{"app":"a","version":"v1"}},
+          "spec":{"serviceAccount":"a"},"status":{"services":["default/a"]}}]}
+        """),
       "GET /apis/discovery.k8s.io/v1/endpointslices": .json(#"{"items":[]}"#),
       "GET /apis/gateway.networking.k8s.io/v1/httproutes": .json(VerbTests.list),
       "GET /apis/apus.dev/v1/trafficpolicies": .json(#"{"items":[]}"#),
@@ -105,7 +111,9 @@ struct FigureVerbTests {
       "FAIL secrets: others may read \(folder.path)/api-token", "chmod 600 \(folder.path)/api-token",
       "FAIL proxy b-1: it refused ServiceConfig: route 2 has no backend", "its certificate expired 60s ago",
       "warn service lonely: no workload matches app=nobody", "FAIL httproute catalog: ResolvedRefs is False",
-      "ok   control plane: ready",
+      "ok   control plane: ready", "ok   service job: no workload matches app=job now; `apus run` made it",
+      "warn workload a-1: it has the labels of service claimed, which does not let in its account a",
+      "annotation apus.dev/accounts",
     ] {
       #expect(result.output.contains(text), "\(text)")
     }

@@ -136,15 +136,42 @@ import Testing
     let made = stage.api.requests.first { $0.method == "POST" && $0.target.hasSuffix("/services") }
     let object = try JSONReader.read(Array((made?.body ?? "").utf8))
     #expect(object["metadata"]?["name"]?.text == "hello")
+    #expect(object["metadata"]?["labels"]?["app.kubernetes.io/managed-by"]?.text == "apus-run")
+    #expect(object["metadata"]?["annotations"] == nil)
     #expect(object["spec"]?["selector"]?["app"]?.text == "hello")
     #expect(object["spec"]?["ports"]?.elements?.first?["port"] == .integer(80))
   }
 
-  @Test func aServiceThatIsThereStaysAsItIs() throws {
+  @Test func aServiceThatIsThereStaysAsItIsAndWhomItDoesNotLetInIsTold() throws {
     let stage = try Stage()
-    stage.api.set("GET /api/v1/namespaces/default/services/hello", .json("{}"))
-    #expect(try Running(stage, [], ["true"]).finish().status == 0)
+    let path = "/apis/apus.dev/v1/namespaces/default/serviceaccounts/stranger/token"
+    stage.api.set("POST \(path)", .json(#"{"token":"join-me","expiresAt":"2030-01-01T00:00:00Z"}"#))
+    stage.api.set(
+      "GET /api/v1/namespaces/default/services/hello",
+      .json(
+        #"{"apiVersion":"v1","kind":"Service","metadata":{"name":"hello","namespace":"default"},"#
+          + #""spec":{"selector":{"app":"hello"},"ports":[{"port":80}]}}"#))
+    let own = try Running(stage, [], ["true"]).finish()
+    #expect(own.status == 0 && !own.errors.contains("does not let in"))
+    let other = try Running(stage, ["--account", "stranger"], ["true"]).finish()
+    #expect(other.status == 0)
+    #expect(other.errors.contains("service hello does not let in the account stranger"))
     #expect(!stage.api.requests.contains { $0.method == "POST" && $0.target.hasSuffix("/services") })
+  }
+
+  @Test func whatKilledRunsLeftBehindIsSweptAndNothingElse() throws {
+    let folder = try TemporaryFolder()
+    for name in ["alive", "failed", "killed", "old"] { try folder.write("proxies/\(name)/proxy.log", "words") }
+    for name in ["alive", "killed"] { try folder.write("proxies/\(name)/lock", "") }
+    let held = open("\(folder.path)/proxies/alive/lock", O_RDWR)
+    defer { close(held) }
+    #expect(flock(held, LOCK_EX | LOCK_NB) == 0)
+    let now = Date()
+    try FileManager.default.setAttributes(
+      [.modificationDate: now.addingTimeInterval(-8 * 86_400)], ofItemAtPath: "\(folder.path)/proxies/old")
+    DataFolder(path: folder.path).sweepProxyFolders(nowSeconds: Int64(now.timeIntervalSince1970))
+    let left = try FileManager.default.contentsOfDirectory(atPath: "\(folder.path)/proxies").sorted()
+    #expect(left == ["alive", "failed"])
   }
 
   @Test func signalsReachTheApplicationAndItsStatusIsPassedOn() async throws {

@@ -9,7 +9,7 @@ import sys
 import pytest
 import yaml
 
-from support import raw
+from support import processes, raw
 from support.mesh import backend, route, version_service
 
 
@@ -75,6 +75,37 @@ def test_check_passes_on_a_healthy_mesh_and_names_what_is_wrong_on_another(own_m
     mesh.apply(version_service("broken", "v1"), route("broken-v1", {"backendRefs": [backend("nowhere")]}))
     result = mesh.cli("check", check=False)
     assert result.returncode == 1 and "nowhere" in result.stdout + result.stderr
+
+
+def test_what_has_ended_is_no_warning_and_what_was_killed_is_cleaned_up(own_mesh):
+    mesh = own_mesh
+    folders = os.path.join(mesh.data, "proxies")
+    client = mesh.client()
+    raw.eventually(lambda: mesh.proxies().get(client.uid, {}).get("status") == "SYNCED")
+    assert os.listdir(folders) == [client.uid]
+    mesh.stop_workload(client)
+    raw.eventually(lambda: not mesh.proxies())
+    assert os.listdir(folders) == []
+    findings = json.loads(mesh.cli("check", "-o", "json").stdout)["findings"]
+    assert [f for f in findings if f["outcome"] != "ok"] == []
+
+    killed = mesh.client(service="killed")
+    processes.kill(killed.program.pid)
+    killed.program.process.wait()
+    mesh.workloads.remove(killed)
+    assert os.listdir(folders) == [killed.uid]
+    assert mesh.cli("run", "--service", "job", "--", "true").returncode == 0
+    assert os.listdir(folders) == []
+
+
+def test_ctrl_c_ends_the_control_plane_without_a_word(own_mesh):
+    mesh = own_mesh
+    mesh.client()
+    mesh.control_plane.send(signal.SIGINT)
+    assert mesh.control_plane.process.wait(20) == 0
+    words = [line for line in mesh.control_plane.output().splitlines() if line]
+    assert len(words) == 1 and words[0].startswith("apus is ready"), words
+    mesh.start()
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -242,6 +242,52 @@ def test_a_head_dribbled_byte_by_byte_ends_in_408(target):
     assert b"dribbled" not in target.server.recorded()
 
 
+def test_a_body_dribbled_byte_by_byte_ends_in_408(target):
+    begin = time.monotonic()
+    with raw.Connection(target.port, 45) as connection:
+        connection.send(b"POST /hash HTTP/1.1\r\nHost: server\r\nContent-Length: 1000\r\n\r\n")
+        connection.socket.settimeout(0.5)
+        while time.monotonic() - begin < 40:
+            try:
+                connection.send(b"x")
+                if not connection._more():
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+            if b"\r\n\r\n" in connection.buffer:
+                break
+        connection.socket.settimeout(5)
+        answer = connection.response()
+        assert answer.status == 408 and answer.reason == "body_timeout", answer
+        assert connection.is_closed()
+    assert 10 < time.monotonic() - begin < 40
+    assert raw.get(target.port, "/").status == 200
+
+
+def test_a_handshake_dribbled_byte_by_byte_is_closed(target):
+    """A first message of TLS whose bytes come one by one to the port where peers of the mesh come in."""
+    dump = json.loads(target.client.admin("/config_dump").body)
+    endpoints = [w for w in dump["workloads"] if "hostile/server" in w.get("services", [])]
+    port = endpoints[0]["ports"][0]["inboundPort"]
+    begin = time.monotonic()
+    with raw.Connection(port, 40) as connection:
+        connection.socket.settimeout(0.25)
+        for byte in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\x00" * 400:
+            try:
+                connection.send(bytes([byte]))
+                if not connection._more():
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert not connection.buffer, "nothing is said to who has not introduced himself"
+    assert 10 < time.monotonic() - begin < 40
+    assert "tls_handshake_timeout" in target.server.admin("/metrics").body.decode()
+
+
 def test_many_slow_clients_do_not_disturb_others(target):
     slow = []
     try:

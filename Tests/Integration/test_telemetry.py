@@ -7,7 +7,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from support import processes, raw
+from support import raw
+from support.mesh import backend, policy, route, version_service
 
 
 @pytest.fixture
@@ -116,6 +117,44 @@ def test_admin_pages(pair):
     assert client.admin("/nothing-here").status == 404
 
 
+def peak_memory(pid):
+    """The most that the process ever had resident, bytes."""
+    with open(f"/proc/{pid}/status") as status:
+        return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+def test_thousands_of_series_are_scraped_without_holding_them(mesh, namespace):
+    """Ten rules and four hundred statuses are four thousand series, a few hundred megabytes of text."""
+    mesh.quick_server(namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    rules = [{"name": f"r{n}", "matches": [{"queryParams": [{"name": "q", "value": str(n)}]}],
+              "backendRefs": [backend("server")]} for n in range(10)]
+    mesh.apply(route("server", *rules, namespace=namespace),
+               policy("server", namespace, outlierDetection={"consecutive5xx": 0}, retry={"attempts": 0}))
+    mesh.wait_for(client, "http://server/?q=9")
+    raw.eventually(lambda: client.get("http://server/").reason == "no_route")
+    with raw.Connection(client.forward_port) as connection:
+        for status in range(200, 600):
+            for rule in range(10):
+                connection.request("GET", f"http://server/status/{status}?q={rule}")
+                assert connection.response().status == status
+    before = peak_memory(client.sidecar_pid)
+    with raw.Connection(client.admin_port, 60) as scrape, raw.Connection(client.admin_port, 60) as stalled:
+        for connection in (stalled, scrape):
+            connection.request("GET", "/metrics", host="localhost")
+        size, series, rest = 0, 0, b""
+        while data := scrape.socket.recv(1 << 20):
+            size += len(data)
+            parts = (rest + data).split(b"\n")
+            rest = parts.pop()
+            series += sum(line.startswith(b"istio_requests_total{") for line in parts)
+            if size < 50 << 20 and size % 7 == 0:
+                assert client.admin("/live").status == 200, "other pages are answered meanwhile"
+    assert series > 3900 and size > 100 << 20, f"{series} series in {size} bytes"
+    grown = peak_memory(client.sidecar_pid) - before
+    assert grown < 40 << 20, f"the scrape cost {grown} bytes of memory"
+
+
 def test_stat_shows_traffic_within_seconds(mesh, namespace, pair):
     client, _ = pair
     with client.load("http://server/", rate=100):
@@ -127,6 +166,30 @@ def test_stat_shows_traffic_within_seconds(mesh, namespace, pair):
     assert found["successRate"] == 1 and found["meshed"] == "1/1" and 0 < found["p50Ms"] <= found["p99Ms"]
     table = mesh.cli("stat", "-n", namespace).stdout
     assert "server" in table and "100.0" in table
+
+
+def test_stat_counts_the_members_of_services_that_only_routes_name(mesh, namespace):
+    for version in ("v1", "v2"):
+        mesh.quick_server(version=version, namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.apply(version_service("server", "v1", namespace),
+               route("server", {"backendRefs": [backend("server-v1")]}, namespace=namespace))
+
+    def meshed():
+        items = mesh.api("GET", "/apis/apus.dev/v1/stats")[1]["items"]
+        rows = {i["name"]: i["meshed"] for i in items if i["namespace"] == namespace and i["kind"] == "service"}
+        return rows.get("server") == "2/2" and rows.get("server-v1") == "1/1"
+    mesh.wait_for(client, "http://server/")
+    raw.eventually(meshed)
+
+
+def test_who_never_listened_is_not_called_unhealthy(mesh, namespace):
+    server, client = mesh.quick_server(namespace=namespace), mesh.client(namespace=namespace)
+
+    def health(workload):
+        path = f"/apis/apus.dev/v1/namespaces/{namespace}/workloads/{workload.uid}"
+        return mesh.api("GET", path)[1]["status"]["health"]
+    raw.eventually(lambda: health(server) == "healthy" and health(client) == "notListening")
 
 
 def test_sigterm_drains_without_a_failed_request(mesh, namespace, pair):

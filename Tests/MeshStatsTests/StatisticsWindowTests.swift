@@ -85,13 +85,18 @@ private func row(
   @Test func workloadsWithoutTrafficHaveRowsAndInstancesAreCounted() {
     let window = StatisticsWindow()
     let subjects = [
-      StatisticsSubject(namespace: "shop", workload: "catalog-v1", service: "catalog", isMeshed: true),
-      StatisticsSubject(namespace: "shop", workload: "catalog-v2", service: "catalog", isMeshed: false),
+      StatisticsSubject(
+        namespace: "shop", workload: "catalog-v1", services: ["catalog", "catalog-v1"], isMeshed: true),
+      StatisticsSubject(
+        namespace: "shop", workload: "catalog-v2", services: ["catalog", "catalog-v2"], isMeshed: false),
     ]
     let statistics = window.statistics(window: .seconds(10), now: .seconds(1), subjects: subjects)
-    #expect(statistics.rows.map(\.name) == ["catalog", "catalog-v1", "catalog-v2"])
-    #expect(statistics.rows.map(\.instanceCount) == [2, 1, 1])
-    #expect(statistics.rows.map(\.meshedCount) == [1, 1, 0])
+    // Services that only routes name count the workloads that their selectors choose.
+    #expect(
+      statistics.rows.map { "\($0.subject)/\($0.name) \($0.meshedCount)/\($0.instanceCount)" } == [
+        "service/catalog 1/2", "service/catalog-v1 1/1", "service/catalog-v2 0/1", "workload/catalog-v1 1/1",
+        "workload/catalog-v2 0/1",
+      ])
     #expect(statistics.rows.allSatisfy { $0.figures.successRate == nil && $0.figures.p99Ms == nil })
   }
 

@@ -10,6 +10,8 @@ enum Documents {
     let targets: Set<String>
     /// Targets of the Makefile.
     let makeTargets: Set<String>
+    /// Functions of the integration tests, `test_…`.
+    var integrationTests: Set<String> = []
 
     /// Whether a path names a file or a folder with files in it.
     func has(_ path: String) -> Bool {
@@ -44,6 +46,9 @@ enum Documents {
       return world.makeTargets.contains(String(target)) ? nil : "the Makefile has no target `\(target)`"
     }
     guard !words.contains(" "), !words.contains("*"), !words.contains("…") else { return nil }
+    if words.hasPrefix("test_") {
+      return world.integrationTests.contains(String(words)) ? nil : "there is no integration test `\(words)`"
+    }
     if topFolders.contains(where: words.hasPrefix) {
       return world.has(String(words)) ? nil : "there is no `\(words)`: name what took its place"
     }
@@ -75,6 +80,13 @@ enum Documents {
   static func links(in line: Substring) -> [Substring] {
     line.components(separatedBy: "](").dropFirst().compactMap { rest in
       rest.firstIndex(of: ")").map { Substring(rest[..<$0]) }
+    }
+  }
+
+  /// The test functions that a Python file defines.
+  static func tests(_ text: String) -> [String] {
+    text.split(separator: "\n").compactMap { line in
+      line.hasPrefix("def test_") ? String(line.dropFirst(4).prefix { $0 != "(" }) : nil
     }
   }
 

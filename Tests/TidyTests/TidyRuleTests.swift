@@ -117,11 +117,13 @@ import Testing
     ("see `Sources/MeshHTTP/A.swift` and `Sources/MeshHTTP/`", 0), ("see `Sources/Gone.swift`", 1),
     ("the target `MeshHTTP`", 0), ("the target `MeshGone`", 1), ("[a](docs/a.md#part)", 0), ("[a](docs/b.md)", 1),
     ("[a](https://example.com/x)", 0), ("run `make test`", 0), ("run `make coffee`", 1), ("`Sources/*.swift`", 0),
+    ("`test_it`", 0), ("`test_gone`", 1),
   ])
   func documentsNameWhatExists(text: String, count: Int) {
     let world = Documents.World(
       files: ["Sources/MeshHTTP/A.swift", "docs/a.md"], targets: ["MeshHTTP"],
-      makeTargets: Documents.makeTargets(".PHONY: x\ntest: build ## run\n\techo: hi\n"))
+      makeTargets: Documents.makeTargets(".PHONY: x\ntest: build ## run\n\techo: hi\n"),
+      integrationTests: Set(Documents.tests("import a\ndef test_it(mesh):\n  def test_gone():\n")))
     #expect(Documents.check(path: "README.md", text: text, world: world).count == count)
   }
 

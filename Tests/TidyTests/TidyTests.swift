@@ -32,10 +32,13 @@ import Testing
 
   @Test func whatTheDocumentsNameExists() {
     let files = Repository.files()
+    let tests = files.filter { $0.hasPrefix("Tests/Integration/") && $0.hasSuffix(".py") }
+      .flatMap { Documents.tests(Repository.text($0) ?? "") }
+    #expect(!tests.isEmpty)
     let world = Documents.World(
       files: Set(files),
       targets: Set(files.filter { $0.hasPrefix("Sources/") || $0.hasPrefix("Tests/") }.map(Repository.target)),
-      makeTargets: Documents.makeTargets(Repository.text("Makefile") ?? ""))
+      makeTargets: Documents.makeTargets(Repository.text("Makefile") ?? ""), integrationTests: Set(tests))
     let documents = files.filter { $0.hasSuffix(".md") }
     #expect(documents.contains("README.md"))
     expectNone(

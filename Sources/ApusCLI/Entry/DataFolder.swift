@@ -29,6 +29,11 @@ package struct DataFolder: Sendable, Equatable {
   /// The folder of one workload's proxy.
   package func proxyFolder(_ uid: String) -> String { "\(path)/proxies/\(uid)" }
 
+  /// Removes what killed `apus run`s left behind.
+  package func sweepProxyFolders(nowSeconds: Int64) {
+    ProxyFolder.sweep("\(path)/proxies", nowSeconds: nowSeconds)
+  }
+
   /// The token that the API asks for; nil where there is none yet.
   package var apiToken: String? {
     guard let bytes = Files.read(apiTokenFile) else { return nil }

@@ -71,6 +71,12 @@ enum Files {
     return stat(path, &information) == 0 ? UInt32(information.st_mode & 0o7777) : nil
   }
 
+  /// Seconds since the file was last written to; nil where there is none.
+  static func age(_ path: String, nowSeconds: Int64) -> Int64? {
+    var information = stat()
+    return stat(path, &information) == 0 ? nowSeconds - Int64(information.st_mtim.tv_sec) : nil
+  }
+
   static func isExecutableFile(_ path: String) -> Bool {
     !isFolder(path) && access(path, X_OK) == 0
   }

@@ -45,12 +45,21 @@ struct RunPlan {
   /// What all instances of one version have in common; it stands in metrics, whose number of series it bounds.
   var workloadName: String { version.map { "\(service)-\($0)" } ?? service }
 
-  /// The service that is made where there is none.
+  /// The label of services that `run` has made, and its value.
+  static let makerLabel = (name: "app.kubernetes.io/managed-by", value: "apus-run")
+
+  /// The service that is made where there is none. An account of another name is let in by it.
   var serviceObject: Value {
-    .object([
-      .init("apiVersion", .string("v1")), .init("kind", .string("Service")),
-      .init(
-        "metadata", .object([.init("name", .string(service)), .init("namespace", .string(namespace))])),
+    var metadata: [Value.Member] = [
+      .init("name", .string(service)), .init("namespace", .string(namespace)),
+      .init("labels", .object([.init(Self.makerLabel.name, .string(Self.makerLabel.value))])),
+    ]
+    if account != service {
+      metadata.append(
+        .init("annotations", .object([.init(ServiceSpec.accountsAnnotation, .string("\(service),\(account)"))])))
+    }
+    return .object([
+      .init("apiVersion", .string("v1")), .init("kind", .string("Service")), .init("metadata", .object(metadata)),
       .init(
         "spec",
         .object([

@@ -93,16 +93,45 @@ extension CheckReport {
     else { return }
     for service in services where !Self.hasEndpoint(service, workloads, slices) {
       let name = service["metadata"]?["name"]?.text ?? "?"
-      warning(
-        "service \(name)", "no workload matches \(service["spec"]?["selector"]?.labelText ?? "it")",
-        hint: "start one with `apus run --service NAME`, or change spec.selector")
+      let message = "no workload matches \(service["spec"]?["selector"]?.labelText ?? "it")"
+      if service["metadata"]?["labels"]?[RunPlan.makerLabel.name]?.text == RunPlan.makerLabel.value {
+        // `run` makes a service for everything that it runs, and leaves it when that ends, clients among them.
+        ok("service \(name)", "\(message) now; `apus run` made it")
+      } else {
+        warning(
+          "service \(name)", message, hint: "start one with `apus run --service NAME`, or change spec.selector")
+      }
     }
+    for workload in workloads { membership(workload, services) }
     ok("services", "\(services.count) looked at")
     for name in ["httproutes", "trafficpolicies"] {
       guard let kind = KindRegistry.kind(named: name), let objects = items(kind, &client) else { continue }
       for object in objects { conditions(of: object, kind) }
       ok(kind.plural, "\(objects.count) looked at")
     }
+  }
+
+  /// Workloads whose labels a service asks for, and whose account it does not let in.
+  private mutating func membership(_ workload: Value, _ services: [Value]) {
+    let metadata = workload["metadata"]
+    let chosen = (workload["status"]?["services"]?.elements ?? []).compactMap(\.text)
+    guard let account = workload["spec"]?["serviceAccount"]?.text, let namespace = metadata?["namespace"]?.text
+    else { return }
+    for service in services where service["metadata"]?["namespace"]?.text == namespace {
+      guard let name = service["metadata"]?["name"]?.text, !chosen.contains("\(namespace)/\(name)"),
+        Self.matches(service, metadata?["labels"])
+      else { continue }
+      warning(
+        "workload \(metadata?["uid"]?.text ?? metadata?["name"]?.text ?? "?")",
+        "it has the labels of service \(name), which does not let in its account \(account)",
+        hint: "give the service the annotation \(ServiceSpec.accountsAnnotation) with the accounts that serve it, "
+          + "or run the workload with another --account")
+    }
+  }
+
+  private static func matches(_ service: Value, _ labels: Value?) -> Bool {
+    guard let selector = service["spec"]?["selector"]?.members, !selector.isEmpty else { return false }
+    return selector.allSatisfy { labels?[$0.name] == $0.value }
   }
 
   private mutating func conditions(of object: Value, _ kind: KindInfo) {
@@ -127,10 +156,8 @@ extension CheckReport {
         && !(slice["endpoints"]?.elements ?? []).isEmpty
     }
     if isSliced { return true }
-    guard let selector = service["spec"]?["selector"]?.members, !selector.isEmpty else { return false }
     return workloads.contains { workload in
-      workload["metadata"]?["namespace"]?.text == namespace
-        && selector.allSatisfy { workload["metadata"]?["labels"]?[$0.name] == $0.value }
+      workload["metadata"]?["namespace"]?.text == namespace && matches(service, workload["metadata"]?["labels"])
     }
   }
 

@@ -116,8 +116,15 @@ struct Run: Verb {
       address: try connection.address(in: context), apiToken: folder.apiToken, apiTokenFile: folder.apiTokenFile,
       namespace: plan.namespace, account: plan.account, file: sidecar.tokenFile)
     try ensureService(plan, context)
-    try Files.makePrivateFolder(workloadFolder)
-    let tokenEnd = try keeper.renew()
+    folder.sweepProxyFolders(nowSeconds: context.now().secondsSinceEpoch)
+    let held = try ProxyFolder(path: workloadFolder)
+    let tokenEnd: Timestamp?
+    do throws(CLIFailure) {
+      tokenEnd = try keeper.renew()
+    } catch {
+      held.remove()
+      throw error
+    }
     // Before any other thread starts, so that no thread takes a signal that the main one waits for.
     let signals = apus_signals_open()
     guard signals >= 0 else { throw CLIFailure(.failed, "cannot wait for signals: \(SystemText.of(signals))") }
@@ -126,10 +133,15 @@ struct Run: Verb {
     if limits == nil { bounds.drain = .seconds(drainSeconds + 5) }
     var shell = RunShell(
       sidecar: sidecar, command: command, commandFile: commandFile, context: context, signals: signals, limits: bounds)
-    let status = try shell.run()
-    // After a failure it stays: the proxy's words are in it.
-    Files.remove(workloadFolder)
-    return status
+    do throws(CLIFailure) {
+      let status = try shell.run()
+      held.remove()
+      return status
+    } catch {
+      // The proxy's words stay.
+      held.removeAllButLog()
+      throw error
+    }
   }
 
   private func makePlan() throws(CLIFailure) -> RunPlan {
@@ -167,7 +179,16 @@ struct Run: Verb {
     guard let kind = KindRegistry.kind(named: "services") else { return }
     let path = kind.path(namespace: plan.namespace)
     do throws(CLIFailure) {
-      _ = try client.call("GET", "\(path)/\(plan.service)")
+      let service = try client.call("GET", "\(path)/\(plan.service)")
+      guard let resource = Resource.read(service, namespace: plan.namespace, into: ViolationReport()),
+        Typed<ServiceSpec>(resource)?.letsIn(account: plan.account) == false
+      else { return }
+      context.errors.write(
+        """
+        apus: service \(plan.service) does not let in the account \(plan.account): nothing that is meant for it comes \
+        here. Its annotation \(ServiceSpec.accountsAnnotation) names the accounts that serve it.
+
+        """)
     } catch {
       guard error.status == .notFound else { throw error }
       try create(plan, at: path, with: &client)

@@ -133,8 +133,7 @@ struct StatTable {
     }
   }
 
-  /// Instances with a proxy and all of them; nothing for a service that only routes name, whose instances are counted
-  /// under the service that they run as.
+  /// Instances with a proxy and all of them; nothing where there are none.
   static func meshed(_ row: Value) -> String {
     let text = row["meshed"]?.text ?? ""
     return text.isEmpty || text == "0/0" ? Figures.none : text

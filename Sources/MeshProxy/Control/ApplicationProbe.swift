@@ -5,6 +5,7 @@ struct ApplicationProbe {
   private let ports: [UInt16]
   private var nextLook: UInt64 = 0
   private var isListening = false
+  private var hasListened = false
 
   init(ports: [UInt16]) { self.ports = ports }
 
@@ -25,6 +26,7 @@ struct ApplicationProbe {
       }
     }
     isListening = ports.allSatisfy { listening.contains($0) }
-    return isListening ? .healthy : .unhealthy
+    hasListened = hasListened || isListening
+    return isListening ? .healthy : hasListened ? .unhealthy : .notListening
   }
 }

@@ -69,7 +69,7 @@ final class ControlClient {
       Self.refusal($0)
     }
     attach = AttachMachine(
-      registration: Self.registration(proxy, node), health: options.applicationPorts.isEmpty ? .healthy : .unhealthy,
+      registration: Self.registration(proxy, node), health: options.applicationPorts.isEmpty ? .healthy : .notListening,
       now: Self.now)
     probe = ApplicationProbe(ports: options.applicationPorts)
   }

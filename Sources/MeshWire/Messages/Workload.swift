@@ -4,12 +4,16 @@ package enum Health: UInt32, WireEnum {
   case unhealthy = 1
   /// Finishes what it has, takes nothing new.
   case draining = 2
+  /// Only proxies say this, of their own workload: nothing has ever listened on its ports. It is a client, or a server
+  /// that is still starting. It takes no traffic.
+  case notListening = 3
   package static var unset: Self { .healthy }
   package var wireName: String {
     switch self {
     case .healthy: "healthy"
     case .unhealthy: "unhealthy"
     case .draining: "draining"
+    case .notListening: "notListening"
     }
   }
 }

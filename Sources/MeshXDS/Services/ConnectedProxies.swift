@@ -16,6 +16,8 @@ package actor ConnectedProxies: ProxyDirectory {
     var disconnectedAt: Duration?
     /// What the workload last said of itself, for when discovery has forgotten it.
     var registration: Registration?
+    /// It said that it is going: nobody misses it when its stream ends.
+    var isEnding = false
   }
 
   private var entries: [String: Entry] = [:]
@@ -58,9 +60,22 @@ package actor ConnectedProxies: ProxyDirectory {
   func disconnect(proxy: String, stream: UInt64) async {
     let registration = await registry.registration(uid: proxy)
     guard entries[proxy]?.stream == stream else { return }
+    if entries[proxy]?.isEnding == true { return forget(proxy) }
     entries[proxy]?.registration = registration
     entries[proxy]?.disconnectedAt = now()
     entries[proxy]?.connectedSince = nil
+  }
+
+  /// A proxy says that it is going. It is listed until its stream ends, and no longer.
+  func noteEnding(proxy: String) {
+    entries[proxy]?.isEnding = true
+    // The two streams of a proxy end in any order.
+    if entries[proxy]?.disconnectedAt != nil { forget(proxy) }
+  }
+
+  private func forget(_ proxy: String) {
+    entries[proxy] = nil
+    certificates[proxy] = nil
   }
 
   /// When the certificate of a proxy ends, seconds since 1970; 0: it has none.
@@ -74,8 +89,7 @@ package actor ConnectedProxies: ProxyDirectory {
     let limit = now() - Self.disconnectedTime
     for (proxy, entry) in entries {
       if let since = entry.disconnectedAt, since < limit || entries.count >= Self.maximumProxies {
-        entries[proxy] = nil
-        certificates[proxy] = nil
+        forget(proxy)
       }
     }
   }

@@ -87,6 +87,7 @@ package struct WorkloadService: RegistrableRPCService {
     } else if let health = message.health, uid != nil {
       await registry.report(health.health, stream: stream)
     }
+    if message.health?.health == .draining, let proxy = attached ?? uid { await directory.noteEnding(proxy: proxy) }
     guard let proxy = attached ?? uid else {
       throw RPCError(code: .failedPrecondition, message: RegistrationRefusal.registrationFirst.sentence)
     }

@@ -189,6 +189,24 @@ private func registration(account: String = "catalog") -> AttachRequest {
     }
   }
 
+  @Test func aProxyThatSaidItIsGoingIsNotListedAfterwards() async throws {
+    try await ServerHarness.run { harness, port in
+      let proxy = try await identity(harness, port: port)
+      var leaving = registration()
+      leaving.health = HealthReport()
+      leaving.health?.health = .draining
+      let farewell = leaving
+      try await TestClient(port: port, roots: harness.authority.bundlePEM, identity: proxy).use { client in
+        try await discover(client, node: "u1") { _, _ in
+          #expect(await eventually { await harness.directory.proxies().map(\.id) == ["u1"] })
+          try await attach(client, [farewell]) {}
+          #expect(await harness.directory.proxies().map(\.id) == ["u1"], "it is listed while its stream lasts")
+        }
+        #expect(await eventually { await harness.directory.proxies().isEmpty })
+      }
+    }
+  }
+
   @Test func theFirstRequestMustSayWhichWorkloadItIs() async throws {
     try await ServerHarness.run { harness, port in
       let proxy = try await identity(harness, port: port)
