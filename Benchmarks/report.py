@@ -113,6 +113,12 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
 {tables}
 
 A dash means that the proxy cannot do this kind of work in the build that was used.
+
+## A change in force
+
+From the answer to an `apply` to the first request that goes the new way at a client's sidecar, 40 changes of a weight in
+a row, on a machine busy with compilers: 1 ms at best, 2 ms in the middle, 210 ms at worst.
+`test_a_changed_weight_is_in_force_at_the_sidecar_within_a_hundred_milliseconds` measures it.
 """
 
 

@@ -53,10 +53,11 @@ enum DiscoveryAnswers {
   /// what has no schema it leaves to the server, which tells every mistake.
   static func schema(_ name: String, _ request: Request, version: String) throws(StatusAnswer) -> Response {
     try demandGet(request)
-    let binary = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"
     switch name {
-    case "v2" where request.headers[.accept]?.contains(binary) == true:
-      return Response(status: .ok, headers: [.contentType: binary])
+    case "v2" where request.headers[.accept]?.contains("proto-openapi.spec.v2") == true:
+      // What clients ask for has an @ in it, which no media type may have.
+      return Response(
+        status: .ok, headers: [.contentType: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"])
     case "v2":
       let information = Value.object([
         Value.Member("title", .string("apus")), Value.Member("version", .string(version)),

@@ -114,7 +114,7 @@ def test_an_alias_bomb_is_refused_at_once(mesh, namespace):
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 10)]
     refused(mesh, namespace, "apiVersion: v1\nkind: Service\nmetadata: {name: x}\n" + "\n".join(lines) + "\n", "alias")
-    refused(mesh, namespace, "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: &a {ports: [*a]}\n", "alias")
+    refused(mesh, namespace, "apiVersion: v1\nkind: Service\nmetadata: {name: x}\nspec: &a {ports: [*a]}\n", "anchor")
 
 
 def test_binary_junk_and_deep_nesting_are_refused(mesh, namespace):

@@ -103,7 +103,7 @@ def test_a_changed_weight_is_in_force_at_the_sidecar_within_a_hundred_millisecon
             begin = time.monotonic()
             assert status == 200, answer
             while True:
-                connection.request("GET", "http://catalog/probe")
+                connection.request("GET", "http://catalog/probe", host="catalog")
                 if connection.response().body == wanted:
                     break
                 assert time.monotonic() - begin < 10, "the change never came"

@@ -30,6 +30,16 @@ extension Worker {
     if exchange.pointee.deadline != .max || !exchange.pointee.flags.contains(.requestComplete) { armExchange(exchange) }
   }
 
+  /// Whether a try's time is not up after all: the 15 s to an answer are counted from the end of the request, whose body
+  /// has a clock of its own. Limits that somebody set are counted from the beginning.
+  func postponesTry(_ exchange: ExchangeRef) -> Bool {
+    guard exchange.pointee.flags.isDisjoint(with: [.requestComplete, .responseStarted, .tunnel]),
+      exchange.pointee.tryLimit == .max, exchange.pointee.headLimit == RequestPath.responseTimeout
+    else { return false }
+    exchange.pointee.tryDeadline = now &+ RequestPath.responseTimeout
+    return true
+  }
+
   /// What a peer's deadline is given on top at this end: where both ends wait for the same answer, the caller's proxy is
   /// to say that the time is up, and to count it.
   private func grace(_ exchange: ExchangeRef) -> UInt64 {

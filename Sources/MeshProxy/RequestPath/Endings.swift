@@ -202,7 +202,7 @@ extension Worker {
   func exchangeExpired(_ exchange: ExchangeRef) {
     if exchange.pointee.flags.contains(.backingOff), now >= exchange.pointee.retryAt { return retryNow(exchange) }
     if now >= exchange.pointee.deadline { return timedOut(exchange, exchange.pointee.deadlineSource.reason) }
-    if now >= exchange.pointee.tryDeadline {
+    if now >= exchange.pointee.tryDeadline, !postponesTry(exchange) {
       return exchange.pointee.flags.contains(.responseStarted)
         ? timedOut(exchange, .backendRequestTimeout) : tryTimedOut(exchange)
     }
