@@ -167,6 +167,19 @@ def test_of_two_kinds_on_a_port_the_more_specific_is_in_force(shop, apply):
         assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
 
 
+def test_connect_to_a_routed_port_leads_to_its_routes(shop, apply):
+    """Libraries of gRPC go by CONNECT wherever HTTP_PROXY is set: no tunnel leads around the routes."""
+    apply(attached("calls", "GRPCRoute", rule(
+        {"method": {"service": "shop.Catalog"}}, backends=[to("echo-v2", 7070)]), port=7070))
+    with Calls(shop.calls) as calls:
+        calls.eventually(lambda: calls.call(method="/shop.Catalog/List")["pod"] == "echo-v2")
+    with Calls(forward=shop.client.forward) as calls:
+        assert {calls.call(method="/shop.Catalog/List")["pod"] for _ in range(10)} == {"echo-v2"}
+        with pytest.raises(grpc.RpcError) as refused:
+            calls.call(method="/shop.Cart/List")
+        assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
+
+
 ORIGIN = "https://www.shop.test"
 CORS = {"type": "CORS", "cors": {"allowOrigins": ["https://*.shop.test"], "allowMethods": ["PUT"],
                                  "allowHeaders": ["x-token"], "exposeHeaders": ["x-page"], "allowCredentials": True,

@@ -94,6 +94,7 @@ extension Worker {
   ) {
     noteTarget(exchange, head)
     guard listener.kind == .forward else { return reply(exchange, .connectTargetForbidden) }
+    if leadsToRoutes(exchange, number) { return acceptRequests(exchange) }
     exchange.pointee.flags.insert([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)
     routeStream(exchange, number)

@@ -16,6 +16,25 @@ extension Worker {
     awaitServerName(exchange)
   }
 
+  /// Whether CONNECT asks for a port whose requests are routed: what is said there is HTTP, and no tunnel leads around the
+  /// routes. Libraries of gRPC go this way wherever HTTP_PROXY is set.
+  func leadsToRoutes(_ exchange: ExchangeRef, _ number: Int32) -> Bool {
+    exchange.pointee.cluster?.pointee.isTCP == false && !exchange.pointee.isDownstreamStream
+      && exchange.pointee.generation.pointee.routes(number) != nil
+  }
+
+  /// CONNECT is agreed to, and what comes on the connection after it are requests, as on a new connection.
+  func acceptRequests(_ exchange: ExchangeRef) {
+    let connection = exchange.pointee.downstream
+    let answer: StaticString = "HTTP/1.1 200 Connection Established\r\n\r\n"
+    write(connection, answer.utf8Start, answer.utf8CodeUnitCount)
+    exchange.pointee.flags.insert([.keepAlive, .requestComplete])
+    // HTTP/2 begins with a connection's first bytes.
+    connection.pointee.exchangeCount = 0
+    release(exchange)
+    finishDownstream(exchange)
+  }
+
   /// Lets the client speak first: its bytes come to `serverNameBytes`.
   private func awaitServerName(_ exchange: ExchangeRef) {
     let downstream = exchange.pointee.downstream
