@@ -42,19 +42,19 @@ class Pods:
         self.programs, self.pods, self.count = [], {}, 0
 
     def start(self, app, version, namespace, upstreams=None):
-        """A pod with labels `app` and `version`. `upstreams` are ports on the loopback that lead to a service."""
+        """A pod with labels `app` and `version`, and the account that is named like the application. `upstreams` are ports on the loopback that lead to a service."""
         self.count += 1
         name, address = f"{app}-{version}", f"{self.block}.{self.count}"
         base = os.path.join(self.folder, f"{namespace}-{name}")
         command = [sys.executable, os.path.join(APPS, "echo.py"), name, namespace, address, base + ".up"]
         self._start(command + list(self.certificate or ()), base + ".log")
         raw.eventually(lambda: os.path.exists(base + ".up"), 30)
-        token = self.mesh.api("POST", f"/apis/apus.dev/v1/namespaces/{namespace}/serviceaccounts/{name}/token", {})[1]
+        token = self.mesh.api("POST", f"/apis/apus.dev/v1/namespaces/{namespace}/serviceaccounts/{app}/token", {})[1]
         with open(base + ".token", "w") as file:
             file.write(token["token"])
         admin = free_port()
         command = [
-            PROXY, "--id", f"{name}-{namespace}", "--namespace", namespace, "--service", app, "--account", name,
+            PROXY, "--id", f"{name}-{namespace}", "--namespace", namespace, "--service", app, "--account", app,
             "--workload", name, "--version", version, "--trust-domain", "cluster.local", "--app-address", address,
             "--inbound", f"{address}:0", "--forward", "127.0.0.1:0", "--admin", f"127.0.0.1:{admin}",
             "--xds", f"127.0.0.1:{self.mesh.xds_port}",
