@@ -4,6 +4,7 @@ server by hand, and what the mesh itself says to a gRPC client."""
 import os
 import sys
 import threading
+import time
 import zlib
 
 import grpc
@@ -212,6 +213,25 @@ def silent(tmp_path):
 def call_raw(client, *fields):
     return client.request(f"/{SERVICE}/EmptyCall", "POST", [("content-type", "application/grpc"), ("te", "trailers"),
                                                             *fields])
+
+
+def test_the_deadline_of_a_call_ends_it_everywhere(silent):
+    with http2.Client(silent.port) as client:
+        begin = time.monotonic()
+        stream = call_raw(client, ("grpc-timeout", "700m"))
+        with Server(silent.listener.accept()) as server:
+            called = server.next_request()
+            value = dict(server.answers[called].fields)["grpc-timeout"]
+            assert duration(value) <= 0.7001, value
+            answer = client.answer(stream)
+            assert answer.header("grpc-status") == "4", answer
+            assert 0.5 <= time.monotonic() - begin < 4
+            assert server.answer(called).reset is None or server.answers[called].reset == http2.CANCEL
+            server.until(lambda f: f.type == http2.RST_STREAM) if server.answers[called].reset is None else None
+
+
+def duration(value):
+    return int(value[:-1]) * {"H": 3600, "M": 60, "S": 1, "m": 1e-3, "u": 1e-6, "n": 1e-9}[value[-1]]
 
 
 @pytest.mark.parametrize("value", ["", "5", "m", "-5S", "5.5S", "999999999S", "5x", "5 S", "0x5S", "S5"])

@@ -327,8 +327,9 @@ def test_heads_over_the_limit(upstream, fields):
     lambda s: headers(s, OK, flags=0) + continuation(s, b"", end=False) * 2000,
     lambda s: settings() * 20000, lambda s: ping() * 20000, lambda s: priority(s) * 20000,
     lambda s: window_update(1) * 20000, lambda s: frame(0xBB) * 20000,
-    lambda s: headers(s, OK, end=False) + data(s) * 2000],
-    ids=["CONTINUATION", "SETTINGS", "PING", "PRIORITY", "WINDOW_UPDATE", "unknown frames", "empty DATA"])
+    lambda s: headers(s, OK, end=False) + data(s) * 2000,
+    lambda s: headers(s, [(":status", "103")], end=False) * 20000],
+    ids=["CONTINUATION", "SETTINGS", "PING", "PRIORITY", "WINDOW_UPDATE", "unknown frames", "empty DATA", "interim heads"])
 def test_floods_from_the_server_end_the_connection(upstream, flood):
     server, stream = upstream.begin()
     port = refusing(upstream)

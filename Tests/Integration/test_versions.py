@@ -114,6 +114,40 @@ def test_an_answer_that_breaks_off_is_seen_to(pair, client):
 
 
 @both_clients
+def test_a_client_that_goes_away_ends_the_work(pair, client):
+    if pair.version == 1:
+        # The application's connection is ended or its answer read to its end: either way it is not left waiting.
+        path = "/bytes/2000000000"
+    else:
+        path = "/endless"
+        before = json.loads(raw_h2(pair.application, "/streams"))
+    if client == 2:
+        c = http2.Client(pair.port)
+        stream = c.request(path)
+        c.head(stream)
+        c.send(http2.reset(stream))
+        c.barrier()
+        c.socket.close()
+    else:
+        c = raw.Connection(pair.port)
+        c.request("GET", path)
+        c._until(b"\r\n\r\n")
+        c.socket.close()
+    if pair.version == 2:
+        raw.eventually(lambda: json.loads(raw_h2(pair.application, "/streams")).get("resets", 0)
+                       == before.get("resets", 0) + 1)
+    else:
+        raw.eventually(lambda: pair.server.metric("istio_requests_total", response_flags="DC") >= 1
+                       or pair.client.metric("istio_requests_total") >= 1)
+    assert curl(client, pair.port, "/").stdout == b"server\n"
+
+
+def raw_h2(port, path):
+    with http2.Client(port) as c:
+        return c.fetch(path).body
+
+
+@both_clients
 def test_a_reader_that_does_not_read_holds_the_application_back(pair, client):
     """No more than buffers and windows is taken from the application, and all of it comes when the reader goes on."""
     size = 80_000_000

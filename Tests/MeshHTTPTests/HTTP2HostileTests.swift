@@ -336,6 +336,15 @@ struct HTTP2HostileTests {
     #expect(client.openStreams == 0)
   }
 
+  @Test("interim heads without end are a flood")
+  func interimFlood() {
+    let client = Endpoint(.client)
+    client.feed(Frame.settings())
+    _ = client.request()
+    let interim = Frame.headers(1, [(":status", "103")], end: false)
+    #expect(client.feed((0..<1001).flatMap { _ in interim }).last == .failed(.controlFlood))
+  }
+
   @Test("the answer to HEAD, 204 and 304 may announce a length and have no body")
   func bodiless() {
     for (method, status) in [("HEAD", "200"), ("GET", "204"), ("GET", "304")] {

@@ -62,6 +62,7 @@ extension HTTP2Connection {
     if head.head.status < 200 {
       head.kind = .interim
       if endStream { return .event(streamError(stream, .unexpectedHead)) }
+      if let flood = countControl() { return flood }
       return .event(.head(stream, head))
     }
     slot.pointee.flags.insert(.headReceived)

@@ -21,7 +21,8 @@ package struct HTTP2Limits: Sendable {
   package var maxContinuations: Int = 512
   /// Answers to the peer (acknowledgements, resets) that may wait in the output at once; 1000.
   package var maxQueuedControlFrames: Int = 1000
-  /// SETTINGS, PING, unknown frames and frames on closed streams, between useful frames of either side; 1000.
+  /// SETTINGS, PING, unknown frames, interim heads and frames on closed streams, between useful frames of either side;
+  /// 1000.
   package var maxControlFrames: Int = 1000
   /// Frames in a row that carry nothing: empty DATA or CONTINUATION without an end flag; 10.
   package var maxEmptyFrames: Int = 10

@@ -17,6 +17,7 @@ extension Worker {
       var received = 0
       var isShort = true
       var isEnd = false
+      var isBroken = false
       if connection.pointee.flags.contains(.unread) {
         let room = EventLoop.receiveCapacity - Self.parseScratch - kept
         received = recv(connection.pointee.fd, receiveBuffer + kept, room, 0)
@@ -26,7 +27,8 @@ extension Worker {
           isEnd = true
           received = 0
         } else if received < 0 {
-          isEnd = errno != EAGAIN && errno != EINTR
+          isBroken = errno != EAGAIN && errno != EINTR
+          isEnd = isBroken
           if isEnd { connection.pointee.flags.insert(.readClosed) }
           received = 0
         }
@@ -44,7 +46,7 @@ extension Worker {
           connection.pointee.flags.insert(.unread)
           return
         }
-        return ended(connection)
+        return isBroken ? broken(connection) : ended(connection)
       }
       if isShort { return }
     }
@@ -186,9 +188,7 @@ extension Worker {
       if sent == count { return }
       if sent < 0 {
         guard errno == EAGAIN || errno == ENOTCONN || errno == EINTR else {
-          // The read side will find the reset, with what the peer may have sent before it.
-          connection.pointee.flags.insert([.writeClosed, .unread])
-          return lookAgain(connection)
+          return writeFailed(connection)
         }
         sent = 0
       }
@@ -198,6 +198,14 @@ extension Worker {
     }
   }
 
+  /// The peer takes no more. The read side will find the reset, with what the peer may have sent before it; a client that
+  /// waits for its answer is looked at although it is paused.
+  private func writeFailed(_ connection: ConnectionRef) {
+    connection.pointee.flags.insert([.writeClosed, .unread])
+    if connection.pointee.role == .downstreamHTTP1 { connection.pointee.flags.remove(.paused) }
+    lookAgain(connection)
+  }
+
   /// Sends what has been kept.
   func flush(_ connection: ConnectionRef) {
     while let bytes = connection.pointee.output.bytes, !connection.pointee.output.isEmpty {
@@ -205,8 +213,7 @@ extension Worker {
       if sent < 0 {
         if errno == EAGAIN || errno == ENOTCONN || errno == EINTR { return }
         connection.pointee.output.clear()
-        connection.pointee.flags.insert([.writeClosed, .unread])
-        return lookAgain(connection)
+        return writeFailed(connection)
       }
       connection.pointee.bytesSent &+= UInt64(sent)
       connection.pointee.output.consume(sent)
@@ -215,8 +222,15 @@ extension Worker {
     drainedOutput(connection)
   }
 
-  /// Keeps the memory of an empty queue for the next connection that gathers output.
-  private func spare(_ queue: inout ByteQueue) {
+  /// Gives a queue without memory what another has left.
+  func borrow(_ queue: inout ByteQueue) {
+    guard queue.capacity == 0, spareOutputCount > 0 else { return }
+    spareOutputCount &-= 1
+    queue = spareOutputs[spareOutputCount]
+  }
+
+  /// Keeps the memory of an empty queue for the next one that gathers output or waits for a window.
+  func spare(_ queue: inout ByteQueue) {
     guard queue.capacity > 0, queue.capacity <= 64 * 1024, spareOutputCount < Self.spareOutputLimit else {
       return queue.shrink(keep: 0)
     }

@@ -31,13 +31,16 @@ extension Worker {
     beginTunnel(connection)
   }
 
-  /// A client that has sent its request whole may end its direction and still read the answer (RFC 9112, 9.6).
+  /// A client that has sent its request whole may end its direction and still read the answer (RFC 9112, 9.6), unless
+  /// nothing can be written to it any more.
   private func clientEnded(_ connection: ConnectionRef) {
     guard let exchange = connection.pointee.exchange else {
       return connection.pointee.output.isEmpty ? kill(connection) : closeAfterFlush(connection)
     }
     exchange.pointee.flags.remove(.keepAlive)
-    if !exchange.pointee.flags.contains(.requestComplete) { broken(connection) }
+    if !exchange.pointee.flags.contains(.requestComplete) || connection.pointee.flags.contains(.writeClosed) {
+      broken(connection)
+    }
   }
 
   /// The endpoint ended its direction: the proper end of some bodies, a failure of everything else.

@@ -24,6 +24,7 @@ extension Worker {
       markDirty(upstream)
     }
     if taken < count {
+      borrow(&exchange.pointee.toUpstream)
       exchange.pointee.toUpstream.append(bytes + taken, count &- taken)
       if ends { exchange.pointee.flags.insert(.requestEnded) }
     }
@@ -107,7 +108,10 @@ extension Worker {
       if ends, taken == count { exchange.pointee.flags.insert(.downstreamEnded) }
       markDirty(downstream)
     }
-    if taken < count { exchange.pointee.toDownstream.append(bytes + taken, count &- taken) }
+    if taken < count {
+      borrow(&exchange.pointee.toDownstream)
+      exchange.pointee.toDownstream.append(bytes + taken, count &- taken)
+    }
     settleResponse(exchange)
   }
 
@@ -179,10 +183,7 @@ extension Worker {
       return write(connection, bytes, count)
     }
     guard !connection.pointee.flags.contains(.dead) else { return }
-    if connection.pointee.output.capacity == 0, spareOutputCount > 0 {
-      spareOutputCount &-= 1
-      connection.pointee.output = spareOutputs[spareOutputCount]
-    }
+    borrow(&connection.pointee.output)
     connection.pointee.output.append(bytes, count)
     markDirty(connection)
   }
@@ -227,9 +228,9 @@ extension Worker {
   /// An exchange that is given back keeps no bytes of bodies.
   func forgetBodies(_ exchange: ExchangeRef) {
     exchange.pointee.toUpstream.clear()
-    exchange.pointee.toUpstream.shrink(keep: 16384)
+    if exchange.pointee.toUpstream.capacity > 16384 { spare(&exchange.pointee.toUpstream) }
     exchange.pointee.toDownstream.clear()
-    exchange.pointee.toDownstream.shrink(keep: 16384)
+    if exchange.pointee.toDownstream.capacity > 16384 { spare(&exchange.pointee.toDownstream) }
     exchange.pointee.requestTrailers.clear()
     exchange.pointee.requestTrailers.shrink(keep: 4096)
     exchange.pointee.responseTrailers.clear()
