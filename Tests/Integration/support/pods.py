@@ -42,7 +42,8 @@ class Pods:
         self.programs, self.pods, self.count = [], {}, 0
 
     def start(self, app, version, namespace, upstreams=None):
-        """A pod with labels `app` and `version`, and the account that is named like the application. `upstreams` are ports on the loopback that lead to a service."""
+        """A pod with labels `app` and `version`, and the account that is named like the application. `upstreams` are
+        ports on the loopback that lead to a service."""
         self.count += 1
         name, address = f"{app}-{version}", f"{self.block}.{self.count}"
         base = os.path.join(self.folder, f"{namespace}-{name}")
