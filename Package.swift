@@ -114,7 +114,10 @@ let package = Package(
       dependencies: [
         "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS",
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOSSL", package: "swift-nio-ssl"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ], swiftSettings: common),
     .testTarget(name: "MeshWireTests", dependencies: ["MeshWire"], swiftSettings: common),
@@ -137,7 +140,7 @@ let package = Package(
     .executableTarget(
       name: "apus",
       dependencies: [
-        "ApusCLI", "ApusHTTP", "MeshControl", "MeshModel", "MeshServer",
+        "ApusCLI", "ApusHTTP", "MeshAPI", "MeshControl", "MeshModel", "MeshServer",
       ], swiftSettings: common, linkerSettings: withFoundation),
     .executableTarget(
       name: "apus-demo",
@@ -163,6 +166,8 @@ let package = Package(
       name: "MeshDiscoveryTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], swiftSettings: common),
     .testTarget(
       name: "MeshStatsTests", dependencies: ["MeshControl", "MeshTelemetry", "MeshWire"], swiftSettings: common),
+    .testTarget(
+      name: "MeshRolloutTests", dependencies: ["MeshControl", "MeshTelemetry", "MeshWire"], swiftSettings: common),
     .testTarget(name: "MeshServerTests", dependencies: ["MeshServer", "MeshModel"], swiftSettings: common),
     .testTarget(name: "ProtoTests", dependencies: ["MeshWire"], swiftSettings: common),
     .testTarget(

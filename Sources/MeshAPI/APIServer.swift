@@ -10,18 +10,22 @@ package struct APISources: Sendable {
   package var proxies: any ProxyDirectory
   package var statistics: any StatsSource
   package var minter: any TokenMinter
+  /// Absent where no rollouts are carried out.
+  package var rollouts: (any RolloutControl)?
   /// What is not ready yet, in words; empty when all is.
   package var unready: @Sendable () async -> [String]
 
   package init(
     store: any ResourceStore, workloads: any WorkloadDirectory, proxies: any ProxyDirectory,
-    statistics: any StatsSource, minter: any TokenMinter, unready: @escaping @Sendable () async -> [String]
+    statistics: any StatsSource, minter: any TokenMinter, rollouts: (any RolloutControl)? = nil,
+    unready: @escaping @Sendable () async -> [String]
   ) {
     self.store = store
     self.workloads = workloads
     self.proxies = proxies
     self.statistics = statistics
     self.minter = minter
+    self.rollouts = rollouts
     self.unready = unready
   }
 }

@@ -6,6 +6,8 @@ package struct ReadDocuments {
   package struct Entry {
     package var resource: Resource
     package var document: Int
+    /// As it was read, with positions.
+    package var value: Value
   }
 
   package var entries: [Entry] = []
@@ -37,7 +39,7 @@ package enum DocumentReader {
             position: document.position)
         } else {
           places[resource.key] = index
-          result.entries.append(ReadDocuments.Entry(resource: resource, document: index))
+          result.entries.append(ReadDocuments.Entry(resource: resource, document: index, value: document))
         }
       }
       add(own, of: document, index: documents.count > 1 ? index : nil, to: report)

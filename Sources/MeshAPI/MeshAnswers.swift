@@ -31,6 +31,12 @@ struct MeshAnswers {
     where parts.count == 5 && parts[0] == "namespaces" && parts[2] == "serviceaccounts" && parts[4] == "token":
       try demand(.post, request)
       return try await token(namespace: parts[1], account: parts[3], request)
+    case let parts where parts.count == 5 && parts[0] == "namespaces" && parts[2] == "rollouts":
+      try demand(.post, request)
+      return try await RolloutAnswers(sources: responder.sources).answer(
+        verb: parts[4], namespace: parts[1], name: parts[3], request)
+    case ["analyze"]:
+      return try await AnalysisAnswer(responder: responder).answer(request)
     default: return nil
     }
   }

@@ -94,6 +94,7 @@ package struct ControlPlane: Service {
         group.addTask { await parts.engine.run() }
         group.addTask { await parts.registry.run() }
         group.addTask { try await parts.keepAuthority() }
+        group.addTask { await parts.rollouts.run() }
         group.addTask { try await serveProxies(parts) }
         group.addTask { try await servePeople(parts, apiPort) }
         group.addTask { try await announce(parts, apiPorts) }

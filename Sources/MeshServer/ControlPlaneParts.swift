@@ -16,6 +16,7 @@ final class ControlPlaneParts: Sendable {
   let registry: WorkloadRegistry
   let xds: XDSServer
   let api: APIServer
+  let rollouts: RolloutController
   let authority: LivingAuthority
   /// Seconds since 1970.
   private let seconds: @Sendable () -> Int64
@@ -58,10 +59,15 @@ final class ControlPlaneParts: Sendable {
     // The proxies' side.
     let directory = ConnectedProxies(registry: registry, now: monotonic, wallClock: wallClock)
     let statistics = StatisticsAggregator(registry: registry, directory: engine, now: monotonic)
+    let meter = ReleaseMeter()
+    rollouts = RolloutController(
+      store: store, workloads: engine, meter: meter, web: WebClient(group: MultiThreadedEventLoopGroup.singleton),
+      now: { Int64(Date().timeIntervalSince1970 * 1000) }, onProblem: onProblem)
     xds = try XDSServer(
       host: configuration.xdsHost, port: configuration.xdsPort,
       dependencies: .init(
-        source: engine, registry: registry, directory: directory, statistics: statistics, authority: authority,
+        source: engine, registry: registry, directory: directory,
+        statistics: StatisticsFanOut([statistics, meter]), authority: authority,
         certificateLifeSeconds: configuration.certificateLifeSeconds, now: seconds),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
 
@@ -76,7 +82,7 @@ final class ControlPlaneParts: Sendable {
       sources: APISources(
         store: store, workloads: engine, proxies: directory, statistics: statistics,
         minter: MeshAuthority(authority: authority, now: seconds),
-        unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
+        rollouts: rollouts, unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
       logger: logger)
   }
 

@@ -1,5 +1,7 @@
 import ApusCLI
 import Glibc
+import MeshAPI
+import MeshControl
 
 /// Runs a control plane until a signal asks for its end; a second one does not wait for it.
 func serve(_ settings: ControlPlaneSettings, _ context: CLIContext) throws(CLIFailure) -> Int32 {
@@ -14,7 +16,7 @@ func serve(_ settings: ControlPlaneSettings, _ context: CLIContext) throws(CLIFa
 
 // The main thread belongs to the verbs: `run` and `up --demo` start processes from it and wait for signals on it. It is
 // never a thread of Swift's tasks, therefore nothing is awaited here.
-let context = CLIContext.process()
+let context = CLIContext.process(readDocuments: { AnalysisReader.read($0, namespace: $1) })
 switch CommandLineEntry.start(arguments: Array(CommandLine.arguments.dropFirst()), context: context) {
 case .exit(let status):
   exit(status)

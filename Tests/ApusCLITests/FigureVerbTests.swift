@@ -98,6 +98,7 @@ struct FigureVerbTests {
       "GET /apis/discovery.k8s.io/v1/endpointslices": .json(#"{"items":[]}"#),
       "GET /apis/gateway.networking.k8s.io/v1/httproutes": .json(VerbTests.list),
       "GET /apis/apus.dev/v1/trafficpolicies": .json(#"{"items":[]}"#),
+      "GET /apis/apus.dev/v1/rollouts": .json(#"{"items":[]}"#),
     ])
   }
 

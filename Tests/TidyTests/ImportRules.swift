@@ -39,10 +39,10 @@ enum ImportRules {
       .union(foundation).union(libc),
     "MeshDemo": Set(["ApusHTTP", "Synchronization"]).union(libc),
     "MeshServer": Set([
-      "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS", "Logging", "NIOPosix",
-      "ServiceLifecycle", "Synchronization",
+      "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS", "Logging", "NIOCore", "NIOHTTP1",
+      "NIOPosix", "NIOSSL", "ServiceLifecycle", "Synchronization",
     ]).union(foundation),
-    "apus": Set(["ApusCLI", "ApusHTTP", "MeshControl", "MeshModel", "MeshServer"]).union(libc),
+    "apus": Set(["ApusCLI", "ApusHTTP", "MeshAPI", "MeshControl", "MeshModel", "MeshServer"]).union(libc),
     "apus-demo": Set(["ApusHTTP", "MeshDemo", "ArgumentParser", "Synchronization"]).union(foundation).union(libc),
   ]
 

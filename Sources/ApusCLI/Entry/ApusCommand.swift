@@ -20,7 +20,7 @@ struct ApusCommand: ParsableCommand {
       """,
     subcommands: [
       Up.self, ControlPlaneCommand.self, Run.self, Apply.self, Get.self, Delete.self, Stat.self, ProxyStatusVerb.self,
-      Check.self, Completion.self, Version.self,
+      RolloutVerbs.self, Check.self, Analyze.self, Completion.self, Version.self,
     ])
 }
 

@@ -17,6 +17,8 @@ package struct CLIContext: Sendable {
   /// All of standard input.
   package var input: @Sendable () -> [UInt8]
   package var now: @Sendable () -> Timestamp
+  /// Reads the objects of a text, with all that is wrong with it: the reader of documents that the control plane has.
+  package var readDocuments: DocumentsReader
   /// How the program was called, for text that shows what to type next.
   package var programName: String
   /// The folder of the program's own file, where the other programs lie.
@@ -25,7 +27,8 @@ package struct CLIContext: Sendable {
   package init(
     environment: [String: String], output: any TextOutput, errors: any TextOutput,
     terminalSize: @escaping @Sendable () -> TerminalSize?, input: @escaping @Sendable () -> [UInt8],
-    now: @escaping @Sendable () -> Timestamp, programName: String, programFolder: String
+    now: @escaping @Sendable () -> Timestamp, readDocuments: @escaping DocumentsReader = { _, _ in ([], []) },
+    programName: String, programFolder: String
   ) {
     self.environment = environment
     self.output = output
@@ -33,6 +36,7 @@ package struct CLIContext: Sendable {
     self.terminalSize = terminalSize
     self.input = input
     self.now = now
+    self.readDocuments = readDocuments
     self.programName = programName
     self.programFolder = programFolder
   }
@@ -42,6 +46,9 @@ package struct CLIContext: Sendable {
     terminalSize() != nil && (environment["NO_COLOR"] ?? "").isEmpty && environment["TERM"] != "dumb"
   }
 }
+
+/// Reads a text with one or more documents; the second argument is the namespace of objects that name none.
+package typealias DocumentsReader = @Sendable ([UInt8], String) -> (objects: [MeshAnalysis.Object], findings: [Finding])
 
 /// Columns and rows of a terminal.
 package struct TerminalSize: Sendable, Equatable {

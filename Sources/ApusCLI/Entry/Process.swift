@@ -22,7 +22,8 @@ struct DescriptorOutput: TextOutput {
 
 extension CLIContext {
   /// The context of this process.
-  package static func process() -> CLIContext {
+  /// - Parameter readDocuments: the reader of documents, which is the control plane's.
+  package static func process(readDocuments: @escaping DocumentsReader) -> CLIContext {
     let file = Files.target(ofLink: "/proc/self/exe") ?? CommandLine.arguments.first ?? "apus"
     let invoked = CommandLine.arguments.first ?? "apus"
     return CLIContext(
@@ -36,7 +37,7 @@ extension CLIContext {
       },
       input: { Files.readAll(descriptor: 0) },
       now: { Timestamp(secondsSinceEpoch: Int64(time(nil))) },
-      programName: invoked.contains("/") ? invoked : "apus",
+      readDocuments: readDocuments, programName: invoked.contains("/") ? invoked : "apus",
       programFolder: Files.folder(of: file))
   }
 }

@@ -111,9 +111,21 @@ package struct ResourceTable: Sendable {
       ]
     case "DirectResponse":
       [Field(column: .init("STATUS", .right)) { $0["spec"]?["status"]?.scalarText }]
+    case "Rollout": rolloutFields
     case "Workload": workloadFields
     default: []
     }
+  }
+
+  private static var rolloutFields: [Field] {
+    [
+      Field(column: .init("SERVICE", minimumWidth: 10)) { $0["spec"]?["service"]?.text },
+      Field(column: .init("VERSION")) { $0["spec"]?["version"]?.text },
+      Field(column: .init("PHASE")) { $0["status"]?["phase"]?.text },
+      Field(column: .init("STABLE")) { $0["status"]?["stableVersion"]?.text },
+      Field(column: .init("WEIGHT", .right)) { $0["status"]?["weight"]?.scalarText.map { "\($0)%" } },
+      Field(column: .init("REASON"), isWide: true) { $0["status"]?["reason"]?.text },
+    ]
   }
 
   private static var workloadFields: [Field] {

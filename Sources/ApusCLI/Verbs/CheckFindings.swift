@@ -104,7 +104,7 @@ extension CheckReport {
     }
     for workload in workloads { membership(workload, services) }
     ok("services", "\(services.count) looked at")
-    for name in ["httproutes", "trafficpolicies"] {
+    for name in ["httproutes", "trafficpolicies", "rollouts"] {
       guard let kind = KindRegistry.kind(named: name), let objects = items(kind, &client) else { continue }
       for object in objects { conditions(of: object, kind) }
       ok(kind.plural, "\(objects.count) looked at")

@@ -14,7 +14,8 @@ struct Get: Verb {
     discussion: """
       Kinds go by plural, singular or short name: services (svc), httproutes, grpcroutes, tlsroutes, tcproutes, \
       endpointslices, trafficpolicies (tp), backendtlspolicies (btlspolicy), referencegrants (refgrant), \
-      configmaps (cm), peerauthentications (pa), directresponses (dr), workloads (wl).
+      configmaps (cm), peerauthentications (pa), directresponses (dr), rollouts (ro), \
+      workloads (wl).
 
       EXAMPLES
         apus get services

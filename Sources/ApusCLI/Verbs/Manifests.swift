@@ -62,12 +62,18 @@ struct Manifests {
     return content
   }
 
+  /// The file that a line of the joined text came from, and the line in that file.
+  func place(ofLine line: Int) -> (file: String, line: Int)? {
+    guard let source = sources.last(where: { $0.firstLine <= line }) else { return nil }
+    return (source.name, line - source.firstLine + 1)
+  }
+
   /// A finding that names a line of the joined text, with the file and the line in that file instead.
   func locate(_ finding: String) -> String {
     guard let word = finding.firstRange(of: "line ") else { return finding }
     let digits = finding[word.upperBound...].prefix { $0.isASCII && $0.isNumber }
-    guard let line = Int(digits), let source = sources.last(where: { $0.firstLine <= line }) else { return finding }
+    guard let line = Int(digits), let place = place(ofLine: line) else { return finding }
     let rest = finding[digits.endIndex...]
-    return "\(source.name): \(finding[..<word.upperBound])\(line - source.firstLine + 1)\(rest)"
+    return "\(place.file): \(finding[..<word.upperBound])\(place.line)\(rest)"
   }
 }

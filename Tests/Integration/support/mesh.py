@@ -201,6 +201,12 @@ class Mesh:
         return self.run(service, sys.executable, os.path.join(APPS, "server.py"), name, "--env", "{env}",
                         version=version, **options)
 
+    def service(self, service, version, namespace, faults):
+        """One version of a service that does what `faults` says wrong; see apps/version.py."""
+        options = [word for name, value in faults.items() for word in (f"--{name}", str(value))]
+        return self.run(service, sys.executable, os.path.join(APPS, "version.py"), f"{service}-{version}",
+                        "--env", "{env}", *options, version=version, namespace=namespace)
+
     def client(self, service="client", **options):
         return self.run(service, sys.executable, os.path.join(APPS, "hold.py"), "{env}", **options)
 

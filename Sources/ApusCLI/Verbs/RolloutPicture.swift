@@ -1,0 +1,130 @@
+import MeshControl
+
+/// A release in a terminal of 80 by 24: who has which share, where it stands, how it is judged, what happened.
+struct RolloutPicture {
+  private let view: RolloutView
+  private let now: Timestamp
+  private let width: Int
+
+  /// Rows that the checks and the events may take.
+  private static let checkRows = 6
+  private static let eventRows = 5
+
+  init(_ view: RolloutView, now: Timestamp, width: Int) {
+    self.view = view
+    self.now = now
+    self.width = max(40, width)
+  }
+
+  var text: String {
+    (heading + versions + steps + checks + events).map { cut($0) }.joined(separator: "\n") + "\n"
+  }
+
+  private func cut(_ line: String) -> String {
+    line.count <= width ? line : String(line.prefix(width - 1)) + "…"
+  }
+
+  private var heading: [String] {
+    let change = view.release == nil ? view.stable : "\(view.stable) → \(view.candidate ?? "")"
+    var state = "\(view.phase) (\(view.status["reason"]?.text ?? Figures.none))"
+    if let start = view.release?["startedAt"]?.int, start > 0 {
+      state += ", for \(Figures.age(seconds: now.secondsSinceEpoch - Int64(start / 1000)))"
+    }
+    return [
+      "\(view.name)  \(view.strategy)  \(change)", state, view.status["message"]?.text ?? "waits for the control plane",
+      "",
+    ]
+  }
+
+  private var versions: [String] {
+    let rows = view.status["versions"]?.elements ?? []
+    guard !rows.isEmpty else { return [] }
+    let longest = rows.map { ($0["version"]?.text ?? "").count }.max() ?? 0
+    let lines = rows.map { row in
+      let weight = row["weight"]?.int ?? 0
+      let name = row["version"]?.text ?? ""
+      let requests = row["requests"]?.double ?? 0
+      let success = requests > 0 ? 1 - (row["failures"]?.double ?? 0) / requests : nil
+      let padding = String(repeating: " ", count: longest - name.count)
+      return "\(pad(row["role"]?.text ?? "", 9))  \(name)\(padding)  \(Self.bar(weight, of: 20))"
+        + " \(right("\(weight)%", 4)) \(right(Figures.oneDecimal(row["requestsPerSecond"]?.double), 6))/s"
+        + " \(right(Figures.percent(success), 7))  p95 \(Figures.milliseconds(row["p95Ms"]?.double))"
+        + "  \(row["ready"]?.scalarText ?? "0") up"
+    }
+    return lines + [""]
+  }
+
+  private var steps: [String] {
+    guard let release = view.release, let spec = view.spec else { return [] }
+    let plan = RolloutPlan(spec)
+    let current = (release["startedAt"]?.int ?? 0) > 0 ? release["step"]?.int ?? 0 : -1
+    var words = plan.steps.enumerated().map { index, step in
+      "\(index < current ? "✓" : index == current ? "▶" : "·") \(step.name)"
+    }
+    if plan.ending == .promote { words.append("· promoted") }
+    return ["steps  " + words.joined(separator: "  "), ""]
+  }
+
+  private var checks: [String] {
+    let rows = (view.status["checks"]?.elements ?? []).sorted { Self.rank($0) < Self.rank($1) }
+    guard !rows.isEmpty else { return [] }
+    var table = Table([
+      Table.Column("CHECK", minimumWidth: 12), Table.Column("RULE", minimumWidth: 4), Table.Column("STABLE", .right),
+      Table.Column("CANDIDATE", .right), Table.Column("LIMIT", minimumWidth: 8), Table.Column("EVIDENCE"),
+      Table.Column("VERDICT"),
+    ])
+    table.rows = rows.prefix(Self.checkRows).map { row in
+      [
+        row["name"]?.text ?? "", row["rule"]?.text.flatMap { $0.isEmpty ? nil : $0 } ?? "all",
+        Self.figure(row["stableValue"], row), Self.figure(row["candidateValue"], row), row["limit"]?.text ?? "",
+        Self.evidence(row["progress"]?.int ?? 0), row["verdict"]?.text ?? "",
+      ]
+    }
+    let left = rows.count - Self.checkRows
+    return table.lines(maxWidth: width) + (left > 0 ? ["  and \(left) more"] : []) + [""]
+  }
+
+  /// What has failed first, then what holds for all requests.
+  private static func rank(_ row: Value) -> Int {
+    let verdict = row["verdict"]?.text == "Failed" ? 0 : 10
+    let progress = (row["progress"]?.int ?? 0) < -30 ? 0 : 2
+    return verdict + progress + ((row["rule"]?.text ?? "").isEmpty ? 0 : 1)
+  }
+
+  private static func figure(_ value: Value?, _ row: Value) -> String {
+    switch row["name"]?.text {
+    case ReleaseJudge.successName: Figures.percent(value?.double.map { $0 / 100 })
+    case ReleaseJudge.latencyName: Figures.milliseconds(value?.double)
+    default: Figures.oneDecimal(value?.double)
+    }
+  }
+
+  /// From `against` to `for`, with where the evidence has come to: `----|##--`.
+  private static func evidence(_ progress: Int) -> String {
+    let count = min(4, (abs(progress) + 24) / 25)
+    let marks = String(repeating: progress < 0 ? "!" : "#", count: count)
+    let rest = String(repeating: "-", count: 4 - count)
+    return progress < 0 ? "\(rest)\(marks)|----" : "----|\(marks)\(rest)"
+  }
+
+  private var events: [String] {
+    let rows = (view.status["events"]?.elements ?? []).suffix(Self.eventRows)
+    return rows.map { event in
+      let age = Figures.age(seconds: now.secondsSinceEpoch - Int64((event["at"]?.int ?? 0) / 1000))
+      return "\(right(age, 6)) ago  \(event["text"]?.text ?? "")"
+    }
+  }
+
+  private static func bar(_ percent: Int, of length: Int) -> String {
+    let filled = min(length, max(percent > 0 ? 1 : 0, percent * length / 100))
+    return String(repeating: "█", count: filled) + String(repeating: "░", count: length - filled)
+  }
+
+  private func pad(_ text: String, _ width: Int) -> String {
+    text + String(repeating: " ", count: max(0, width - text.count))
+  }
+
+  private func right(_ text: String, _ width: Int) -> String {
+    String(repeating: " ", count: max(0, width - text.count)) + text
+  }
+}

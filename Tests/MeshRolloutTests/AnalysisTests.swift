@@ -1,0 +1,171 @@
+import Foundation
+import MeshControl
+import Testing
+
+@Suite struct AnalysisTests {
+  static let services = [
+    service("shop"), service("shop-v1", selector: #"{"app": "shop", "version": "v1"}"#), service("shop-v2"),
+  ]
+
+  static func service(_ name: String, selector: String = #"{"app": "shop"}"#) -> String {
+    """
+    {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "\(name)"},
+     "spec": {"selector": \(selector), "ports": [{"name": "http", "port": 80, "targetPort": 8080}]}}
+    """
+  }
+
+  static func route(_ rules: String, name: String = "shop", parent: String = "shop") -> String {
+    """
+    {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {"name": "\(name)"},
+     "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "\(parent)"}], "rules": \(rules)}}
+    """
+  }
+
+  static func policy(_ name: String, _ spec: String) -> String {
+    """
+    {"apiVersion": "apus.dev/v1", "kind": "TrafficPolicy", "metadata": {"name": "\(name)"},
+     "spec": {"targetRefs": [{"kind": "Service", "name": "shop"}], \(spec)}}
+    """
+  }
+
+  static let workload = MeshWorkload(
+    uid: "u", name: "shop-1", namespace: "default", account: "shop", trustDomain: "cluster.local",
+    labels: ["app": "shop", "version": "v1"], address: "127.0.0.1", ports: [.init(name: "http", appPort: 8080)])
+
+  static func findings(_ objects: [String], isLive: Bool = true) throws -> [Finding] {
+    let read = try objects.map { json in
+      let report = ViolationReport()
+      let document = value(json)
+      let resource = Resource.read(document, namespace: "default", into: report)
+      #expect(report.violations == [])
+      return MeshAnalysis.Object(try #require(resource), document: document)
+    }
+    return MeshAnalysis.findings(read, world: .init(workloads: isLive ? [workload] : nil, isComplete: isLive))
+  }
+
+  /// `CODE path` of each.
+  static func lines(_ objects: [String], isLive: Bool = true) throws -> [String] {
+    try findings(objects, isLive: isLive).map { "\($0.code.rawValue) \($0.path)" }
+  }
+
+  @Test func `a sound configuration has no findings`() throws {
+    let rules =
+      #"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}, {"matches": [{"path": {"value": "/a"}}], "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#
+    #expect(try Self.lines(Self.services + [Self.route(rules)]) == [])
+  }
+
+  @Test(
+    arguments: [
+      (#"[{"backendRefs": [{"name": "gone", "port": 80}]}]"#, "AP102 spec.rules[0].backendRefs[0]"),
+      (#"[{"backendRefs": [{"name": "shop-v1", "port": 81}]}]"#, "AP106 spec.rules[0].backendRefs[0].port"),
+      (
+        #"[{"filters": [{"type": "ExtensionRef", "extensionRef": {"group": "apus.dev", "kind": "DirectResponse", "name": "no"}}]}]"#,
+        "AP104 spec.rules[0].filters[0].extensionRef"
+      ),
+      (
+        #"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}, {"backendRefs": [{"name": "shop-v2", "port": 80}]}]"#,
+        "AP201 spec.rules[1].matches[0]"
+      ),
+      (
+        #"[{"matches": [{"path": {"value": "/a/"}, "headers": [{"name": "X", "value": "1"}]}], "backendRefs": [{"name": "shop-v1", "port": 80}]}, {"matches": [{"headers": [{"name": "x", "value": "1"}], "path": {"value": "/a"}}], "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#,
+        "AP201 spec.rules[1].matches[0]"
+      ),
+      (
+        #"[{"backendRefs": [{"name": "shop-v1", "port": 80}, {"name": "shop-v2", "port": 80, "weight": 0}]}]"#,
+        "AP203 spec.rules[0].backendRefs[1]"
+      ),
+      (
+        #"[{"backendRefs": [{"name": "shop-v1", "port": 80}, {"name": "shop-v1", "port": 80}]}]"#,
+        "AP204 spec.rules[0].backendRefs[1]"
+      ),
+      (
+        #"[{"timeouts": {"request": "1s", "backendRequest": "800ms"}, "retry": {"attempts": 2}, "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#,
+        "AP301 spec.rules[0].retry"
+      ),
+      (
+        #"[{"timeouts": {"request": "2s", "backendRequest": "800ms"}, "retry": {"attempts": 2}, "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#,
+        "AP302 spec.rules[0].retry"
+      ),
+      (
+        #"[{"timeouts": {"request": "2s"}, "retry": {"attempts": 2}, "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#,
+        "AP303 spec.rules[0].retry"
+      ),
+      (
+        #"[{"filters": [{"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "shop-v1", "port": 80}}}], "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#,
+        "AP401 spec.rules[0].filters[0].requestMirror.backendRef"
+      ),
+    ]) func `each fault of a route has its code and its place`(rules: String, line: String) throws
+  {
+    #expect(try Self.lines(Self.services + [Self.route(rules)]) == [line])
+  }
+
+  @Test func `of two routes with one match the older decides`() throws {
+    let rules = #"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}]"#
+    let found = try Self.findings(Self.services + [Self.route(rules), Self.route(rules, name: "shop-later")])
+    #expect(found.map(\.code) == [.routesConflict] && found.first?.object?.name == "shop-later")
+  }
+
+  @Test func `references that lead out of the files are warnings there, and errors in the mesh`() throws {
+    let objects = [Self.route(#"[{"backendRefs": [{"name": "gone", "port": 80}]}]"#, parent: "nowhere")]
+    #expect(try Self.findings(objects, isLive: false).map(\.severity) == [.warning, .warning])
+    #expect(try Self.findings(objects).map(\.severity) == [.error, .error])
+  }
+
+  @Test func `selectors are held against the workloads that run`() throws {
+    #expect(
+      try Self.lines([Self.service("lonely", selector: #"{"app": "nobody"}"#)]) == ["AP501 spec.selector"])
+    #expect(try Self.lines([Self.service("lonely", selector: #"{"app": "nobody"}"#)], isLive: false) == [])
+    let named = """
+      {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"},
+       "spec": {"selector": {"app": "shop"}, "ports": [{"port": 80, "targetPort": "grpc"}]}}
+      """
+    #expect(try Self.lines([named]) == ["AP502 spec.ports[0].targetPort"])
+  }
+
+  @Test func `policies: targets, conflicts, retries that cannot fit`() throws {
+    let shop = [Self.service("shop")]
+    #expect(
+      try Self.lines([Self.policy("one", #""retryBudget": {"percent": 0, "minRetriesPerSecond": 0}"#)]).sorted()
+        == ["AP103 spec.targetRefs[0]", "AP304 spec.retryBudget"])
+    #expect(
+      try Self.lines(
+        shop + [Self.policy("one", #""retry": {"attempts": 1}"#), Self.policy("two", #""retry": {"attempts": 1}"#)])
+        == ["AP601 spec.targetRefs[0]"])
+    #expect(
+      try Self.lines(
+        shop + [Self.policy("one", #""retry": {"attempts": 3, "perTryTimeout": "4s"}, "timeouts": {"request": "5s"}"#)])
+        == ["AP301 spec.retry"])
+  }
+
+  @Test func `rollouts: shared routes, routes elsewhere, routes with others`() throws {
+    func rollout(_ name: String) -> String {
+      #"{"apiVersion": "apus.dev/v1", "kind": "Rollout", "metadata": {"name": "\#(name)"}, "spec": {"service": "shop", "version": "v1"}}"#
+    }
+    let good = Self.route(#"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}]"#)
+    #expect(try Self.lines(Self.services + [good, rollout("a")]) == [])
+    #expect(try Self.lines(Self.services + [good, rollout("a"), rollout("b")]) == ["AP701 spec.route"])
+    let mixed = Self.route(
+      #"[{"backendRefs": [{"name": "shop-v1", "port": 80}, {"name": "other", "port": 80}]}]"#)
+    #expect(
+      try Self.lines(Self.services + [Self.service("other"), mixed, rollout("a")]) == ["AP703 spec.route"])
+    let away = Self.route(#"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}]"#, parent: "shop-v2")
+    #expect(try Self.lines(Self.services + [away, rollout("a")]) == ["AP704 spec.route"])
+  }
+
+  @Test func `a finding knows its line`() throws {
+    let found = try Self.findings([
+      Self.route("[\n{\"backendRefs\": [\n{\"name\": \"gone\", \"port\": 80}]}]")
+    ])
+    #expect(found.first { $0.code == .backendMissing }?.line == 4)
+  }
+
+  @Test func `every code has its row in the documentation`() throws {
+    let top = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent()
+    let page = try String(contentsOf: top.appendingPathComponent("docs/analyze.md"), encoding: .utf8)
+    for code in FindingCode.allCases {
+      #expect(page.contains("| \(code.rawValue) | \(code.name) | \(code.severity.rawValue) |"))
+    }
+    #expect(Set(FindingCode.allCases.map(\.name)).count == FindingCode.allCases.count)
+  }
+}
