@@ -101,10 +101,12 @@ let package = Package(
         .product(name: "SwiftASN1", package: "swift-asn1"),
         .product(name: "X509", package: "swift-certificates"),
       ] + grpc, swiftSettings: common),
+    // The dashboard's files, as they are.
+    .target(name: "CDashboard", exclude: ["Files"]),
     .target(
       name: "MeshAPI",
       dependencies: [
-        "MeshControl",
+        "CDashboard", "MeshControl",
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Yams", package: "Yams"),
       ], swiftSettings: common),
@@ -112,7 +114,7 @@ let package = Package(
     .target(
       name: "MeshServer",
       dependencies: [
-        "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS",
+        "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshProxy", "MeshStore", "MeshWire", "MeshXDS",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -8,6 +8,7 @@ import NIOCore
 struct APIResponder: Sendable {
   let settings: APISettings
   let sources: APISources
+  let sessions = DashboardSessions()
 
   func respond(to request: Request) async -> Response {
     do {
@@ -48,6 +49,7 @@ struct APIResponder: Sendable {
 
   /// What is answered without a token: whether the program lives, and its version.
   private func openAnswer(_ path: String, _ request: Request) async throws -> Response? {
+    if let file = DashboardFiles.answer(path, method: request.method) { return file }
     switch path {
     case "/healthz", "/livez": return Self.text("ok\n")
     case "/readyz":
@@ -78,6 +80,7 @@ struct APIResponder: Sendable {
         code: 401, reason: "Unauthorized", message: "the scheme is not Bearer; send Authorization: Bearer TOKEN")
     }
     guard Self.isSame(shown, Array(settings.token.utf8)) else {
+      if let session = sessions.session(String(decoding: shown, as: UTF8.self)) { return try permit(session, request) }
       throw StatusAnswer(
         code: 401, reason: "Unauthorized",
         message: "the token is not the one of this control plane; see that APUS_DATA and APUS_API mean the same mesh")
@@ -100,8 +103,20 @@ struct APIResponder: Sendable {
     }
   }
 
+  /// What the dashboard's sessions may do: read, and write where that was asked for. They open no other sessions and get
+  /// no tokens.
+  private func permit(_ session: DashboardSessions.Session, _ request: Request) throws(StatusAnswer) {
+    if request.method == .get || request.method == .head || request.uri.path == "/apis/apus.dev/v1/eval" { return }
+    let isOfTokens = request.uri.path.hasSuffix("/token") || request.uri.path.hasSuffix("/sessions")
+    guard session.mayWrite, !isOfTokens else {
+      throw StatusAnswer(
+        code: 403, reason: "Forbidden",
+        message: "this session of the dashboard only reads; `apus dashboard --allow-writes` opens one that may write")
+    }
+  }
+
   /// Compares in a time that does not tell where two texts differ.
-  private static func isSame(_ left: [UInt8], _ right: [UInt8]) -> Bool {
+  static func isSame(_ left: [UInt8], _ right: [UInt8]) -> Bool {
     guard left.count == right.count else { return false }
     return zip(left, right).reduce(UInt8(0)) { $0 | ($1.0 ^ $1.1) } == 0
   }

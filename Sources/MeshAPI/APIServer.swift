@@ -9,6 +9,9 @@ package struct APISources: Sendable {
   package var workloads: any WorkloadDirectory
   package var proxies: any ProxyDirectory
   package var statistics: any StatsSource
+  package var pages: any ProxyPages
+  /// Absent: changes are not evaluated.
+  package var evaluator: (any ChangeEvaluator)?
   package var minter: any TokenMinter
   /// Absent where no rollouts are carried out.
   package var rollouts: (any RolloutControl)?
@@ -17,13 +20,16 @@ package struct APISources: Sendable {
 
   package init(
     store: any ResourceStore, workloads: any WorkloadDirectory, proxies: any ProxyDirectory,
-    statistics: any StatsSource, minter: any TokenMinter, rollouts: (any RolloutControl)? = nil,
+    statistics: any StatsSource, pages: any ProxyPages = NoProxyPages(),
+    evaluator: (any ChangeEvaluator)? = nil, minter: any TokenMinter, rollouts: (any RolloutControl)? = nil,
     unready: @escaping @Sendable () async -> [String]
   ) {
     self.store = store
     self.workloads = workloads
     self.proxies = proxies
     self.statistics = statistics
+    self.pages = pages
+    self.evaluator = evaluator
     self.minter = minter
     self.rollouts = rollouts
     self.unready = unready

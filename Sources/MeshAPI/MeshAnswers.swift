@@ -15,9 +15,24 @@ struct MeshAnswers {
     case ["proxies"]:
       try demand(.get, request)
       return items(await responder.sources.proxies.proxies().map(Self.value))
-    case ["stats"]:
+    case ["scrape-targets"]:
       try demand(.get, request)
-      return try await statistics(request)
+      return APIResponder.json(.list(await responder.sources.proxies.proxies().compactMap(Self.scrapeTarget)))
+    case ["stats"], ["traffic"], ["history"]:
+      try demand(.get, request)
+      return try await StatisticsAnswers(sources: responder.sources).answer(path.last ?? "", request)
+    case ["why"], ["tap"], ["decisions"]:
+      try demand(.get, request)
+      return try await RequestAnswers(sources: responder.sources).answer(path.last ?? "", request)
+    case let parts where parts.count == 3 && parts[0] == "proxies":
+      try demand(.get, request)
+      return try await RequestAnswers(sources: responder.sources).page(parts[2], of: parts[1], request)
+    case ["eval"]:
+      try demand(.post, request)
+      return try await EvaluationAnswer(responder: responder).answer(request)
+    case ["sessions"]:
+      try demand(.post, request)
+      return session(mayWrite: request.parameter("write") == "true")
     case ["workloads"]:
       try demand(.get, request)
       return await workloads(namespace: nil, name: nil)
@@ -49,6 +64,15 @@ struct MeshAnswers {
 
   private func items(_ values: [Value]) -> Response {
     APIResponder.json(.object([Value.Member("items", .list(values))]))
+  }
+
+  private func session(mayWrite: Bool) -> Response {
+    let session = responder.sessions.open(mayWrite: mayWrite)
+    return APIResponder.json(
+      .object([
+        Value.Member("token", .string(session.token)), Value.Member("writable", .boolean(session.mayWrite)),
+        Value.Member("lifetimeSeconds", .integer(Int(DashboardSessions.life.components.seconds))),
+      ]), code: 201)
   }
 
   private func token(namespace: String, account: String, _ request: Request) async throws -> Response {
@@ -128,7 +152,20 @@ struct MeshAnswers {
     ])
   }
 
-  // MARK: Proxies and statistics
+  // MARK: Proxies
+
+  /// A proxy as Prometheus' HTTP service discovery has it; nil where it cannot be scraped. Admin interfaces listen on the
+  /// loopback address: this is for a mesh on one machine.
+  private static func scrapeTarget(_ proxy: ProxyStatus) -> Value? {
+    guard proxy.adminPort > 0, proxy.state != .disconnected else { return nil }
+    let labels = [
+      ("workload", proxy.workload), ("namespace", proxy.namespace), ("service", proxy.service), ("proxy", proxy.id),
+    ]
+    return .object([
+      Value.Member("targets", .list([.string("127.0.0.1:\(proxy.adminPort)")])),
+      Value.Member("labels", .object(labels.map { Value.Member($0.0, .string($0.1)) })),
+    ])
+  }
 
   private static func value(_ proxy: ProxyStatus) -> Value {
     func versions(_ versions: [String: String]) -> Value {
@@ -149,45 +186,5 @@ struct MeshAnswers {
       Value.Member("certificateNotAfter", proxy.certificateNotAfter.map { .string($0.rfc3339) } ?? .null),
       Value.Member("status", .string(proxy.state.rawValue)),
     ])
-  }
-
-  private func statistics(_ request: Request) async throws -> Response {
-    let text = request.parameter("window") ?? "30"
-    guard let seconds = Int64(text), (1...3600).contains(seconds) else {
-      throw StatusAnswer.badRequest("window is a number of seconds from 1 to 3600; leave it out for 30")
-    }
-    let statistics = await responder.sources.statistics.statistics(window: .seconds(seconds))
-    let rows = statistics.rows.map { row in
-      Value.object(
-        [
-          Value.Member("namespace", .string(row.namespace)), Value.Member("name", .string(row.name)),
-          Value.Member("kind", .string(row.subject.rawValue)),
-          Value.Member("meshed", .string("\(row.meshedCount)/\(row.instanceCount)")),
-        ] + Self.members(row.figures))
-    }
-    let edges = statistics.edges.map { edge in
-      Value.object(
-        [
-          Value.Member("sourceNamespace", .string(edge.sourceNamespace)), Value.Member("source", .string(edge.source)),
-          Value.Member("destinationNamespace", .string(edge.destinationNamespace)),
-          Value.Member("destination", .string(edge.destination)),
-        ] + Self.members(edge.figures))
-    }
-    return APIResponder.json(
-      .object([
-        Value.Member("windowSeconds", .integer(Int(seconds))), Value.Member("items", .list(rows)),
-        Value.Member("edges", .list(edges)),
-      ]))
-  }
-
-  private static func members(_ figures: MeshStatistics.Figures) -> [Value.Member] {
-    func number(_ value: Double?) -> Value { value.map { Value(.number($0)) } ?? .null }
-    return [
-      Value.Member("successRate", number(figures.successRate)),
-      Value.Member("requests", .integer(Int(clamping: figures.requests))),
-      Value.Member("rps", number(figures.requestsPerSecond)), Value.Member("p50Ms", number(figures.p50Ms)),
-      Value.Member("p95Ms", number(figures.p95Ms)), Value.Member("p99Ms", number(figures.p99Ms)),
-      Value.Member("tcpConnections", .integer(Int(clamping: figures.tcpConnections))),
-    ]
   }
 }

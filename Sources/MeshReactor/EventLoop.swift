@@ -37,6 +37,13 @@ open class EventLoop {
   package var wallNow: UInt64 { now &+ wallOffset }
   /// How long the turn before this one took, nanoseconds: what a newly ready connection may have waited.
   package private(set) var lastTurnNanoseconds: UInt64 = 0
+  private var longestTurnNanoseconds: UInt64 = 0
+
+  /// The longest turn since the last call, nanoseconds: how long an event may have had to wait. On the loop's thread.
+  package func takeLongestTurn() -> UInt64 {
+    defer { longestTurnNanoseconds = 0 }
+    return longestTurnNanoseconds
+  }
 
   private var wallOffset: UInt64
   private let events: UnsafeMutablePointer<epoll_event>
@@ -107,6 +114,7 @@ open class EventLoop {
     if count > 0 {
       let end = cms_monotonic_nanoseconds()
       lastTurnNanoseconds = end &- started
+      if lastTurnNanoseconds > longestTurnNanoseconds { longestTurnNanoseconds = lastTurnNanoseconds }
     } else {
       wallOffset = cms_wall_nanoseconds() &- now
     }

@@ -59,6 +59,7 @@ final class ControlPlaneParts: Sendable {
     // The proxies' side.
     let directory = ConnectedProxies(registry: registry, now: monotonic, wallClock: wallClock)
     let statistics = StatisticsAggregator(registry: registry, directory: engine, now: monotonic)
+    let questions = ProxyQuestions()
     let meter = ReleaseMeter()
     rollouts = RolloutController(
       store: store, workloads: engine, meter: meter, web: WebClient(group: MultiThreadedEventLoopGroup.singleton),
@@ -67,7 +68,7 @@ final class ControlPlaneParts: Sendable {
       host: configuration.xdsHost, port: configuration.xdsPort,
       dependencies: .init(
         source: engine, registry: registry, directory: directory,
-        statistics: StatisticsFanOut([statistics, meter]), authority: authority,
+        statistics: StatisticsFanOut([statistics, meter]), questions: questions, authority: authority,
         certificateLifeSeconds: configuration.certificateLifeSeconds, now: seconds),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
 
@@ -80,7 +81,8 @@ final class ControlPlaneParts: Sendable {
       settings: APISettings(
         host: configuration.apiHost, port: configuration.apiPort, token: token.text, version: configuration.version),
       sources: APISources(
-        store: store, workloads: engine, proxies: directory, statistics: statistics,
+        store: store, workloads: engine, proxies: directory, statistics: statistics, pages: questions,
+        evaluator: RouteEvaluator(engine: engine, statistics: statistics, reader: DecisionReader(pages: questions)),
         minter: MeshAuthority(authority: authority, now: seconds),
         rollouts: rollouts, unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
       logger: logger)

@@ -15,6 +15,7 @@ package final class XDSServer: Sendable {
     package var registry: WorkloadRegistry
     package var directory: ConnectedProxies
     package var statistics: any StatisticsSink
+    package var questions: ProxyQuestions
     package var authority: LivingAuthority
     /// Life of a workload's certificate whose request wishes none, seconds.
     package var certificateLifeSeconds: Int64
@@ -23,13 +24,14 @@ package final class XDSServer: Sendable {
 
     package init(
       source: any ConfigSource, registry: WorkloadRegistry, directory: ConnectedProxies,
-      statistics: any StatisticsSink, authority: LivingAuthority,
+      statistics: any StatisticsSink, questions: ProxyQuestions = ProxyQuestions(), authority: LivingAuthority,
       certificateLifeSeconds: Int64 = CertificateAuthority.standardLifeSeconds, now: @escaping @Sendable () -> Int64
     ) {
       self.source = source
       self.registry = registry
       self.directory = directory
       self.statistics = statistics
+      self.questions = questions
       self.authority = authority
       self.certificateLifeSeconds = certificateLifeSeconds
       self.now = now
@@ -72,7 +74,7 @@ package final class XDSServer: Sendable {
         CertificateService(issuer: issuer, tokens: issuer, now: dependencies.now),
         WorkloadService(
           registry: dependencies.registry, statistics: dependencies.statistics, directory: dependencies.directory,
-          now: dependencies.now),
+          questions: dependencies.questions, now: dependencies.now),
       ])
   }
 

@@ -25,6 +25,20 @@ struct FixedSources: ProxyDirectory, StatsSource, TokenMinter, WorkloadDirectory
     return MeshStatistics(rows: [row], edges: [])
   }
 
+  func traffic(_ query: TrafficQuery) async -> [TrafficRow] {
+    var row = TrafficRow(
+      figures: MeshStatistics.Figures(
+        requests: 8, successRate: 0.75, requestsPerSecond: 2, p50Ms: 1, p95Ms: 2, p99Ms: nil, tcpConnections: 0,
+        failures: 2, retries: 2, reasons: [.init(reason: "no_route", count: 2)]))
+    if query.dimensions.contains(.service) { row.service = query.to.name ?? "cart" }
+    if query.dimensions.contains(.security) { row.isMutualTLS = true }
+    return [row]
+  }
+
+  func history(_ query: TrafficQuery, step: Duration) async -> [TrafficPoint] {
+    await traffic(query).map { TrafficPoint(secondsAgo: step.components.seconds, figures: $0.figures) }
+  }
+
   func mint(namespace: String, account: String, lifetime: Duration?) async throws -> JoinToken {
     JoinToken(
       token: "\(namespace)/\(account)/\(lifetime.map { "\($0.components.seconds)" } ?? "default")",

@@ -31,7 +31,8 @@ enum ImportRules {
       "SwiftASN1", "Crypto", "Logging", "Synchronization",
     ]).union(foundation),
     "MeshAPI": Set([
-      "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "Yams", "CYaml", "Logging",
+      "CDashboard", "Synchronization", "MeshControl", "MeshModel", "Hummingbird", "HTTPTypes", "NIOCore", "Yams",
+      "CYaml", "Logging",
       "AsyncAlgorithms", "ServiceLifecycle",
     ]).union(foundation),
     "ApusHTTP": Set(["CApusSystem", "Synchronization"]).union(libc),
@@ -41,6 +42,8 @@ enum ImportRules {
     "MeshServer": Set([
       "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshStore", "MeshXDS", "Logging", "NIOCore", "NIOHTTP1",
       "NIOPosix", "NIOSSL", "ServiceLifecycle", "Synchronization",
+      // Changes are evaluated with the data plane's own matcher.
+      "MeshProxy", "MeshWire",
     ]).union(foundation),
     "apus": Set(["ApusCLI", "ApusHTTP", "MeshAPI", "MeshControl", "MeshModel", "MeshServer"]).union(libc),
     "apus-demo": Set(["ApusHTTP", "MeshDemo", "ArgumentParser", "Synchronization"]).union(foundation).union(libc),

@@ -137,11 +137,13 @@ struct Demo {
 
   private func show(_ family: inout DemoFamily, ports: [String: UInt16]) throws(CLIFailure) {
     let standard = DataFolder(option: nil, environment: context.environment)
+    var opener = client()
+    let dashboardURL = try? Dashboard.url(&opener, allowsWrites: false)
     let page = DemoScreen(
       settings: settings, programName: context.programName, folder: folder,
       canarySettingsURL: "http://127.0.0.1:\(ports["catalog-v2"] ?? 0)/settings",
-      frontURL: "http://127.0.0.1:\(ports["front"] ?? 0)/", needsData: standard != settings.folder,
-      home: context.environment["HOME"])
+      frontURL: "http://127.0.0.1:\(ports["front"] ?? 0)/", dashboardURL: dashboardURL,
+      needsData: standard != settings.folder, home: context.environment["HOME"])
     var screen = Screen(context)
     // Where nobody watches a screen, a table every ten seconds is enough.
     let interval: Duration = context.terminalSize() == nil ? .seconds(10) : .seconds(1)

@@ -8,6 +8,8 @@ struct DemoScreen {
   /// Where the second version of the catalog takes orders.
   var canarySettingsURL: String
   var frontURL: String
+  /// Where the dashboard is, with its session; absent where none could be opened.
+  var dashboardURL: String?
   /// Whether the other verbs must be told where the data are.
   var needsData: Bool
   /// The user's home; paths in it are shown with `~`, which every shell understands. Absent: they are shown whole.
@@ -15,7 +17,9 @@ struct DemoScreen {
 
   /// The whole text for these rows of figures.
   func text(rows: [Value], notes: [String], width: Int?) -> String {
-    var lines = ["A shop in the mesh: front → catalog, cart, payments. Try \(frontURL)", ""]
+    var lines = ["A shop in the mesh: front → catalog, cart, payments. Try \(frontURL)"]
+    if let dashboardURL { lines += ["Dashboard:", "  \(dashboardURL)"] }
+    lines.append("")
     lines += table(rows).lines(maxWidth: width)
     lines.append("")
     lines += notes.suffix(2).map { "! \($0)" }

@@ -20,7 +20,8 @@ struct ApusCommand: ParsableCommand {
       """,
     subcommands: [
       Up.self, ControlPlaneCommand.self, Run.self, Apply.self, Get.self, Delete.self, Stat.self, ProxyStatusVerb.self,
-      RolloutVerbs.self, Check.self, Analyze.self, Completion.self, Version.self,
+      Edges.self, Routes.self, Top.self, Tap.self, Why.self, Describe.self, ProxyConfigVerb.self, Eval.self,
+      BugReport.self, Dashboard.self, RolloutVerbs.self, Check.self, Analyze.self, Completion.self, Version.self,
     ])
 }
 

@@ -48,7 +48,8 @@ package enum Figures {
 }
 
 extension Value {
-  /// The number, where this is one.
+  /// The number, where this is one. Not inlined, for the same reason as `int`.
+  @inline(never)
   var double: Double? {
     switch content {
     case .integer(let value): Double(value)

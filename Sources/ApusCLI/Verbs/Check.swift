@@ -6,21 +6,31 @@ import MeshControl
 struct Check: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Look for what does not work, and say how to mend it.",
-    usage: "apus check [-o <format>] [<options>]",
+    usage: "apus check [--proxy <proxy>] [-o <format>] [<options>]",
     discussion: """
       The exit status is 0 where nothing has failed; warnings do not count. It is 5 where the control plane does not \
       answer.
 
       EXAMPLES
         apus check
+        apus check --proxy front
         apus check -o json
       """)
+
+  @Option(help: ArgumentHelp("Look at this proxy alone, and ask it too.", valueName: "proxy"))
+  var proxy: String?
 
   @OptionGroup var format: OutputOption
   @OptionGroup var connection: ConnectionOptions
 
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
     var report = CheckReport()
+    if let proxy {
+      var client = try connection.client(in: context, timeout: .seconds(5))
+      report.proxy(try ProxyConfigVerb.proxy(named: proxy, &client), &client, now: context.now())
+      context.write(report.value, as: format.output) { report.text(colour: context.allowsColour) }
+      return report.hasFailure ? .failed : .success
+    }
     report.machine(folder: connection.dataFolder(in: context), context: context)
     var client = try connection.client(in: context, timeout: .seconds(5))
     let isReachable = report.controlPlane(&client)

@@ -166,7 +166,7 @@ extension CheckReport {
     return items(kind.path(namespace: nil), kind.plural, &client)
   }
 
-  private mutating func items(_ path: String, _ subject: String, _ client: inout APIClient) -> [Value]? {
+  mutating func items(_ path: String, _ subject: String, _ client: inout APIClient) -> [Value]? {
     do throws(CLIFailure) {
       return try client.call("GET", path)["items"]?.elements ?? []
     } catch {

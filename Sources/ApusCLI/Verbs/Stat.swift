@@ -6,14 +6,16 @@ import MeshControl
 struct Stat: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Show success rate, requests per second and latency of services and workloads.",
-    usage: "apus stat [<subject>] [-n <namespace> | -A] [--watch] [<options>]",
+    usage: "apus stat [<subject>] [-n <namespace> | -A] [--from <name>] [--to <name>] [--watch] [<options>]",
     discussion: """
       The figures come from the proxies and cover the last seconds (--window). MESHED counts the instances whose proxy \
-      is connected. A request fails when it is answered with 500-599 or not at all.
+      is connected. A request fails when it is answered with 500-599 or not at all. With --from or --to the rows are \
+      those of the calls between them.
 
       EXAMPLES
         apus stat
         apus stat service/catalog --watch
+        apus stat --to payments
         apus stat workloads -A -o json
       """)
 
@@ -21,6 +23,7 @@ struct Stat: Verb {
   var subject: String?
 
   @OptionGroup var namespaces: NamespacesOption
+  @OptionGroup var peers: PeerOptions
 
   @Option(help: ArgumentHelp("How far to look back, seconds (1-3600).", valueName: "seconds"))
   var window = 30
@@ -33,7 +36,10 @@ struct Stat: Verb {
 
   func validate() throws {
     guard (1...3600).contains(window) else { throw ValidationError("--window must be from 1 to 3600 seconds") }
+    if subject != nil, isOfCalls { throw ValidationError("a subject, and --from or --to, exclude each other") }
   }
+
+  private var isOfCalls: Bool { peers.from != nil || peers.to != nil }
 
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
     let filter = try StatFilter(subject, namespace: namespaces.listed)
@@ -62,6 +68,11 @@ struct Stat: Verb {
   }
 
   private func fetch(_ client: inout APIClient, _ filter: StatFilter) throws(CLIFailure) -> Answer {
+    if isOfCalls {
+      let path = "/apis/apus.dev/v1/traffic?by=sourceService,service&window=\(window)\(peers.query)"
+      let rows = try client.call("GET", path)["items"]?.elements ?? []
+      return Answer(rows: rows, value: .object([.init("items", .list(rows))]), isOfCalls: true)
+    }
     let value = try client.call("GET", "/apis/apus.dev/v1/stats?window=\(window)")
     let rows = (value["items"]?.elements ?? []).filter(filter.matches)
     return Answer(rows: rows, value: .object([.init("items", .list(rows))]))
@@ -74,9 +85,11 @@ struct Stat: Verb {
   private struct Answer {
     var rows: [Value]
     var value: Value
+    var isOfCalls = false
 
     func text(_ context: CLIContext, _ showsNamespace: Bool) -> String {
-      StatTable(rows: rows, showsNamespace: showsNamespace).table.text(maxWidth: context.tableWidth)
+      if isOfCalls { return StatTable.calls(rows).text(maxWidth: context.tableWidth) }
+      return StatTable(rows: rows, showsNamespace: showsNamespace).table.text(maxWidth: context.tableWidth)
     }
   }
 }
@@ -131,6 +144,21 @@ struct StatTable {
         Figures.milliseconds(row["p99Ms"]?.double), row["tcpConnections"]?.scalarText ?? Figures.none,
       ]
     }
+  }
+
+  /// Rows of calls, caller by caller.
+  static func calls(_ rows: [Value]) -> Table {
+    var table = Table([
+      .init("FROM", minimumWidth: 10), .init("TO", minimumWidth: 10), .init("SUCCESS", .right), .init("RPS", .right),
+      .init("P50", .right), .init("P95", .right), .init("P99", .right), .init("RETRIES", .right),
+    ])
+    table.rows = rows.map { row in
+      [
+        Figures.name(row["sourceNamespace"], row["sourceService"]),
+        Figures.name(row["destinationNamespace"], row["service"]),
+      ] + Figures.golden(row, quantiles: ["p50Ms", "p95Ms", "p99Ms"]) + [row["retries"]?.scalarText ?? "0"]
+    }
+    return table
   }
 
   /// Instances with a proxy and all of them; nothing where there are none.

@@ -60,6 +60,9 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
     listeners[id] = nil
   }
 
+  /// The mesh as it is.
+  var picture: MeshPicture { MeshPicture(index: index, compiled: compiled, trustDomain: trust.domain) }
+
   /// The version of the store that the configuration given out is at.
   package func storeVersion() -> UInt64 { resourceVersion }
 

@@ -74,10 +74,13 @@ package struct ProxyStatus: Sendable, Equatable {
   package var refusal: Refusal?
   package var certificateNotAfter: Timestamp?
   package var state: State
+  /// Port of the admin interface, on the loopback address of the proxy's machine; 0: not known.
+  package var adminPort: Int
 
   package init(
     id: String, workload: String, namespace: String, service: String, version: String, connectedSince: Timestamp?,
-    sent: [String: String], acked: [String: String], refusal: Refusal?, certificateNotAfter: Timestamp?, state: State
+    sent: [String: String], acked: [String: String], refusal: Refusal?, certificateNotAfter: Timestamp?, state: State,
+    adminPort: Int = 0
   ) {
     self.id = id
     self.workload = workload
@@ -90,92 +93,7 @@ package struct ProxyStatus: Sendable, Equatable {
     self.refusal = refusal
     self.certificateNotAfter = certificateNotAfter
     self.state = state
-  }
-}
-
-/// Golden figures of the mesh over a sliding window, added up from what the proxies report.
-package protocol StatsSource: Sendable {
-  /// - Parameter window: how far to look back; implementations bound it to what they keep.
-  func statistics(window: Duration) async -> MeshStatistics
-}
-
-/// What `StatsSource` answers: one row per service and workload, one per edge between them.
-package struct MeshStatistics: Sendable, Equatable {
-  package enum Subject: String, Sendable, Equatable {
-    case service, workload
-  }
-
-  package struct Row: Sendable, Equatable {
-    package var namespace: String
-    package var name: String
-    package var subject: Subject
-    /// Instances with a connected proxy, and all instances.
-    package var meshedCount: Int
-    package var instanceCount: Int
-    package var figures: Figures
-
-    package init(
-      namespace: String, name: String, subject: Subject, meshedCount: Int, instanceCount: Int, figures: Figures
-    ) {
-      self.namespace = namespace
-      self.name = name
-      self.subject = subject
-      self.meshedCount = meshedCount
-      self.instanceCount = instanceCount
-      self.figures = figures
-    }
-  }
-
-  package struct Edge: Sendable, Equatable {
-    package var sourceNamespace: String
-    package var source: String
-    package var destinationNamespace: String
-    package var destination: String
-    package var figures: Figures
-
-    package init(
-      sourceNamespace: String, source: String, destinationNamespace: String, destination: String, figures: Figures
-    ) {
-      self.sourceNamespace = sourceNamespace
-      self.source = source
-      self.destinationNamespace = destinationNamespace
-      self.destination = destination
-      self.figures = figures
-    }
-  }
-
-  package struct Figures: Sendable, Equatable {
-    package var requests: UInt64
-    /// Share of requests answered without a failure, 0...1. Absent when there were no requests.
-    package var successRate: Double?
-    package var requestsPerSecond: Double
-    /// Latency quantiles in milliseconds. Absent when there were no requests.
-    package var p50Ms: Double?
-    package var p95Ms: Double?
-    package var p99Ms: Double?
-    /// TCP connections open now.
-    package var tcpConnections: UInt64
-
-    package init(
-      requests: UInt64, successRate: Double?, requestsPerSecond: Double, p50Ms: Double?, p95Ms: Double?,
-      p99Ms: Double?, tcpConnections: UInt64
-    ) {
-      self.requests = requests
-      self.successRate = successRate
-      self.requestsPerSecond = requestsPerSecond
-      self.p50Ms = p50Ms
-      self.p95Ms = p95Ms
-      self.p99Ms = p99Ms
-      self.tcpConnections = tcpConnections
-    }
-  }
-
-  package var rows: [Row]
-  package var edges: [Edge]
-
-  package init(rows: [Row], edges: [Edge]) {
-    self.rows = rows
-    self.edges = edges
+    self.adminPort = adminPort
   }
 }
 

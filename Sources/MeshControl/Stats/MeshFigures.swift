@@ -1,3 +1,4 @@
+import MeshModel
 import MeshWire
 
 import struct MeshTelemetry.LatencySketch
@@ -18,70 +19,92 @@ package struct StatisticsSubject: Sendable, Equatable {
   }
 }
 
-extension StatisticsWindow {
-  struct Name: Hashable {
-    var namespace: String
-    var name: String
+/// A name within a namespace.
+struct StatisticsName: Hashable {
+  var namespace: String
+  var name: String
+}
+
+/// Counts, with the TCP connections that are open now.
+private struct Sums {
+  var cell = EdgeCell()
+  var active: UInt64 = 0
+}
+
+/// Who called which service.
+private struct CallPair: Hashable {
+  var sourceNamespace: String
+  var source: String
+  var destinationNamespace: String
+  var service: String
+
+  init(_ key: EdgeKey) {
+    (sourceNamespace, source) = (key.sourceNamespace, key.source)
+    (destinationNamespace, service) = (key.destinationNamespace, key.destinationService)
   }
+}
 
-  private struct Sums {
-    var cell = EdgeCell()
-    var active: UInt64 = 0
-  }
+/// Counts of some stretch of time, and what can be read from them.
+///
+/// What a service does is told by its clients, whose proxies see refused connections and retries; what a workload does is
+/// told by itself. Where that end has no proxy, the other end's word is taken. Which end is believed is decided for each
+/// pair, so that clients with and without a proxy add up.
+struct StatisticsTotals {
+  var edges: [EdgeKey: EdgeCell]
+  /// TCP connections that are open now.
+  var active: [EdgeKey: UInt64] = [:]
+  /// What the counts cover, for rates.
+  var seconds: Double
 
-  /// What both ends said of one subject. A request that both ends report is one request.
-  private struct BothEnds {
-    var source: Sums?
-    var destination: Sums?
-
-    mutating func add(_ cell: EdgeCell, reporter: Reporter) {
-      switch reporter {
-      case .source: source = source ?? Sums(); source?.cell.add(cell)
-      case .destination: destination = destination ?? Sums(); destination?.cell.add(cell)
-      }
+  /// What the edges that `isWanted` says yes to come to, grouped by `name` of each. Of each pair one end is believed: a
+  /// request that both report is one request.
+  ///
+  /// - Parameter prefersSource: whether the callers' word goes before that of the called.
+  private func sums<Name: Hashable>(
+    prefersSource: Bool, where isWanted: (EdgeKey) -> Bool = { _ in true }, by name: (EdgeKey) -> Name
+  ) -> [Name: Sums] {
+    let preferred: Reporter = prefersSource ? .source : .destination
+    var reporters: [CallPair: Reporter] = [:]
+    for key in edges.keys where reporters[CallPair(key)] != preferred { reporters[CallPair(key)] = key.reporter }
+    for key in active.keys where reporters[CallPair(key)] != preferred { reporters[CallPair(key)] = key.reporter }
+    var result: [Name: Sums] = [:]
+    for (key, cell) in edges where isWanted(key) && reporters[CallPair(key)] == key.reporter {
+      result[name(key), default: Sums()].cell.add(cell)
     }
-
-    mutating func add(active: UInt64, reporter: Reporter) {
-      switch reporter {
-      case .source: source = source ?? Sums(); source?.active &+= active
-      case .destination: destination = destination ?? Sums(); destination?.active &+= active
-      }
+    for (key, count) in active where isWanted(key) && reporters[CallPair(key)] == key.reporter {
+      result[name(key), default: Sums()].active &+= count
     }
+    return result
   }
+
+  // MARK: Rows of services and workloads
 
   /// Rows and edges for people.
-  ///
-  /// What a service does is told by its clients, whose proxies see refused connections and retries; what a workload
-  /// does is told by itself. Where that end has no proxy, the other end's word is taken.
-  package func statistics(window: Duration, now: Duration, subjects: [StatisticsSubject]) -> MeshStatistics {
-    let (edges, active) = totals(window: window, now: now)
-    var services: [Name: BothEnds] = [:]
-    var workloads: [Name: BothEnds] = [:]
-    var pairs: [[Name]: BothEnds] = [:]
-    for (key, cell) in edges {
-      services[key.serviceName, default: BothEnds()].add(cell, reporter: key.reporter)
-      workloads[key.workloadName, default: BothEnds()].add(cell, reporter: key.reporter)
-      pairs[[key.sourceName, key.serviceName], default: BothEnds()].add(cell, reporter: key.reporter)
+  func statistics(subjects: [StatisticsSubject]) -> MeshStatistics {
+    let services = sums(prefersSource: true) {
+      StatisticsName(namespace: $0.destinationNamespace, name: $0.destinationService)
     }
-    for (key, count) in active {
-      services[key.serviceName, default: BothEnds()].add(active: count, reporter: key.reporter)
-      workloads[key.workloadName, default: BothEnds()].add(active: count, reporter: key.reporter)
-      pairs[[key.sourceName, key.serviceName], default: BothEnds()].add(active: count, reporter: key.reporter)
+    let workloads = sums(prefersSource: false) {
+      StatisticsName(namespace: $0.destinationNamespace, name: $0.destinationWorkload)
     }
-    let seconds = max(1, Double(min(max(window.components.seconds, 1), 300)))
-    var rows = Self.rows(
+    let pairs = sums(prefersSource: true) { key in
+      [
+        StatisticsName(namespace: key.sourceNamespace, name: key.source),
+        StatisticsName(namespace: key.destinationNamespace, name: key.destinationService),
+      ]
+    }
+    var rows = rows(
       of: .service,
       subjects.flatMap { subject in
-        subject.services.map { (Name(namespace: subject.namespace, name: $0), subject.isMeshed) }
-      }, services, seconds: seconds, preferred: \.source, otherwise: \.destination)
-    rows += Self.rows(
-      of: .workload, subjects.map { (Name(namespace: $0.namespace, name: $0.workload), $0.isMeshed) }, workloads,
-      seconds: seconds, preferred: \.destination, otherwise: \.source)
-    let result = pairs.compactMap { names, both -> MeshStatistics.Edge? in
-      guard let sums = both.source ?? both.destination, let from = names.first, let to = names.last else { return nil }
+        subject.services.map { (StatisticsName(namespace: subject.namespace, name: $0), subject.isMeshed) }
+      }, services)
+    rows += self.rows(
+      of: .workload, subjects.map { (.init(namespace: $0.namespace, name: $0.workload), $0.isMeshed) }, workloads)
+    let result = pairs.compactMap { names, sums -> MeshStatistics.Edge? in
+      guard let from = names.first, let to = names.last else { return nil }
       return .init(
         sourceNamespace: from.namespace, source: from.name, destinationNamespace: to.namespace, destination: to.name,
-        figures: Self.figures(sums, seconds: seconds))
+        figures: figures(sums))
     }
     return MeshStatistics(
       rows: rows,
@@ -91,43 +114,117 @@ extension StatisticsWindow {
       })
   }
 
-  private static func rows(
-    of subject: MeshStatistics.Subject, _ instances: [(Name, Bool)], _ sums: [Name: BothEnds], seconds: Double,
-    preferred: KeyPath<BothEnds, Sums?>, otherwise: KeyPath<BothEnds, Sums?>
+  private func rows(
+    of subject: MeshStatistics.Subject, _ instances: [(StatisticsName, Bool)], _ sums: [StatisticsName: Sums]
   ) -> [MeshStatistics.Row] {
-    var counts: [Name: (meshed: Int, all: Int)] = [:]
+    var counts: [StatisticsName: (meshed: Int, all: Int)] = [:]
     for name in sums.keys where !name.name.isEmpty { counts[name] = (0, 0) }
     for (name, isMeshed) in instances where !name.name.isEmpty {
       let before = counts[name] ?? (0, 0)
       counts[name] = (before.meshed + (isMeshed ? 1 : 0), before.all + 1)
     }
     return counts.sorted { ($0.key.namespace, $0.key.name) < ($1.key.namespace, $1.key.name) }.map { name, count in
-      let both = sums[name]
-      return MeshStatistics.Row(
+      MeshStatistics.Row(
         namespace: name.namespace, name: name.name, subject: subject, meshedCount: count.meshed,
-        instanceCount: count.all,
-        figures: figures(both?[keyPath: preferred] ?? both?[keyPath: otherwise] ?? Sums(), seconds: seconds))
+        instanceCount: count.all, figures: figures(sums[name] ?? Sums()))
     }
   }
 
-  private static func figures(_ sums: Sums, seconds: Double) -> MeshStatistics.Figures {
+  // MARK: Traffic
+
+  /// Rows told apart by the query's dimensions, in order of their names.
+  func traffic(_ query: TrafficQuery) -> [TrafficRow] {
+    let dimensions = query.dimensions
+    // What one instance does is told by itself; everything else by who asked for it.
+    let prefersSource = dimensions.isDisjoint(with: [.workload]) || !dimensions.isDisjoint(with: [.route, .source])
+    return sums(prefersSource: prefersSource, where: query.matches) { TrafficGroup($0, dimensions) }
+      .map { $0.key.row(figures($0.value)) }
+      .sorted {
+        ($0.destinationNamespace, $0.service, $0.workload, $0.route, $0.sourceNamespace, $0.source + $0.sourceService)
+          < (
+            $1.destinationNamespace, $1.service, $1.workload, $1.route, $1.sourceNamespace, $1.source + $1.sourceService
+          )
+      }
+  }
+
+  /// All that the query matches, added up.
+  func whole(_ query: TrafficQuery) -> MeshStatistics.Figures {
+    figures(sums(prefersSource: true, where: query.matches) { _ in 0 }[0] ?? Sums())
+  }
+
+  private func figures(_ sums: Sums) -> MeshStatistics.Figures {
     let cell = sums.cell
     let sketch = LatencySketch(sparse: cell.latency)
     func milliseconds(_ quantile: Double) -> Double? { sketch.quantile(quantile).map { $0 / 1_000_000 } }
     return .init(
       requests: cell.requests,
       successRate: cell.requests == 0 ? nil : Double(cell.requests - cell.failures) / Double(cell.requests),
-      requestsPerSecond: Double(cell.requests) / seconds, p50Ms: milliseconds(0.5), p95Ms: milliseconds(0.95),
-      p99Ms: milliseconds(0.99), tcpConnections: sums.active)
+      requestsPerSecond: Double(cell.requests) / max(1, seconds), p50Ms: milliseconds(0.5),
+      p95Ms: milliseconds(0.95), p99Ms: milliseconds(0.99), tcpConnections: sums.active, failures: cell.failures,
+      retries: cell.retries, tcpOpened: cell.tcpOpened, sentBytes: cell.sentBytes, receivedBytes: cell.receivedBytes,
+      reasons: cell.reasons.sorted { ($1.count, $0.reason.rawValue) < ($0.count, $1.reason.rawValue) }.map {
+        .init(reason: "\($0.reason.name)", count: $0.count)
+      })
   }
 }
 
-extension EdgeKey {
-  fileprivate var sourceName: StatisticsWindow.Name { .init(namespace: sourceNamespace, name: source) }
-  fileprivate var serviceName: StatisticsWindow.Name {
-    .init(namespace: destinationNamespace, name: destinationService)
+extension TrafficQuery {
+  /// Whether an edge is asked for.
+  func matches(_ key: EdgeKey) -> Bool {
+    from.matches(key.sourceNamespace, key.source, key.sourceService)
+      && to.matches(key.destinationNamespace, key.destinationService, key.destinationWorkload)
+      && (route == nil || route == key.route)
   }
-  fileprivate var workloadName: StatisticsWindow.Name {
-    .init(namespace: destinationNamespace, name: destinationWorkload)
+}
+
+/// The parts of an edge that a query tells apart.
+private struct TrafficGroup: Hashable {
+  var sourceNamespace = ""
+  var source = ""
+  var sourceService = ""
+  var destinationNamespace = ""
+  var service = ""
+  var workload = ""
+  var version = ""
+  var route = ""
+  var isMutualTLS: Bool?
+
+  init(_ key: EdgeKey, _ dimensions: TrafficDimensions) {
+    if !dimensions.isDisjoint(with: [.source, .sourceService]) { sourceNamespace = key.sourceNamespace }
+    if dimensions.contains(.source) { source = key.source }
+    // A workload whose service is not known stands for itself.
+    if dimensions.contains(.sourceService) {
+      sourceService = key.sourceService.isEmpty ? key.source : key.sourceService
+    }
+    if !dimensions.isDisjoint(with: [.service, .workload, .version]) {
+      destinationNamespace = key.destinationNamespace
+    }
+    if dimensions.contains(.service) { service = key.destinationService }
+    if dimensions.contains(.workload) { workload = key.destinationWorkload }
+    if dimensions.contains(.version) { version = key.destinationVersion }
+    if dimensions.contains(.route) { route = key.route }
+    // A request that never reached an endpoint was neither encrypted nor not.
+    if dimensions.contains(.security), !key.destinationWorkload.isEmpty { isMutualTLS = key.isMutualTLS }
+  }
+
+  func row(_ figures: MeshStatistics.Figures) -> TrafficRow {
+    var row = TrafficRow(figures: figures)
+    (row.sourceNamespace, row.source, row.sourceService) = (sourceNamespace, source, sourceService)
+    (row.destinationNamespace, row.service, row.workload) = (destinationNamespace, service, workload)
+    (row.version, row.route, row.isMutualTLS) = (version, route, isMutualTLS)
+    return row
+  }
+}
+
+extension StatisticsWindow {
+  /// Rows and edges of the last `window`, at most five minutes.
+  package func statistics(window: Duration, now: Duration, subjects: [StatisticsSubject]) -> MeshStatistics {
+    totals(window, now).statistics(subjects: subjects)
+  }
+
+  func totals(_ window: Duration, _ now: Duration) -> StatisticsTotals {
+    let (edges, active) = totals(window: window, now: now)
+    let seconds = Double(min(max(window.components.seconds, 1), Int64(secondsKept)))
+    return StatisticsTotals(edges: edges, active: active, seconds: seconds)
   }
 }

@@ -1,26 +1,5 @@
 package import MeshWire
 
-import struct MeshTelemetry.LatencySketch
-
-/// What was counted of one edge, from one end, in one second.
-struct EdgeCell: Sendable {
-  var requests: UInt64 = 0
-  var failures: UInt64 = 0
-  var tcpOpened: UInt64 = 0
-  /// Pairs of bucket and count, as `LatencySketch` writes them; several sketches may follow each other.
-  var latency: [UInt32] = []
-}
-
-/// Who called whom, and which end says so.
-struct EdgeKey: Hashable, Sendable {
-  var reporter: Reporter
-  var sourceNamespace: String
-  var source: String
-  var destinationNamespace: String
-  var destinationService: String
-  var destinationWorkload: String
-}
-
 /// The last five minutes of what passed through the mesh, in buckets of a second.
 ///
 /// A pure state machine: time is an argument (since any fixed moment). Its memory is bounded: seconds beyond the window
@@ -59,6 +38,9 @@ package struct StatisticsWindow: Sendable {
 
   package init(limits: Limits = Limits()) { self.limits = limits }
 
+  /// How far back it can look.
+  package var secondsKept: Int { limits.seconds }
+
   /// Adds a report. It counts for the second in which it comes.
   package mutating func add(_ report: StatisticsReport, proxy: String, now: Duration) {
     let number = now.components.seconds
@@ -74,7 +56,7 @@ package struct StatisticsWindow: Sendable {
   }
 
   private mutating func add(_ edge: EdgeStatistics, key: EdgeKey) {
-    guard edge.requests > 0 || edge.failures > 0 || edge.tcpOpened > 0 else { return }
+    guard edge.isCounted else { return }
     let last = seconds.count - 1
     var key = key
     if seconds[last].cells[key] == nil {
@@ -102,7 +84,7 @@ package struct StatisticsWindow: Sendable {
   /// Edges of all seconds that are kept, for tests of the bounds.
   package var storedCells: Int { cellCount }
 
-  /// Everything of the last `window`, by edge and reporter. `covered` is what there was to look back on.
+  /// Everything of the last `window`, by edge and reporter, and the connections that are open now.
   func totals(window: Duration, now: Duration) -> (edges: [EdgeKey: EdgeCell], active: [EdgeKey: UInt64]) {
     let first = now.components.seconds - min(max(window.components.seconds, 1), Int64(limits.seconds))
     var edges: [EdgeKey: EdgeCell] = [:]
@@ -117,53 +99,7 @@ package struct StatisticsWindow: Sendable {
   }
 }
 
-extension EdgeCell {
-  mutating func add(_ edge: EdgeStatistics) {
-    requests = requests.saturatingAdd(edge.requests)
-    failures = failures.saturatingAdd(min(edge.failures, edge.requests))
-    tcpOpened = tcpOpened.saturatingAdd(edge.tcpOpened)
-    append(edge.latency.prefix(2 * LatencySketch.bucketCount))
-  }
-
-  mutating func add(_ cell: EdgeCell) {
-    requests = requests.saturatingAdd(cell.requests)
-    failures = failures.saturatingAdd(cell.failures)
-    tcpOpened = tcpOpened.saturatingAdd(cell.tcpOpened)
-    append(cell.latency[...])
-  }
-
-  /// Sketches are kept one after the other until that is longer than one whole sketch.
-  private mutating func append(_ pairs: ArraySlice<UInt32>) {
-    latency += pairs.count % 2 == 0 ? pairs : pairs.dropLast()
-    if latency.count > 2 * LatencySketch.bucketCount { latency = LatencySketch(sparse: latency).sparse }
-  }
-}
-
-extension EdgeKey {
-  /// Longest name that is kept, bytes; names come from peers.
-  private static let nameBytes = 253
-
-  init(_ edge: EdgeStatistics) {
-    func bounded(_ name: String) -> String {
-      name.utf8.count <= Self.nameBytes ? name : String(decoding: name.utf8.prefix(Self.nameBytes), as: UTF8.self)
-    }
-    self.init(
-      reporter: edge.reporter, sourceNamespace: bounded(edge.sourceNamespace), source: bounded(edge.sourceWorkload),
-      destinationNamespace: bounded(edge.destinationNamespace), destinationService: bounded(edge.destinationService),
-      destinationWorkload: bounded(edge.destinationWorkload))
-  }
-
-  /// What is added up when there is no room to tell edges apart.
-  static func other(_ reporter: Reporter) -> EdgeKey {
-    EdgeKey(
-      reporter: reporter, sourceNamespace: "", source: "other", destinationNamespace: "", destinationService: "other",
-      destinationWorkload: "other")
-  }
-}
-
-extension UInt64 {
-  fileprivate func saturatingAdd(_ other: UInt64) -> UInt64 {
-    let (sum, overflow) = addingReportingOverflow(other)
-    return overflow ? .max : sum
-  }
+extension EdgeStatistics {
+  /// Whether anything was counted, apart from connections that are open.
+  var isCounted: Bool { requests > 0 || failures > 0 || tcpOpened > 0 || sentBytes > 0 || receivedBytes > 0 }
 }

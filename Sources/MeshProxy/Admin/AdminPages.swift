@@ -17,13 +17,19 @@ extension Proxy {
     case ("GET", "/clusters"): clusters(done)
     case ("GET", "/connections"): connections(done)
     case ("GET", "/metrics"): metrics(accept: request.accept, done)
+    case ("GET", "/decisions"): decisions(request, done)
+    case ("GET", "/listeners"): done(.json(listenerPage()))
+    case ("GET", "/routes"): done(.json(routePage()))
+    case ("GET", "/endpoints"): endpointPage(done)
+    case ("GET", "/secrets"): done(.json(secretPage()))
     case ("POST", "/drain"):
       done(.text("draining\n"))
       drain()
     case ("GET", "/logging"): done(.text("\(log.threshold)\n"))
     case ("POST", "/logging"): setLogging(request, done)
     case (_, "/live"), (_, "/ready"), (_, "/config_dump"), (_, "/clusters"), (_, "/connections"), (_, "/metrics"),
-      (_, "/drain"), (_, "/logging"), (_, "/"):
+      (_, "/drain"), (_, "/logging"), (_, "/decisions"), (_, "/listeners"), (_, "/routes"), (_, "/endpoints"),
+      (_, "/secrets"), (_, "/"):
       done(.text("method \(request.method) is not allowed here\n", status: 405))
     default: done(.text("no such page; see /\n", status: 404))
     }
@@ -35,6 +41,11 @@ extension Proxy {
     GET  /metrics      Prometheus text; OpenMetrics where asked for by Accept
     GET  /config_dump  what is in force, as JSON that --config takes
     GET  /clusters     services, endpoints, what the balancer knows of them
+    GET  /endpoints    the same as JSON, added up over the workers
+    GET  /listeners    where connections come in
+    GET  /routes       rules in force, by service
+    GET  /secrets      certificates in force; never a key
+    GET  /decisions    what was decided about the last requests (id, notable, from, to, path, reason, limit)
     GET  /connections  how many of what kind, by worker
     GET  /logging      the log's level; POST /logging?level=debug sets it
     POST /drain        finishes what is under way and ends

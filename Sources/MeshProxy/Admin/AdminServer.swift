@@ -137,7 +137,7 @@ private final class AdminConnection: SideHandler {
           let request = AdminRequest(
             method: String(decoding: head.bytes(head.method), as: UTF8.self),
             path: String(decoding: head.bytes(head.path), as: UTF8.self),
-            query: Self.query(String(decoding: head.bytes(head.query), as: UTF8.self)),
+            query: AdminRequest.query(String(decoding: head.bytes(head.query), as: UTF8.self)),
             accept: Self.accept(head))
           isAnswering = true
           takesChunks = info.minorVersion > 0
@@ -155,15 +155,6 @@ private final class AdminConnection: SideHandler {
       }
     }
     return ""
-  }
-
-  private static func query(_ text: String) -> [String: String] {
-    var values: [String: String] = [:]
-    for pair in text.split(separator: "&") {
-      let parts = pair.split(separator: "=", maxSplits: 1).map(String.init)
-      values[parts[0]] = parts.count > 1 ? parts[1] : ""
-    }
-    return values
   }
 
   private func respond(_ response: AdminResponse) {

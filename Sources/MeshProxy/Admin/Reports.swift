@@ -14,6 +14,10 @@ struct WorkerReport: Sendable {
   var refusals: [UInt64] = []
   var downstream = 0
   var upstream = 0
+  /// For scrapes only.
+  var clusters = ClusterPage()
+  /// The longest turn of the loop since the last scrape, nanoseconds.
+  var longestTurn: UInt64 = 0
 }
 
 /// What all connections of an edge came to.
@@ -47,7 +51,8 @@ extension Worker {
     return WorkerReport(
       metrics: telemetry.metrics.snapshot(), edges: takingEdges ? telemetry.edges.drain() : [],
       refusals: Array(UnsafeBufferPointer(start: telemetry.refusals, count: 256)), downstream: downstreamCount,
-      upstream: upstreamCount)
+      upstream: upstreamCount, clusters: takingEdges ? ClusterPage() : clusterPage(),
+      longestTurn: takingEdges ? 0 : takeLongestTurn())
   }
 }
 
@@ -66,6 +71,14 @@ extension Proxy {
       }
       writer.family("apus_certificate_expiry_seconds", .gauge, help: "When the certificate ends, seconds since 1970.")
       writer.sample([], Double(certificateNotAfter))
+      writer.family("apus_certificate_begin_seconds", .gauge, help: "When the certificate began, seconds since 1970.")
+      writer.sample([], Double(certificateNotBefore))
+      writeClusters(reports.map(\.clusters), into: &writer)
+      writer.family("apus_loop_turn_seconds", .gauge, help: "The longest turn of a loop since the last scrape.")
+      for (index, report) in reports.enumerated() {
+        writer.sample(
+          ExpositionWriter.labels([(name: "worker", value: "\(index)")]), Double(report.longestTurn) / 1_000_000_000)
+      }
       writer.family("process_resident_memory_bytes", .gauge, help: "Resident memory.")
       writer.sample([], Double(Self.residentBytes))
       var exposition = IstioExposition(.merged(reports.map(\.metrics)), labels.texts(), after: writer)
@@ -83,28 +96,30 @@ extension Proxy {
       report.upstreamConnections = UInt32(clamping: reports.reduce(0) { $0 + $1.upstream })
       report.certificateNotAfter = UInt64(clamping: certificateNotAfter)
       report.residentBytes = Self.residentBytes
-      var merged: [UInt32: EdgeReport] = [:]
+      var merged: [UInt64: EdgeReport] = [:]
       for edge in reports.flatMap(\.edges) {
-        guard var known = merged[edge.edge] else {
-          merged[edge.edge] = edge
-          continue
-        }
-        known.successes += edge.successes
-        known.failures += edge.failures
-        known.latency.merge(edge.latency)
-        merged[edge.edge] = known
+        let key = UInt64(edge.edge) << 32 | UInt64(edge.route)
+        if merged[key] == nil { merged[key] = edge } else { merged[key]?.merge(edge) }
       }
       let texts = labels.texts()
-      report.edges = merged.values.map { Self.edge($0, texts.edge($0.edge)) }
+      report.edges = merged.values.map { Self.edge($0, texts) }
       addTunnels(.merged(reports.map(\.metrics)), texts, to: &report)
       done(report)
     }
   }
 
-  private static func edge(_ counted: EdgeReport, _ labels: EdgeLabels) -> MeshWire.EdgeStatistics {
-    var edge = named(labels)
+  private static func edge(_ counted: EdgeReport, _ texts: LabelTexts) -> MeshWire.EdgeStatistics {
+    var edge = named(texts.edge(counted.edge))
+    edge.route = texts.route(counted.route)
     edge.requests = counted.successes + counted.failures
     edge.failures = counted.failures
+    edge.retries = counted.retries
+    edge.reasons = counted.reasons.sorted { $0.key.rawValue < $1.key.rawValue }.map { reason, count in
+      var entry = ReasonCount()
+      entry.reason = "\(reason.name)"
+      entry.count = count
+      return entry
+    }
     edge.latency = counted.latency.sparse
     return edge
   }
@@ -118,7 +133,10 @@ extension Proxy {
     edge.destinationService = labels.serviceName
     edge.destinationWorkload = labels.destination.workload
     edge.destinationVersion = labels.destination.version
-    edge.isMutualTLS = labels.security == .mutualTLS
+    edge.sourceService = labels.source.canonicalService
+    // A client's proxy dials an endpoint with an identity by mTLS only.
+    edge.isMutualTLS =
+      labels.reporter == .source ? !labels.destination.principal.isEmpty : labels.security == .mutualTLS
     return edge
   }
 

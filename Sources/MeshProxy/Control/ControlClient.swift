@@ -277,7 +277,10 @@ final class ControlClient {
     if let call = main.call(Self.attaching) {
       attachCall = call
       call.received = { [weak self] bytes in
-        if let response = try? AttachResponse(protobuf: bytes) { self?.attach.received(response) }
+        if let response = try? AttachResponse(protobuf: bytes) {
+          self?.attach.received(response)
+          self?.answer(response.questions)
+        }
       }
       call.ended = { [weak self] in self?.streamEnded("attach", $0, $1) }
       main.send(attach.opened().protobuf(), on: call)
@@ -331,6 +334,17 @@ final class ControlClient {
 
   /// The proxy ends: nothing new is to be sent to it.
   func draining() { send(attach.changed(.draining, message: "the proxy is ending")) }
+
+  /// Answers what the control plane wants to know, by the pages of the admin interface.
+  private func answer(_ questions: [ProxyQuestion]) {
+    for question in questions {
+      proxy.answer(question) { [weak self] answer in
+        var request = AttachRequest()
+        request.answers = [answer]
+        self?.send(request)
+      }
+    }
+  }
 
   private func report() {
     guard !isReporting, let call = attachCall, let main, main.backlog(of: call) < 1 << 20 else { return }

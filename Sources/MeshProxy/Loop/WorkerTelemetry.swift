@@ -13,6 +13,8 @@ package final class WorkerTelemetry {
   let metrics = LoopMetrics()
   let edges = MeshTelemetry.EdgeStatistics()
   let ring: LogRing?
+  /// The last decisions, for whoever asks why.
+  let decisions = DecisionRing()
   private let labels: LabelDictionary
   private let format: AccessLogFormat?
   let node: NodeIdentity
@@ -83,15 +85,17 @@ package final class WorkerTelemetry {
         metrics.recordMessages(
           key, request: exchange.pointee.requestMessages.messages, response: exchange.pointee.responseMessages.messages)
       }
-      let failed = Self.isFailure(exchange)
-      edges.record(edge: edge, durationNanoseconds: duration, failed: failed)
+      edges.record(
+        edge: edge, route: exchange.pointee.routeNumber, durationNanoseconds: duration,
+        failed: Self.isFailure(exchange), retries: exchange.pointee.retryCount, reason: exchange.pointee.reason)
       if exchange.pointee.retryCount > 0 { metrics.count(.retries, by: UInt64(exchange.pointee.retryCount)) }
     }
+    remember(exchange, edge: edge, duration: duration, now: now, wallNow: wallNow)
     if ring != nil { log(exchange, duration: duration, wallNow: wallNow, flag: flag, peers) }
   }
 
   /// The status of a call of gRPC; one that ended without is UNKNOWN, or CANCELLED where its client gave up.
-  private static func grpcStatus(_ exchange: ExchangeRef) -> UInt8? {
+  static func grpcStatus(_ exchange: ExchangeRef) -> UInt8? {
     guard exchange.pointee.flags.contains(.grpc) else { return nil }
     if exchange.pointee.grpcStatus != 255 { return exchange.pointee.grpcStatus }
     return exchange.pointee.reason == .clientReset ? 1 : 2
@@ -99,7 +103,7 @@ package final class WorkerTelemetry {
 
   /// Whether an exchange failed, as success rates count it: by HTTP status, and for gRPC by the statuses that tell of
   /// the server.
-  private static func isFailure(_ exchange: ExchangeRef) -> Bool {
+  static func isFailure(_ exchange: ExchangeRef) -> Bool {
     if exchange.pointee.status >= 500 || exchange.pointee.status == 0 { return true }
     switch grpcStatus(exchange) {
     case 2, 4, 13, 14, 15: return true
@@ -236,7 +240,7 @@ package final class WorkerTelemetry {
     }
   }
 
-  private static func part(_ base: UnsafePointer<UInt8>, _ range: ByteRange, _ end: Int) -> UnsafeBufferPointer<UInt8> {
+  static func part(_ base: UnsafePointer<UInt8>, _ range: ByteRange, _ end: Int) -> UnsafeBufferPointer<UInt8> {
     range.end <= end
       ? UnsafeBufferPointer(start: base + Int(range.offset), count: Int(range.length)) : .init(start: nil, count: 0)
   }

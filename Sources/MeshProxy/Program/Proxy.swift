@@ -23,6 +23,9 @@ package final class Proxy {
   /// Those of further identities of a static configuration.
   private var furtherCredentials: [Credentials] = []
   var certificateNotAfter: Int64 = 0
+  var certificateNotBefore: Int64 { identity?.facts.notBeforeSeconds ?? 0 }
+  /// Who the proxy is by its certificate.
+  private(set) var identity: TLSIdentity?
   private(set) var isReady = false
   private(set) var isDraining = false
   private(set) var admin: AdminServer?
@@ -170,6 +173,7 @@ package final class Proxy {
   func use(_ identity: TLSIdentity, roots: [[UInt8]]) throws {
     let fresh = try makeCredentials(identity, roots)
     credentials = fresh
+    self.identity = identity
     certificateNotAfter = identity.facts.notAfterSeconds
     for worker in workers { worker.submit { $0.credentials = fresh } }
   }

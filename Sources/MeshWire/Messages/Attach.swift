@@ -3,12 +3,15 @@ package struct AttachRequest: WireMessage {
   package var registration: Registration?
   package var health: HealthReport?
   package var statistics: StatisticsReport?
+  /// Answers to questions of the control plane.
+  package var answers: [ProxyAnswer] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
     try c.field(1, "registration", &registration)
     try c.field(2, "health", &health)
     try c.field(3, "statistics", &statistics)
+    try c.field(100, "answers", &answers)
   }
 }
 
@@ -16,10 +19,13 @@ package struct AttachRequest: WireMessage {
 package struct AttachResponse: WireMessage {
   /// How often the proxy should report, milliseconds; 0: unchanged (1000 at first).
   package var reportIntervalMilliseconds: UInt32 = 0
+  /// What the control plane wants to know; each is answered once.
+  package var questions: [ProxyQuestion] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
     try c.field(1, "reportIntervalMilliseconds", &reportIntervalMilliseconds)
+    try c.field(100, "questions", &questions)
   }
 }
 
@@ -122,6 +128,8 @@ package struct EdgeStatistics: WireMessage {
   package var receivedBytes: UInt64 = 0
   package var isMutualTLS = false
   package var reasons: [ReasonCount] = []
+  /// The service that the caller runs as; empty where it is not known.
+  package var sourceService = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -143,6 +151,7 @@ package struct EdgeStatistics: WireMessage {
     try c.field(16, "receivedBytes", &receivedBytes)
     try c.field(17, "isMutualTLS", &isMutualTLS)
     try c.field(18, "reasons", &reasons)
+    try c.field(100, "sourceService", &sourceService)
   }
 }
 

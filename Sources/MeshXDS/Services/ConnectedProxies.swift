@@ -115,7 +115,8 @@ package actor ConnectedProxies: ProxyDirectory {
           id: uid, workload: registration.map { $0.name.isEmpty ? $0.service : $0.name } ?? uid,
           namespace: entry.description.namespace, service: registration?.service ?? entry.description.account,
           version: registration?.version ?? "", connectedSince: entry.connectedSince, sent: sent, acked: acked,
-          refusal: refusal, certificateNotAfter: certificates[uid], state: Self.state(entry, refusal: refusal)))
+          refusal: refusal, certificateNotAfter: certificates[uid], state: Self.state(entry, refusal: refusal),
+          adminPort: Int(registration?.adminPort ?? 0)))
     }
     return result
   }

@@ -12,21 +12,25 @@ package struct WorkloadService: RegistrableRPCService {
   private let registry: WorkloadRegistry
   private let statistics: any StatisticsSink
   private let directory: ConnectedProxies
+  private let questions: ProxyQuestions
   private let reportIntervalMilliseconds: UInt32
   private let now: @Sendable () -> Int64
 
   /// - Parameters:
   ///   - directory: learns of each proxy's certificate.
+  ///   - questions: what is asked of the proxies while they are attached.
   ///   - reportIntervalMilliseconds: how often proxies are asked to report.
   ///   - now: seconds since 1970.
   package init(
     registry: WorkloadRegistry, statistics: any StatisticsSink, directory: ConnectedProxies,
-    reportIntervalMilliseconds: UInt32 = 1000, now: @escaping @Sendable () -> Int64
+    questions: ProxyQuestions = ProxyQuestions(), reportIntervalMilliseconds: UInt32 = 1000,
+    now: @escaping @Sendable () -> Int64
   ) {
     self.now = now
     self.registry = registry
     self.statistics = statistics
     self.directory = directory
+    self.questions = questions
     self.reportIntervalMilliseconds = reportIntervalMilliseconds
   }
 
@@ -50,15 +54,28 @@ package struct WorkloadService: RegistrableRPCService {
     _ messages: RPCAsyncSequence<AttachRequest, any Error>, identity: SPIFFEID, writer: RPCWriter<AttachResponse>
   ) async throws {
     let stream = await registry.openStream()
+    let (outgoing, responses) = AsyncStream.makeStream(
+      of: AttachResponse.self, bufferingPolicy: .bufferingOldest(Self.waitingResponses))
     var uid: String?
     let result: Result<Void, any Error>
     do {
+      // One task writes, so that answers to the proxy and questions to it never mix.
+      let writing = Task { for await response in outgoing { try await writer.write(response) } }
+      defer {
+        responses.finish()
+        writing.cancel()
+      }
       for try await message in messages {
         if let attached = try await take(message, identity: identity, stream: stream, uid: uid) {
           uid = attached
           var response = AttachResponse()
           response.reportIntervalMilliseconds = reportIntervalMilliseconds
-          try await writer.write(response)
+          responses.yield(response)
+          await questions.open(proxy: attached, stream: stream) { question in
+            var response = AttachResponse()
+            response.questions = [question]
+            responses.yield(response)
+          }
         }
       }
       result = .success(())
@@ -67,9 +84,15 @@ package struct WorkloadService: RegistrableRPCService {
     }
     // However the stream ended, the workload's sign of life has ended with it.
     await registry.detach(stream: stream)
-    if let uid { await statistics.forget(proxy: uid) }
+    if let uid {
+      await statistics.forget(proxy: uid)
+      await questions.close(proxy: uid, stream: stream)
+    }
     try result.get()
   }
+
+  /// Messages to a proxy that wait to be written; what comes above that is dropped, and asked again by whoever wants it.
+  private static let waitingResponses = 256
 
   /// Takes one message; returns the uid if it registered the workload.
   private func take(
@@ -91,6 +114,7 @@ package struct WorkloadService: RegistrableRPCService {
     guard let proxy = attached ?? uid else {
       throw RPCError(code: .failedPrecondition, message: RegistrationRefusal.registrationFirst.sentence)
     }
+    if !message.answers.isEmpty { await questions.answered(message.answers, proxy: proxy) }
     if var report = message.statistics {
       // A proxy speaks for its own end only, and calls `unknown` what it does not know.
       report.edges.removeAll { edge in

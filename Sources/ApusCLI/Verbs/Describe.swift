@@ -1,0 +1,172 @@
+import ApusHTTP
+import ArgumentParser
+import MeshControl
+
+/// `apus describe`: all that concerns one service, in one place.
+struct Describe: Verb {
+  static let configuration = CommandConfiguration(
+    abstract: "Show all that concerns one service: endpoints, routes, policies, traffic.",
+    usage: "apus describe <service> [-n <namespace>] [<options>]",
+    discussion: """
+      The traffic is that of the last minutes (--window).
+
+      EXAMPLES
+        apus describe catalog
+        apus describe service/payments -n shop -o json
+      """)
+
+  @Argument(help: ArgumentHelp("The service, as NAME or service/NAME.", valueName: "service"))
+  var service: String
+
+  @OptionGroup var namespace: NamespaceOption
+  @OptionGroup var window: WindowOption
+  @OptionGroup var format: OutputOption
+  @OptionGroup var connection: ConnectionOptions
+
+  func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
+    let name = service.split(separator: "/").last.map(String.init) ?? service
+    var client = try connection.client(in: context)
+    let description = try ServiceDescription(name: name, namespace: namespace.name, window: window.seconds, &client)
+    context.write(description.value, as: format.output) { description.text(width: context.tableWidth) }
+    return .success
+  }
+}
+
+/// What is known of one service.
+struct ServiceDescription {
+  let name: String
+  let namespace: String
+  let window: Int
+  let service: Value
+  let endpoints: [Value]
+  let routes: [Value]
+  let policies: [Value]
+  let callers: [Value]
+  let rules: [Value]
+  let versions: [Value]
+
+  init(name: String, namespace: String, window: Int, _ client: inout APIClient) throws(CLIFailure) {
+    (self.name, self.namespace, self.window) = (name, namespace, window)
+    let place = PercentCoding.encode(namespace)
+    service = try client.call("GET", "/api/v1/namespaces/\(place)/services/\(PercentCoding.encode(name))")
+    let workloads = try client.call("GET", "/apis/apus.dev/v1/workloads")["items"]?.elements ?? []
+    endpoints = workloads.filter { workload in
+      (workload["status"]?["services"]?.elements ?? []).contains { $0.text == "\(namespace)/\(name)" }
+    }
+    routes = try Self.objects("/apis/gateway.networking.k8s.io/v1/httproutes", &client).filter { route in
+      Self.points(route["spec"]?["parentRefs"], at: name, in: namespace, from: route["metadata"]?["namespace"]?.text)
+    }
+    policies = try Self.objects("/apis/apus.dev/v1/trafficpolicies", &client).filter { policy in
+      Self.points(policy["spec"]?["targetRefs"], at: name, in: namespace, from: policy["metadata"]?["namespace"]?.text)
+    }
+    let to = "to=\(PercentCoding.encode("\(namespace)/\(name)"))&window=\(window)"
+    callers = try Self.objects("/apis/apus.dev/v1/traffic?by=sourceService,security&\(to)", &client)
+    rules = try Self.objects("/apis/apus.dev/v1/traffic?by=service,route&\(to)", &client)
+    versions = try Self.objects("/apis/apus.dev/v1/traffic?by=workload,version&\(to)", &client)
+  }
+
+  private static func objects(_ path: String, _ client: inout APIClient) throws(CLIFailure) -> [Value] {
+    try client.call("GET", path)["items"]?.elements ?? []
+  }
+
+  private static func points(_ references: Value?, at name: String, in namespace: String, from own: String?) -> Bool {
+    (references?.elements ?? []).contains { reference in
+      reference["name"]?.text == name && (reference["namespace"]?.text ?? own) == namespace
+    }
+  }
+
+  var value: Value {
+    .object([
+      .init("service", service), .init("endpoints", .list(endpoints)), .init("routes", .list(routes)),
+      .init("policies", .list(policies)), .init("windowSeconds", .integer(window)), .init("callers", .list(callers)),
+      .init("rules", .list(rules)), .init("versions", .list(versions)),
+    ])
+  }
+
+  func text(width: Int?) -> String {
+    var text = "Service     \(namespace)/\(name)\n"
+    for port in service["spec"]?["ports"]?.elements ?? [] {
+      let target = port["targetPort"]?.scalarText ?? port["port"]?.scalarText ?? ""
+      text += "Port        \(port["port"]?.scalarText ?? "") to \(target)\n"
+    }
+    if let selector = service["spec"]?["selector"]?.labelText { text += "Selector    \(selector)\n" }
+    text += section("Endpoints", endpointTable, width, none: "none: nothing that it selects runs")
+    text += section("Routes", routeTable, width, none: "none: everything goes to the service itself")
+    text += section("Policies", policyTable, width, none: "none: the mesh's defaults hold")
+    text += section("Called by, last \(window) s", callerTable, width, none: "nobody")
+    text += section("By rule", Routes.table(rules), width, none: "no requests")
+    text += section("By workload", versionTable, width, none: "no requests")
+    return text
+  }
+
+  private func section(_ title: String, _ table: Table, _ width: Int?, none: String) -> String {
+    let lines = table.rows.isEmpty ? [none] : table.lines(maxWidth: width.map { $0 - 2 })
+    return "\n\(title)\n" + lines.map { "  \($0)\n" }.joined()
+  }
+
+  private var endpointTable: Table {
+    var table = Table([
+      .init("WORKLOAD", minimumWidth: 10), .init("VERSION"), .init("HEALTH"), .init("ADDRESS"),
+      .init("IDENTITY", minimumWidth: 10),
+    ])
+    table.rows = endpoints.map { workload in
+      [
+        workload["metadata"]?["uid"]?.text, workload["metadata"]?["labels"]?["version"]?.text,
+        workload["status"]?["health"]?.text, workload["spec"]?["address"]?.text, workload["status"]?["identity"]?.text,
+      ].map { $0.flatMap { $0.isEmpty ? nil : $0 } ?? Figures.none }
+    }
+    return table
+  }
+
+  private var routeTable: Table {
+    var table = Table([.init("NAME"), .init("RULES", .right), .init("ACCEPTED"), .init("MESSAGE", minimumWidth: 10)])
+    table.rows = routes.map { route in
+      let conditions = (route["status"]?["parents"]?.elements ?? []).flatMap { $0["conditions"]?.elements ?? [] }
+      let bad = conditions.first { $0["status"]?.text == "False" }
+      return [
+        Figures.name(route["metadata"]?["namespace"], route["metadata"]?["name"]),
+        "\(route["spec"]?["rules"]?.elements?.count ?? 0)",
+        conditions.isEmpty ? Figures.none : bad == nil ? "yes" : "no",
+        bad?["message"]?.text ?? "",
+      ]
+    }
+    return table
+  }
+
+  private var policyTable: Table {
+    var table = Table([.init("NAME"), .init("SETS", minimumWidth: 10)])
+    table.rows = policies.map { policy in
+      let settings = (policy["spec"]?.members ?? []).map(\.name).filter { $0 != "targetRefs" }
+      return [
+        Figures.name(policy["metadata"]?["namespace"], policy["metadata"]?["name"]), settings.joined(separator: ", "),
+      ]
+    }
+    return table
+  }
+
+  private var callerTable: Table {
+    var table = Table([
+      .init("CALLER"), .init("SECURED"), .init("SUCCESS", .right), .init("RPS", .right), .init("P50", .right),
+      .init("P99", .right),
+    ])
+    table.rows = callers.map { row in
+      [
+        Figures.name(row["sourceNamespace"], row["sourceService"]),
+        row["mutualTLS"] == .boolean(true) ? "mTLS" : "no",
+      ] + Figures.golden(row, quantiles: ["p50Ms", "p99Ms"])
+    }
+    return table
+  }
+
+  private var versionTable: Table {
+    var table = Table([
+      .init("WORKLOAD"), .init("VERSION"), .init("SUCCESS", .right), .init("RPS", .right), .init("P50", .right),
+      .init("P99", .right),
+    ])
+    table.rows = versions.filter { $0["workload"]?.text?.isEmpty == false }.map { row in
+      [Figures.name(nil, row["workload"]), Figures.name(nil, row["version"])]
+        + Figures.golden(row, quantiles: ["p50Ms", "p99Ms"])
+    }
+    return table
+  }
+}

@@ -1,0 +1,65 @@
+import ApusHTTP
+import ArgumentParser
+import MeshControl
+
+/// `apus routes`: how each rule of the routes fares.
+struct Routes: Verb {
+  static let configuration = CommandConfiguration(
+    abstract: "Show how the requests of each route's rules fare.",
+    usage: "apus routes [<service>] [-n <namespace> | -A] [--from <name>] [<options>]",
+    discussion: """
+      SUCCESS is what callers saw, ATTEMPTS the share of attempts that did not fail: where retries help, the first is \
+      higher than the second.
+
+      EXAMPLES
+        apus routes
+        apus routes catalog --from front --window 3600
+        apus routes -A -o json
+      """)
+
+  @Argument(help: ArgumentHelp("The service whose routes are shown.", valueName: "service"))
+  var service: String?
+
+  @OptionGroup var namespaces: NamespacesOption
+
+  @Option(help: ArgumentHelp("Only what this workload or service calls.", valueName: "name"))
+  var from: String?
+
+  @OptionGroup var window: WindowOption
+  @OptionGroup var format: OutputOption
+  @OptionGroup var connection: ConnectionOptions
+
+  func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
+    var peers = PeerOptions()
+    let name = service.map { $0.hasPrefix("service/") ? String($0.dropFirst("service/".count)) : $0 } ?? ""
+    peers.to = namespaces.listed.map { "\($0)/\(name)" } ?? (name.isEmpty ? nil : name)
+    peers.from = from
+    var client = try connection.client(in: context)
+    let value = try client.call("GET", "/apis/apus.dev/v1/traffic?by=service,route\(window.query)\(peers.query)")
+    let rows = value["items"]?.elements ?? []
+    if rows.isEmpty {
+      context.errors.write(
+        "No traffic \(name.isEmpty ? "" : "to \(name) ")within the last \(window.seconds) seconds.\n")
+    }
+    context.write(.object([.init("items", .list(rows))]), as: format.output) {
+      rows.isEmpty ? "" : Self.table(rows).text(maxWidth: context.tableWidth)
+    }
+    return .success
+  }
+
+  static func table(_ rows: [Value]) -> Table {
+    var table = Table([
+      .init("SERVICE", minimumWidth: 8), .init("ROUTE", minimumWidth: 12), .init("SUCCESS", .right),
+      .init("ATTEMPTS", .right), .init("RPS", .right), .init("P50", .right), .init("P95", .right),
+      .init("P99", .right),
+    ])
+    table.rows = rows.map { row in
+      let route = row["route"]?.text ?? ""
+      return [
+        Figures.name(row["destinationNamespace"], row["service"]), route.isEmpty ? "(none)" : route,
+        Figures.percent(row["successRate"]?.double), Figures.percent(row["attemptSuccessRate"]?.double),
+      ] + Figures.golden(row, quantiles: ["p50Ms", "p95Ms", "p99Ms"]).dropFirst()
+    }
+    return table
+  }
+}

@@ -1,0 +1,113 @@
+import MeshModel
+import MeshWire
+
+/// Answers "why": from what the proxies keep of single requests, from the counts of the last hour, and, where there was
+/// no traffic, from what the control plane knows of the two.
+package struct TrafficExplainer: Sendable {
+  private let reader: DecisionReader
+  private let statistics: any StatsSource
+  private let workloads: any WorkloadDirectory
+
+  package init(pages: any ProxyPages, statistics: any StatsSource, workloads: any WorkloadDirectory) {
+    reader = DecisionReader(pages: pages)
+    self.statistics = statistics
+    self.workloads = workloads
+  }
+
+  /// Explains one request; nil where no proxy keeps anything of it.
+  package func explain(requestID: String) async -> Explanation? {
+    Explanation(of: await reader.decisions(DecisionQuery(requestID: requestID, limit: 50)))
+  }
+
+  /// Explains what happens between two: the newest failure or refusal, else the newest request, else why there is none.
+  /// - Parameters:
+  ///   - from, to: `NAME` or `NAMESPACE/NAME` of a workload or service.
+  ///   - path: the beginning of the path.
+  package func explain(from: String, to: String, path: String?) async -> Explanation {
+    let figures = await hour(from: from, to: to)
+    var query = DecisionQuery(from: from, to: to, path: path, isNotable: true, limit: 20)
+    var found = await reader.decisions(query)
+    if found.isEmpty {
+      query.isNotable = false
+      found = await reader.decisions(query)
+    }
+    if let newest = found.first {
+      let same = newest.requestID.isEmpty ? [newest] : found.filter { $0.requestID == newest.requestID }
+      if var explanation = Explanation(of: same) {
+        if let figures { explanation.chain.insert(.init(place: "last hour", text: figures), at: 0) }
+        return explanation
+      }
+    }
+    return await withoutTraffic(from: from, to: to, figures: figures)
+  }
+
+  /// The last hour in words; nil where nothing passed.
+  private func hour(from: String, to: String) async -> String? {
+    let query = TrafficQuery(
+      window: .seconds(3600), dimensions: [], from: TrafficPeer(text: from), to: TrafficPeer(text: to))
+    guard let figures = await statistics.traffic(query).first?.figures, figures.requests > 0 else { return nil }
+    var text = "\(figures.requests) requests, \(figures.failures) failed"
+    if figures.retries > 0 { text += ", \(figures.retries) retries" }
+    if !figures.reasons.isEmpty {
+      text += "; " + figures.reasons.prefix(3).map { "\($0.count) \($0.reason)" }.joined(separator: ", ")
+    }
+    return text
+  }
+
+  /// No proxy keeps a request between the two.
+  private func withoutTraffic(from: String, to: String, figures: String?) async -> Explanation {
+    let known = await workloads.knownWorkloads()
+    let callers = known.filter { Self.isNamed(from, $0) }
+    let called = known.filter { Self.isNamed(to, $0) }
+    if let figures {
+      return Explanation(
+        sentence: "Requests from \(from) to \(to) passed within the hour, and the proxies no longer keep one of them.",
+        chain: [.init(place: "last hour", text: figures)], remedy: "Ask again after the next request.")
+    }
+    if callers.isEmpty {
+      return Explanation(
+        sentence: "There is no workload or service \(from) in the mesh, so it called nothing through it.",
+        object: .init(kind: "Workload", namespace: "", name: from, detail: "not there"),
+        remedy: "Compare the name with `apus get workloads -A`, and start the program under `apus run`.")
+    }
+    if called.isEmpty {
+      return Explanation(
+        sentence: "\(from) called nothing named \(to) through the mesh, and no workload stands behind that name now.",
+        reason: "\(Reason.noEndpoint.name)", object: .init(kind: "Service", namespace: "", name: to),
+        remedy: "Compare the name with `apus get services -A`; \(Reason.noEndpoint.remedy)")
+    }
+    let isMeshed = callers.contains { $0.workload.hasProxy }
+    return Explanation(
+      sentence: "No request from \(from) to \(to) passed through the mesh within the last hour.",
+      object: .init(kind: "Workload", namespace: callers[0].workload.namespace, name: callers[0].workload.name),
+      chain: [
+        .init(
+          place: from,
+          text: isMeshed
+            ? "has a proxy; requests reach it through HTTP_PROXY or an --upstream port"
+            : "has no proxy: what it sends goes past the mesh"),
+        .init(
+          place: to, text: "\(called.count { $0.workload.health == .healthy }) of \(called.count) endpoints healthy"),
+      ],
+      remedy: "See that the program calls \(to) by HTTP_PROXY or by the port that `apus run --upstream` gave it.")
+  }
+
+  private static func isNamed(_ text: String, _ known: KnownWorkload) -> Bool {
+    let peer = TrafficPeer(text: text)
+    guard peer.namespace == nil || peer.namespace == known.workload.namespace else { return false }
+    return [known.workload.name, known.workload.uid].contains(peer.name)
+      || known.services.contains { $0.name == peer.name }
+  }
+}
+
+extension TrafficPeer {
+  /// Reads `NAME`, `NAMESPACE/NAME`, or `NAMESPACE/` for everything in it.
+  package init(text: String) {
+    let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+    guard parts.count == 2 else {
+      self.init(name: text.isEmpty ? nil : text)
+      return
+    }
+    self.init(namespace: parts[0].isEmpty ? nil : parts[0], name: parts[1].isEmpty ? nil : parts[1])
+  }
+}

@@ -1,0 +1,157 @@
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTLS
+internal import MeshWire
+
+/// What is in force, page by page.
+extension Proxy {
+  /// `/listeners`: where connections come in.
+  func listenerPage() -> String {
+    var page = Snapshot()
+    page.listeners = listeners
+    return page.json() + "\n"
+  }
+
+  /// `/routes`: the rules of every service that has some; `service=namespace/name` picks one.
+  func routePage(service: String? = nil) -> String {
+    var page = Snapshot()
+    page.services = snapshot.services.filter {
+      !$0.routes.isEmpty && (service == nil || service == "\($0.namespace)/\($0.name)")
+    }
+    return page.json() + "\n"
+  }
+
+  /// `/endpoints`: services and endpoints as all workers together know them.
+  func endpointPage(_ done: @escaping (AdminResponse) -> Void) {
+    onAllWorkers({ $0.clusterPage() }) { pages in
+      var whole = ClusterPage()
+      for page in pages { whole.add(page) }
+      whole.clusters.sort { ($0.service, $0.port) < ($1.service, $1.port) }
+      done(.json(whole.json() + "\n"))
+    }
+  }
+
+  /// `/secrets`: certificates, never a key.
+  func secretPage() -> String {
+    var page = SecretPage()
+    if let own = identity {
+      page.certificates.append(CertificateReport("own", own.spiffeID.map { "\($0)" } ?? "", own.facts))
+    }
+    for bundle in snapshot.trust {
+      for root in bundle.roots {
+        if let facts = try? CertificateFacts(bytes: Array(root.utf8)) {
+          page.certificates.append(CertificateReport("root", bundle.trustDomain, facts))
+        }
+      }
+    }
+    return page.json() + "\n"
+  }
+}
+
+extension CertificateReport {
+  fileprivate init(_ kind: String, _ identity: String, _ facts: CertificateFacts) {
+    self.init()
+    self.kind = kind
+    self.identity = identity
+    serial = Self.hexadecimal(facts.serial)
+    notBeforeSeconds = UInt64(clamping: facts.notBeforeSeconds)
+    notAfterSeconds = UInt64(clamping: facts.notAfterSeconds)
+    fingerprint = Self.hexadecimal(facts.sha256)
+  }
+
+  private static func hexadecimal(_ bytes: [UInt8]) -> String {
+    bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+  }
+}
+
+extension ClusterPage {
+  /// Adds what another worker knows.
+  mutating func add(_ other: ClusterPage) {
+    for cluster in other.clusters {
+      if let index = clusters.firstIndex(where: { $0.service == cluster.service && $0.port == cluster.port }) {
+        clusters[index].add(cluster)
+      } else {
+        clusters.append(cluster)
+      }
+    }
+  }
+}
+
+extension ClusterReport {
+  fileprivate mutating func add(_ other: ClusterReport) {
+    retryBudget &+= other.retryBudget
+    for limit in other.limits {
+      guard let index = limits.firstIndex(where: { $0.kind == limit.kind }) else { continue }
+      limits[index].current &+= limit.current
+      limits[index].refused &+= limit.refused
+      // Each worker has its part of the limit.
+      if let own = limits[index].limit, let more = limit.limit { limits[index].limit = own &+ more }
+    }
+    for endpoint in other.endpoints {
+      guard let index = endpoints.firstIndex(where: { $0.uid == endpoint.uid && $0.address == endpoint.address }) else {
+        endpoints.append(endpoint)
+        continue
+      }
+      endpoints[index].inFlight &+= endpoint.inFlight
+      endpoints[index].connections &+= endpoint.connections
+      endpoints[index].idleConnections &+= endpoint.idleConnections
+      endpoints[index].latencyMicroseconds = max(endpoints[index].latencyMicroseconds, endpoint.latencyMicroseconds)
+      if endpoint.state != "healthy" { endpoints[index].state = endpoint.state }
+    }
+  }
+}
+
+extension Worker {
+  /// What this worker knows of services and endpoints.
+  func clusterPage() -> ClusterPage {
+    var page = ClusterPage()
+    page.clusters = endpoints.clusters.map { cluster in
+      var report = ClusterReport()
+      report.service = String(decoding: cluster.pointee.label, as: UTF8.self)
+      report.port = UInt32(cluster.pointee.port)
+      report.isTCP = cluster.pointee.isTCP
+      report.balancer = Self.name(cluster.pointee.policy.loadBalancer)
+      report.retryBudget = UInt32(clamping: cluster.pointee.budget.available)
+      if case .nanoseconds(let limit) = cluster.pointee.policy.requestTimeout {
+        report.requestTimeoutMilliseconds = UInt32(clamping: limit / 1_000_000)
+      }
+      report.limits = BreakerKind.allCases.map { kind in
+        var limit = LimitReport()
+        limit.kind = "\(kind)"
+        limit.current = cluster.pointee.breaker.count(kind)
+        limit.limit = cluster.pointee.breaker.limit(kind)
+        limit.refused = cluster.pointee.breaker.refused(kind)
+        return limit
+      }
+      report.endpoints = (0..<Int(cluster.pointee.set.count)).map { Self.report(cluster, $0) }
+      return report
+    }
+    return page
+  }
+
+  private static func name(_ balancer: LoadBalancer) -> String {
+    let text = "\(balancer)"
+    return String(text.prefix { $0 != "(" })
+  }
+
+  private static func report(_ cluster: ClusterRef, _ index: Int) -> EndpointReport {
+    let endpoint = cluster.pointee.endpoints[index]
+    let state = cluster.pointee.set.base[index]
+    var report = EndpointReport()
+    report.uid = endpoint.pointee.labels.uid
+    report.address = "\(endpoint.pointee.address)"
+    report.version = endpoint.pointee.labels.version
+    report.state =
+      state.flags.contains(.ejected)
+      ? "ejected"
+      : state.flags.contains(.draining) ? "draining" : state.flags.contains(.unhealthy) ? "unhealthy" : "healthy"
+    report.weight = state.weight
+    report.inFlight = UInt32(clamping: state.inFlight)
+    report.latencyMicroseconds = UInt64(clamping: Int64(state.latencyNanoseconds / 1_000))
+    report.connections = endpoint.pointee.connectionCount
+    report.idleConnections = endpoint.pointee.idleCount
+    report.identity = endpoint.pointee.expectation == nil ? "" : endpoint.pointee.labels.principal
+    return report
+  }
+}
