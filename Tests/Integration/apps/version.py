@@ -2,8 +2,8 @@
 
   version.py NAME --env FILE [--failing PERCENT] [--only PATH] [--slow MS]      listens on 127.0.0.1:$PORT
 
-Answers "NAME\\n" to everything, /delay/MS after so many milliseconds. With --failing every so many requests in a
-hundred are answered with 500, evenly spread (with --only: of this path); with --slow /delay/MS takes so long instead.
+Answers "NAME\\n" to everything, /delay/MS after so many milliseconds. With --failing every so many requests in a hundred
+are answered with 500, evenly spread (with --only: of this path); with --slow /delay/MS takes so long instead.
 """
 
 import asyncio
@@ -39,8 +39,7 @@ class Version:
                     await asyncio.sleep(float(self.slow or parts[2]) / 1000)
                 status = b"500 Wrong" if self.fails(path) else b"200 OK"
                 body = self.name + b"\n"
-                length = str(len(body)).encode()
-                writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: " + length + b"\r\n\r\n" + body)
+                writer.write(b"HTTP/1.1 " + status + b"\r\nContent-Length: " + str(len(body)).encode() + b"\r\n\r\n" + body)
                 await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError):
             pass

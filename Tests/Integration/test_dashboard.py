@@ -1,0 +1,155 @@
+"""The dashboard in a real browser: every page, both themes, the keyboard, and what peers send shown as text."""
+
+import json
+
+import pytest
+
+from support import raw
+from support.browser import Browser
+from support.mesh import backend, route
+
+SPACE = "pages"
+
+# Contrast of every text that is shown, by WCAG 2: 4.5, or 3 for large text.
+CONTRAST = """
+(() => {
+  const channel = (v) => { v /= 255; return v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; };
+  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length > 3 ? n : [...n, 1]; };
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+  const ground = (element) => {
+    for (let e = element; e; e = e.parentElement) {
+      const colour = parse(getComputedStyle(e).backgroundColor);
+      if (colour[3] > 0) return colour;
+    }
+    return [255, 255, 255, 1];
+  };
+  const faults = [];
+  for (const element of document.querySelectorAll("body *:not(svg *):not(script)")) {
+    const own = [...element.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !element.checkVisibility() || element.disabled) continue;
+    const style = getComputedStyle(element);
+    const [a, b] = [light(parse(style.color)), light(ground(element))];
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+    const isLarge = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio < (isLarge ? 3 : 4.5)) faults.push(`${element.tagName} ${element.className} ${ratio.toFixed(2)} ${element.textContent.slice(0, 30)}`);
+  }
+  return faults;
+})()
+"""
+
+# What can be pressed or typed into has a name.
+NAMES = """
+[...document.querySelectorAll("button, input, select, a, [role=button]")].filter((e) => e.checkVisibility()
+  && !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length || e.title)).map((e) => e.outerHTML)
+"""
+
+
+@pytest.fixture(name="page", scope="module")
+def fixture_page(shared_mesh, tmp_path_factory):
+    mesh = shared_mesh
+    server = mesh.server(version="v1", namespace=SPACE)
+    client = mesh.client(namespace=SPACE)
+    mesh.wait_for(client, "http://server/")
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield mesh, client, browser
+    browser.close()
+    for workload in (client, server):
+        mesh.stop_workload(workload)
+
+
+def show(mesh, browser, place):
+    url = mesh.cli("dashboard").stdout.strip()
+    assert url.startswith(f"http://127.0.0.1:{mesh.api_port}/dashboard/#token=")
+    browser.problems.clear()
+    browser.open("about:blank")
+    browser.open(url)
+    raw.eventually(lambda: browser.run("document.querySelector('h1') !== null && location.hash === '#/mesh'"), 20)
+    browser.run(f"location.hash = {json.dumps(place)}; 1")
+
+
+def has_text(browser, text):
+    return raw.eventually(lambda: text in browser.run("document.querySelector('main').innerText"), 20)
+
+
+PAGES = {"#/mesh": "Mesh", "#/services": "Services", f"#/service/{SPACE}/server": "Endpoints",
+         "#/requests": "Requests", "#/configuration": "Configuration", "#/health": "Health"}
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("place", PAGES)
+def test_every_page_works_without_an_error_and_can_be_read(page, place, theme):
+    mesh, client, browser = page
+    client.get("http://server/")
+    browser.theme(theme)
+    show(mesh, browser, place)
+    has_text(browser, PAGES[place])
+    has_text(browser, "server" if place != "#/mesh" else "Mutual TLS")
+    raw.eventually(lambda: "live," in browser.run("document.getElementById('live').textContent"), 20)
+    assert browser.run(CONTRAST) == []
+    assert browser.run(NAMES) == []
+    assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.problems == []
+
+
+def test_the_graph_shows_who_calls_whom_and_that_it_is_encrypted(page):
+    mesh, client, browser = page
+    show(mesh, browser, "#/mesh")
+
+    def drawn():
+        client.get("http://server/")
+        return browser.run("[...document.querySelectorAll('.edge title')].some((t) => "
+                           "t.textContent.startsWith('pages/client → pages/server') && t.textContent.includes('mutual TLS'))")
+    raw.eventually(drawn, 30, 0.5)
+    # By keyboard alone: search, then Enter on what has the focus.
+    browser.run("document.querySelector('.node[aria-label^=\"pages/server\"]').focus(); "
+                "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})); 1")
+    assert "server" in browser.run("document.querySelector('aside.side h1').textContent")
+    assert browser.problems == []
+
+
+def test_what_peers_send_is_shown_as_text(page):
+    mesh, client, browser = page
+    evil = "http://server/<img/src=x/onerror=alert(1)><script>alert(2)</script>"
+    assert client.get(evil, fields=[("x-request-id", "<b>evil</b>")]).status == 200
+    show(mesh, browser, "#/requests")
+    raw.eventually(lambda: "onerror" in browser.run("document.querySelector('main').innerText"), 20)
+    browser.run("[...document.querySelectorAll('tr.pick')].find((r) => r.innerText.includes('onerror')).click(); 1")
+    raw.eventually(lambda: "onerror" in browser.run("document.querySelector('.why')?.innerText ?? ''"), 20)
+    assert browser.run("document.querySelectorAll('main img, main script, main b').length") == 0
+    assert browser.problems == []
+
+
+def test_a_request_that_failed_ends_in_why(page):
+    mesh, client, browser = page
+    mesh.apply(route("server", {"backendRefs": [backend("nowhere")]}, namespace=SPACE), namespace=SPACE)
+    mesh.wait_for(client, "http://server/", status=500)
+    client.get("http://server/lost", fields=[("x-request-id", "seen-lost")])
+    show(mesh, browser, "#/requests/id=seen-lost")
+    has_text(browser, "GET /lost from client to server was refused with 500")
+    has_text(browser, "HTTPRoute pages/server")
+    assert browser.problems == []
+    mesh.cli("delete", "httproute", "server", "-n", SPACE)
+
+
+def test_sessions_read_and_write_only_where_that_was_asked_for(page):
+    mesh, _, _ = page
+    api = mesh.api_port
+
+    def ask(method, path, token):
+        return raw.get(api, path, [("Authorization", f"Bearer {token}"), ("Content-Length", "0")], host="localhost",
+                       method=method).status
+    reading = json.loads(mesh.cli("dashboard", "-o", "json").stdout)["url"].rsplit("=", 1)[1]
+    writing = json.loads(mesh.cli("dashboard", "--allow-writes", "-o", "json").stdout)["url"].rsplit("=", 1)[1]
+    assert ask("GET", "/apis/apus.dev/v1/stats", reading) == 200
+    assert ask("DELETE", "/api/v1/namespaces/pages/services/nobody", reading) == 403
+    assert ask("DELETE", "/api/v1/namespaces/pages/services/nobody", writing) == 404
+    # No session opens another, or gets a token to join with.
+    for token in (reading, writing):
+        assert ask("POST", "/apis/apus.dev/v1/sessions", token) == 403
+        assert ask("POST", "/apis/apus.dev/v1/namespaces/pages/serviceaccounts/x/token", token) == 403
+    assert ask("GET", "/apis/apus.dev/v1/stats", "0" * 32) == 401
+    answer = raw.get(api, "/dashboard/", host="localhost")
+    policy = answer.header("content-security-policy")
+    assert "default-src 'none'" in policy and "unsafe" not in policy and "frame-ancestors 'none'" in policy
+    assert raw.get(api, "/dashboard/../api-token", host="localhost").status in (400, 401, 404)
+    assert raw.get(api, "/dashboard/nothing.js", host="localhost").status == 404

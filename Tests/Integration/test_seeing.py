@@ -1,0 +1,157 @@
+"""What happened to requests: the counts of the control plane, single decisions, and why."""
+
+import json
+
+import pytest
+import yaml
+
+from support import raw
+from support.mesh import backend, route
+
+SPACE = "seeing"
+
+
+@pytest.fixture(name="shop", scope="module")
+def fixture_shop(shared_mesh):
+    mesh = shared_mesh
+    server = mesh.server(version="v1", namespace=SPACE)
+    client = mesh.client(namespace=SPACE)
+    mesh.wait_for(client, "http://server/")
+    yield mesh, client, server
+    for workload in (client, server):
+        mesh.stop_workload(workload)
+
+
+def why(mesh, *arguments):
+    return json.loads(mesh.cli("why", *arguments, "-o", "json").stdout)
+
+
+def ask(client, url, request_id):
+    return client.get(url, fields=[("x-request-id", request_id)])
+
+
+def test_known_numbers_are_counted_by_edge_route_and_reason(shop):
+    mesh, client, _ = shop
+    mesh.apply(route("server", {"name": "missing", "matches": [{"path": {"type": "PathPrefix", "value": "/gone"}}],
+                                "backendRefs": [backend("nowhere")]},
+                     {"name": "rest", "backendRefs": [backend("server")]}, namespace=SPACE), namespace=SPACE)
+    mesh.wait_for(client, "http://server/gone", status=500)
+    # Proxies report once a second.
+    mesh.pause(2.5)
+    before = counts(mesh)
+    for _ in range(7):
+        assert client.get("http://server/fine").status == 200
+    for _ in range(3):
+        assert client.get("http://server/gone").status == 500
+
+    def counted():
+        after = counts(mesh)
+        assert after["rest"]["requests"] - before.get("rest", {}).get("requests", 0) == 7
+        assert after["missing"]["requests"] - before["missing"]["requests"] == 3
+        assert after["missing"]["failures"] == after["missing"]["requests"]
+        assert after["missing"]["reasons"] == {"backend_not_found": after["missing"]["requests"]}
+        return True
+    raw.eventually(counted, 10)
+    edges = json.loads(mesh.cli("edges", "-n", SPACE, "-o", "json").stdout)["items"]
+    secured = [edge for edge in edges if edge["service"] == "server" and edge["workload"]]
+    assert secured and all(edge["mutualTLS"] for edge in secured)
+    assert {edge["sourceIdentity"] for edge in secured} == {"spiffe://cluster.local/ns/seeing/sa/client"}
+    status, history = mesh.api("GET", "/apis/apus.dev/v1/history?to=seeing/server&window=600&step=600")
+    assert status == 200
+    assert sum(point["requests"] for point in history["items"]) == sum(row["requests"] for row in counts(mesh).values())
+    mesh.cli("delete", "httproute", "server", "-n", SPACE)
+
+
+def counts(mesh):
+    """By rule, over an hour."""
+    rows = json.loads(mesh.cli("routes", "server", "-n", SPACE, "--window", "3600", "-o", "json").stdout)["items"]
+    return {row["route"].split("/")[-1]: row for row in rows}
+
+
+def test_why_names_what_decided_by_request_id_and_by_edge(shop):
+    mesh, client, _ = shop
+    mesh.wait_for(client, "http://server/")
+    assert ask(client, "http://server/counted", "known-id-1").status == 200
+    told = why(mesh, "known-id-1")
+    assert told["sentence"].startswith("GET /counted from client to server succeeded with 200")
+    assert [d["reporter"] for d in sorted(told["decisions"], key=lambda d: d["reporter"])] == ["destination", "source"]
+    assert len(told["chain"]) == 2 and "spiffe://cluster.local/ns/seeing/sa/client" in told["chain"][1]["text"]
+
+    mesh.apply(route("server", {"backendRefs": [backend("nowhere")]}, namespace=SPACE), namespace=SPACE)
+    mesh.wait_for(client, "http://server/", status=500)
+    assert ask(client, "http://server/lost", "lost-id").status == 500
+    told = why(mesh, "lost-id")
+    assert told["reason"] == "backend_not_found"
+    assert (told["object"]["kind"], told["object"]["name"]) == ("HTTPRoute", "server")
+    text = mesh.cli("why", "--from", "seeing/client", "--to", "seeing/server",
+                    "--path", "/lost").stdout
+    assert text.startswith("GET /lost from client to server") and "\n  do: " not in text.split("\n")[0]
+    assert "do: " in text
+    mesh.cli("delete", "httproute", "server", "-n", SPACE)
+    assert mesh.cli("why", "no-such-request", check=False).returncode == 4
+    assert "no workload or service nobody" in why(mesh, "--from", "nobody", "--to", "server")["sentence"]
+    assert ask(client, "http://nothing/", "nothing-id").status == 404
+    assert why(mesh, "nothing-id")["object"]["name"] == "nothing"
+
+
+def test_why_tells_a_timeout_and_a_refused_connection(shop):
+    mesh, client, _ = shop
+    mesh.apply(route("server", {"timeouts": {"request": "200ms"}, "backendRefs": [backend("server")]}, namespace=SPACE),
+               namespace=SPACE)
+    mesh.wait_for(client, "http://server/")
+
+    def slow():
+        answer = ask(client, "http://server/delay/2000", "slow-id")
+        assert answer.status == 504, answer
+        return True
+    raw.eventually(slow, 10)
+    told = why(mesh, "slow-id")
+    assert told["reason"] == "request_timeout" and "timeout 200 ms" in told["object"]["detail"]
+    mesh.cli("delete", "httproute", "server", "-n", SPACE)
+
+
+def test_proxies_tell_what_they_work_from(shop):
+    mesh, client, server = shop
+    mesh.wait_for(client, "http://server/")
+    listeners = json.loads(mesh.cli("proxy-config", "listeners", client.uid, "-o", "json").stdout)["listeners"]
+    assert any(listener.get("kind") == "forward" for listener in listeners)
+    clusters = json.loads(mesh.cli("proxy-config", "endpoints", client.uid, "-o", "json").stdout)["clusters"]
+    endpoints = [e for c in clusters if c["service"] == "seeing/server" for e in c.get("endpoints", [])]
+    assert [e["uid"] for e in endpoints] == [server.uid] and endpoints[0]["state"] == "healthy"
+    secrets = mesh.cli("proxy-config", "secrets", client.uid, "-o", "json").stdout
+    own = [c for c in json.loads(secrets)["certificates"] if c["kind"] == "own"]
+    assert own[0]["identity"] == "spiffe://cluster.local/ns/seeing/sa/client"
+    assert "PRIVATE" not in secrets
+    for page in ("listeners", "routes", "clusters", "endpoints", "secrets"):
+        table = mesh.cli("proxy-config", page, client.uid, env={"COLUMNS": "80"}).stdout
+        assert "Optional(" not in table
+    assert mesh.cli("proxy-config", "routes", "nobody", check=False).returncode == 4
+    assert "Called by" in mesh.cli("describe", "server", "-n", SPACE).stdout
+
+
+def test_tap_and_top_show_requests_as_they_end(shop):
+    mesh, client, _ = shop
+    with client.load("http://server/tapped?secret=1", rate=50):
+        lines = [json.loads(line) for line in mesh.cli("tap", "--to", "seeing/server", "--path", "/tapped", "--count", "4",
+                                                       "-o", "json").stdout.splitlines()]
+        assert len(lines) >= 4 and all(line["path"] == "/tapped" for line in lines)
+        top = json.loads(mesh.cli("top", "--to", "seeing/server", "--seconds", "3", "-o", "json").stdout)["items"]
+        assert [row["path"] for row in top][:1] == ["/tapped"] and top[0]["requests"] > 1
+
+
+def test_eval_tells_what_a_change_would_do_and_changes_nothing(shop):
+    mesh, client, _ = shop
+    mesh.wait_for(client, "http://server/")
+    for _ in range(5):
+        client.get("http://server/evaluated")
+    mesh.pause(2.5)
+    change = route("server", {"matches": [{"path": {"type": "PathPrefix", "value": "/other"}}],
+                              "backendRefs": [backend("server")]}, name="narrow", namespace=SPACE)
+    answer = json.loads(mesh.cli("eval", "-n", SPACE, "-f", "-", "--from", f"{SPACE}/client", "--to", f"{SPACE}/server",
+                                 "--path", "/evaluated", "-o", "json", stdin=yaml.safe_dump(change)).stdout)
+    assert answer["answers"][0]["changed"] and "no_route" in answer["answers"][0]["after"]
+    lost = [effect for effect in answer["effects"] if effect["to"] == "seeing/server"]
+    assert lost and lost[0]["from"] == "seeing/client" and "no_route" in lost[0]["after"]
+    assert lost[0]["requestsPerHour"] > 0
+    assert client.get("http://server/evaluated").status == 200
+    assert mesh.cli("get", "httproute", "narrow", "-n", SPACE, check=False).returncode == 4
