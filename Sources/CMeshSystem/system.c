@@ -15,7 +15,24 @@
 #include <time.h>
 #include <unistd.h>
 
+// What stands in for the kernel on this thread. Null outside simulations: one test that always goes the same way, beside
+// a system call.
+static _Thread_local const struct cms_kernel *simulated __attribute__((tls_model("initial-exec")));
+
+#define SIMULATED __builtin_expect(simulated != NULL, 0)
+
+void cms_use_kernel(const struct cms_kernel *kernel) { simulated = kernel; }
+
+// What a simulated call returned, as libc says it.
+static ssize_t told(ssize_t result) {
+  if (result >= 0) return result;
+  errno = (int)-result;
+  return -1;
+}
+
 static int add(int epoll, int fd, void *context, uint32_t events) {
+  if (SIMULATED)
+    return (int)told(simulated->epoll_add(simulated->context, epoll, fd, context, (events & EPOLLET) != 0));
   struct epoll_event event = {.events = events, .data.ptr = context};
   return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
 }
@@ -26,15 +43,46 @@ int cms_epoll_add(int epoll, int fd, void *context) {
 
 int cms_epoll_add_level(int epoll, int fd, void *context) { return add(epoll, fd, context, EPOLLIN); }
 
-int cms_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
+int cms_epoll_remove(int epoll, int fd) {
+  if (SIMULATED) return (int)told(simulated->epoll_remove(simulated->context, epoll, fd));
+  return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL);
+}
 
-int cms_stream_socket(int family) { return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0); }
+int cms_epoll_create(void) {
+  if (SIMULATED) return (int)told(simulated->epoll_create(simulated->context));
+  return epoll_create1(EPOLL_CLOEXEC);
+}
+
+int cms_epoll_wait(int epoll, struct epoll_event *events, int capacity, int milliseconds) {
+  if (SIMULATED) return (int)told(simulated->epoll_wait(simulated->context, epoll, events, capacity, milliseconds));
+  return epoll_wait(epoll, events, capacity, milliseconds);
+}
+
+int cms_stream_socket(int family) {
+  if (SIMULATED) return (int)told(simulated->stream_socket(simulated->context, family));
+  return socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
 
 int cms_accept(int fd, struct sockaddr_storage *peer, socklen_t *length) {
+  if (SIMULATED) return (int)told(simulated->accept(simulated->context, fd, peer, length));
   return accept4(fd, (struct sockaddr *)peer, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 }
 
-int cms_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+int cms_eventfd(void) {
+  if (SIMULATED) return (int)told(simulated->event_create(simulated->context));
+  return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+}
+
+void cms_event_raise(int fd) {
+  if (SIMULATED) return simulated->event_raise(simulated->context, fd);
+  eventfd_write(fd, 1);
+}
+
+void cms_event_take(int fd) {
+  if (SIMULATED) return simulated->event_take(simulated->context, fd);
+  eventfd_t value;
+  eventfd_read(fd, &value);
+}
 
 static uint64_t nanoseconds(clockid_t clock) {
   struct timespec time;
@@ -42,27 +90,33 @@ static uint64_t nanoseconds(clockid_t clock) {
   return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
-uint64_t cms_monotonic_nanoseconds(void) { return nanoseconds(CLOCK_MONOTONIC); }
+uint64_t cms_monotonic_nanoseconds(void) {
+  if (SIMULATED) return simulated->monotonic(simulated->context);
+  return nanoseconds(CLOCK_MONOTONIC);
+}
 
-uint64_t cms_wall_nanoseconds(void) { return nanoseconds(CLOCK_REALTIME); }
-
-ssize_t cms_send2(int fd, const void *first, size_t first_count, const void *second, size_t second_count) {
-  struct iovec ranges[2] = {{(void *)first, first_count}, {(void *)second, second_count}};
-  struct msghdr message = {.msg_iov = ranges, .msg_iovlen = 2};
-  return sendmsg(fd, &message, MSG_NOSIGNAL);
+uint64_t cms_wall_nanoseconds(void) {
+  if (SIMULATED) return simulated->wall(simulated->context);
+  return nanoseconds(CLOCK_REALTIME);
 }
 
 int cms_set_reset_on_close(int fd) {
+  if (SIMULATED) {
+    simulated->reset_on_close(simulated->context, fd);
+    return 0;
+  }
   struct linger linger = {1, 0};
   return setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
 
 void cms_acknowledge_now(int fd) {
+  if (SIMULATED) return;
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &one, sizeof one);
 }
 
 uint64_t cms_bytes_acknowledged(int fd) {
+  if (SIMULATED) return simulated->bytes_acknowledged(simulated->context, fd);
   struct tcp_info info = {0};
   socklen_t length = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return UINT64_MAX;
@@ -98,7 +152,10 @@ int cms_usable_processors(void) {
   return count > 0 ? count : 1;
 }
 
-int cms_random(void *bytes, size_t length) { return getrandom(bytes, length, 0) == (ssize_t)length ? 0 : -1; }
+int cms_random(void *bytes, size_t length) {
+  if (SIMULATED) return (int)told(simulated->fill_random(simulated->context, bytes, length));
+  return getrandom(bytes, length, 0) == (ssize_t)length ? 0 : -1;
+}
 
 int cms_signalfd(const int *signals, int count) {
   sigset_t set;
@@ -123,6 +180,45 @@ void cms_limit_arenas(int count) {
 #endif
 }
 
-ssize_t cms_send(int fd, const void *bytes, size_t count) { return send(fd, bytes, count, MSG_NOSIGNAL); }
+ssize_t cms_send(int fd, const void *bytes, size_t count) {
+  if (SIMULATED) return told(simulated->send(simulated->context, fd, bytes, count));
+  return send(fd, bytes, count, MSG_NOSIGNAL);
+}
 
-void cms_shutdown_write(int fd) { shutdown(fd, SHUT_WR); }
+ssize_t cms_receive(int fd, void *bytes, size_t count) {
+  if (SIMULATED) return told(simulated->receive(simulated->context, fd, bytes, count));
+  return recv(fd, bytes, count, 0);
+}
+
+void cms_close(int fd) {
+  if (SIMULATED) return simulated->close(simulated->context, fd);
+  close(fd);
+}
+
+int cms_connect(int fd, const struct sockaddr *address, socklen_t length) {
+  if (SIMULATED) return (int)told(simulated->connect(simulated->context, fd, address, length));
+  return connect(fd, address, length);
+}
+
+int cms_pending_error(int fd) {
+  if (SIMULATED) return simulated->pending_error(simulated->context, fd);
+  int code = 0;
+  socklen_t length = sizeof code;
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno;
+}
+
+int cms_local_address(int fd, struct sockaddr_storage *address, socklen_t *length) {
+  if (SIMULATED) return (int)told(simulated->local_address(simulated->context, fd, address, length));
+  return getsockname(fd, (struct sockaddr *)address, length);
+}
+
+void cms_no_delay(int fd) {
+  if (SIMULATED) return;
+  int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+void cms_shutdown_write(int fd) {
+  if (SIMULATED) return simulated->shutdown_write(simulated->context, fd);
+  shutdown(fd, SHUT_WR);
+}

@@ -53,7 +53,7 @@ open class EventLoop {
 
   /// - Throws: `SystemError` if the kernel gives no epoll or event descriptor.
   package init() throws(SystemError) {
-    epoll = epoll_create1(Int32(bitPattern: 0o2000000))
+    epoll = cms_epoll_create()
     guard epoll >= 0 else { throw SystemError("epoll_create1") }
     mailbox = try Mailbox()
     let size = Self.receiveHeadroom + Self.receiveCapacity + 64
@@ -68,7 +68,7 @@ open class EventLoop {
   }
 
   deinit {
-    close(epoll)
+    cms_close(epoll)
     events.deallocate()
     receiveBlock.deallocate()
   }
@@ -95,7 +95,7 @@ open class EventLoop {
 
   /// One turn, waiting at most `limitMilliseconds`.
   package func turn(limitMilliseconds: Int32) {
-    let count = epoll_wait(
+    let count = cms_epoll_wait(
       epoll, events, Int32(Self.eventCapacity), timers.millisecondsToNext(limit: limitMilliseconds))
     now = cms_monotonic_nanoseconds()
     let started = now
@@ -138,17 +138,15 @@ private final class Mailbox: Sendable {
     guard descriptor >= 0 else { throw SystemError("eventfd") }
   }
 
-  deinit { close(descriptor) }
+  deinit { cms_close(descriptor) }
 
   func put(_ job: @escaping @Sendable () -> Void) {
     jobs.withLock { $0.append(job) }
-    var one: UInt64 = 1
-    _ = write(descriptor, &one, 8)
+    cms_event_raise(descriptor)
   }
 
   func take() {
-    var value: UInt64 = 0
-    _ = read(descriptor, &value, 8)
+    cms_event_take(descriptor)
     let waiting = jobs.withLock { held in
       let taken = held
       held = []

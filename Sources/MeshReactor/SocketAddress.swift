@@ -113,7 +113,7 @@ package enum Sockets {
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &one, 4)
     guard address.withSockaddr({ bind(descriptor, $0, $1) }) == 0, Glibc.listen(descriptor, backlog) == 0 else {
       let error = SystemError("listen on \(address)")
-      close(descriptor)
+      cms_close(descriptor)
       throw error
     }
     return descriptor
@@ -125,36 +125,25 @@ package enum Sockets {
     let descriptor = cms_stream_socket(address.family)
     guard descriptor >= 0 else { return -errno }
     noDelay(descriptor)
-    let result = address.withSockaddr { Glibc.connect(descriptor, $0, $1) }
+    let result = address.withSockaddr { cms_connect(descriptor, $0, $1) }
     if result != 0, errno != EINPROGRESS {
       let code = errno
-      close(descriptor)
+      cms_close(descriptor)
       return -code
     }
     return descriptor
   }
 
   /// Switches Nagle's algorithm off.
-  package static func noDelay(_ descriptor: Int32) {
-    var one: Int32 = 1
-    setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &one, 4)
-  }
+  package static func noDelay(_ descriptor: Int32) { cms_no_delay(descriptor) }
 
   /// Why an asynchronous connect failed, 0 if it did not.
-  package static func pendingError(_ descriptor: Int32) -> Int32 {
-    var code: Int32 = 0
-    var length = socklen_t(4)
-    guard getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &code, &length) == 0 else { return errno }
-    return code
-  }
+  package static func pendingError(_ descriptor: Int32) -> Int32 { cms_pending_error(descriptor) }
 
   /// Where a socket is bound.
   package static func localAddress(_ descriptor: Int32) -> SocketAddress? {
     var storage = sockaddr_storage()
     var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
-    let result = withUnsafeMutablePointer(to: &storage) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { getsockname(descriptor, $0, &length) }
-    }
-    return result == 0 ? SocketAddress(&storage) : nil
+    return cms_local_address(descriptor, &storage, &length) == 0 ? SocketAddress(&storage) : nil
   }
 }

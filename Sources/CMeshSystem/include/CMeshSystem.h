@@ -8,6 +8,37 @@
 #include <sys/uio.h>
 #include <sys/un.h>
 
+/// Stands in for the kernel on one thread, so that loops run against a simulated one. Every function gets `context`; it
+/// returns what the call returns, and where that fails the negated errno.
+struct cms_kernel {
+  void *context;
+  uint64_t (*monotonic)(void *context);
+  uint64_t (*wall)(void *context);
+  int (*fill_random)(void *context, void *bytes, size_t length);
+  int (*epoll_create)(void *context);
+  int (*epoll_add)(void *context, int epoll, int fd, void *data, int is_edge_triggered);
+  int (*epoll_remove)(void *context, int epoll, int fd);
+  int (*epoll_wait)(void *context, int epoll, struct epoll_event *events, int capacity, int milliseconds);
+  int (*event_create)(void *context);
+  void (*event_raise)(void *context, int fd);
+  void (*event_take)(void *context, int fd);
+  int (*stream_socket)(void *context, int family);
+  int (*connect)(void *context, int fd, const struct sockaddr *address, socklen_t length);
+  int (*accept)(void *context, int fd, struct sockaddr_storage *peer, socklen_t *length);
+  ssize_t (*receive)(void *context, int fd, void *bytes, size_t count);
+  ssize_t (*send)(void *context, int fd, const void *bytes, size_t count);
+  void (*shutdown_write)(void *context, int fd);
+  void (*reset_on_close)(void *context, int fd);
+  void (*close)(void *context, int fd);
+  int (*pending_error)(void *context, int fd);
+  uint64_t (*bytes_acknowledged)(void *context, int fd);
+  int (*local_address)(void *context, int fd, struct sockaddr_storage *address, socklen_t *length);
+};
+
+/// Puts `kernel` in the place of the real one for the calling thread; null, which is what every thread begins with,
+/// for the real one. The structure must stay where it is.
+void cms_use_kernel(const struct cms_kernel *kernel);
+
 /// Registers `fd` once, edge-triggered, for reading, writing and hang-up; `context` comes back with each event.
 int cms_epoll_add(int epoll, int fd, void *context);
 /// Registers a listening or event descriptor level-triggered for reading.
@@ -24,8 +55,6 @@ int cms_eventfd(void);
 uint64_t cms_monotonic_nanoseconds(void);
 /// Wall-clock time in nanoseconds since 1970.
 uint64_t cms_wall_nanoseconds(void);
-/// Sends two ranges in one call.
-ssize_t cms_send2(int fd, const void *first, size_t first_count, const void *second, size_t second_count);
 /// Acknowledges what has been received without the usual delay, once.
 void cms_acknowledge_now(int fd);
 /// Sets SO_LINGER to zero so that close sends a reset.
@@ -48,3 +77,23 @@ void cms_limit_arenas(int count);
 ssize_t cms_send(int fd, const void *bytes, size_t count);
 /// Ends our direction of a connection.
 void cms_shutdown_write(int fd);
+/// recv without flags.
+ssize_t cms_receive(int fd, void *bytes, size_t count);
+/// close.
+void cms_close(int fd);
+/// Begins to connect.
+int cms_connect(int fd, const struct sockaddr *address, socklen_t length);
+/// Why an asynchronous connect failed, 0 if it did not.
+int cms_pending_error(int fd);
+/// getsockname.
+int cms_local_address(int fd, struct sockaddr_storage *address, socklen_t *length);
+/// Switches Nagle's algorithm off.
+void cms_no_delay(int fd);
+/// A set of descriptors to wait for.
+int cms_epoll_create(void);
+/// epoll_wait.
+int cms_epoll_wait(int epoll, struct epoll_event *events, int capacity, int milliseconds);
+/// Makes an event descriptor readable.
+void cms_event_raise(int fd);
+/// Makes it unreadable again.
+void cms_event_take(int fd);

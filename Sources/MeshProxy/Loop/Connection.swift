@@ -65,6 +65,8 @@ struct ConnectionFlags: OptionSet {
   static let lastExchange = ConnectionFlags(rawValue: 16384)
   /// The kernel has announced the end of the peer's direction: a short read is not the last one.
   static let endAnnounced = ConnectionFlags(rawValue: 32768)
+  /// The kernel has told of a reset: an end that is read from here on is no proper one.
+  static let failed = ConnectionFlags(rawValue: 1 << 17)
   /// In its endpoint's list of connections that carry many streams.
   static let multiplexed = ConnectionFlags(rawValue: 65536)
 }

@@ -1,5 +1,5 @@
 // Unsafe by design: connections are plain structs.
-internal import Glibc
+internal import CMeshSystem
 internal import MeshPolicy
 internal import MeshReactor
 
@@ -15,7 +15,7 @@ extension Worker {
       // What waits in the kernel's queue is taken first, so that nobody who was let in is turned away.
       guard let connection = listener.connection else { continue }
       accept(on: connection)
-      close(connection.pointee.fd)
+      cms_close(connection.pointee.fd)
     }
     for index in listeners.indices { listeners[index].connection = nil }
     closeQuiet()

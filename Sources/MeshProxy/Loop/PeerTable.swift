@@ -66,6 +66,9 @@ final class PeerTable {
     free.append(number)
   }
 
+  /// Peers that have connections.
+  var inUse: Int { numbers.count }
+
   private func append() -> Int32 {
     if count == capacity {
       let grown = UnsafeMutablePointer<Peer>.allocate(capacity: capacity * 2)

@@ -13,23 +13,22 @@ extension Worker {
   func read(_ connection: ConnectionRef) {
     if connection.pointee.tls != nil { return readSealed(connection) }
     while connection.pointee.flags.isDisjoint(with: [.dead, .paused, .connecting]) {
+      guard deliverLeftOver(connection, from: receiveBuffer) else { return }
       let kept = takeInput(connection, into: receiveBuffer)
       var received = 0
       var isShort = true
       var isEnd = false
-      var isBroken = false
       if connection.pointee.flags.contains(.unread) {
         let room = EventLoop.receiveCapacity - Self.parseScratch - kept
-        received = recv(connection.pointee.fd, receiveBuffer + kept, room, 0)
+        received = cms_receive(connection.pointee.fd, receiveBuffer + kept, room)
         // The end comes with no event of its own where it was announced together with data.
         isShort = received < room && (received < 0 || !connection.pointee.flags.contains(.endAnnounced))
         if received == 0 {
           isEnd = true
           received = 0
         } else if received < 0 {
-          isBroken = errno != EAGAIN && errno != EINTR
-          isEnd = isBroken
-          if isEnd { connection.pointee.flags.insert(.readClosed) }
+          isEnd = errno != EAGAIN && errno != EINTR
+          if isEnd { connection.pointee.flags.insert([.readClosed, .failed]) }
           received = 0
         }
       }
@@ -46,16 +45,34 @@ extension Worker {
           connection.pointee.flags.insert(.unread)
           return
         }
-        return isBroken ? broken(connection) : ended(connection)
+        // A reset is not the end of a body or of a tunnel's direction.
+        return connection.pointee.flags.contains(.failed) ? broken(connection) : ended(connection)
       }
       if isShort { return }
     }
   }
 
-  /// Moves what is left over to the front of a loop buffer; returns how much.
+  /// Most of what is left over that a loop buffer takes in front of what is received.
+  private static let leftOverLimit = EventLoop.receiveCapacity / 2
+
+  /// Hands out, in pieces, more left over than a loop buffer takes at once; false: it is to be left alone for now.
+  private func deliverLeftOver(_ connection: ConnectionRef, from buffer: UnsafeMutablePointer<UInt8>) -> Bool {
+    while connection.pointee.input.count > Self.leftOverLimit {
+      guard connection.pointee.flags.isDisjoint(with: [.dead, .paused]), let bytes = connection.pointee.input.bytes
+      else { return false }
+      memcpy(buffer, bytes, Self.leftOverLimit)
+      let consumed = deliver(connection, buffer, Self.leftOverLimit)
+      if connection.pointee.flags.contains(.dead) || consumed == 0 { return false }
+      connection.pointee.input.consume(consumed)
+    }
+    return true
+  }
+
+  /// Moves what is left over to the front of a loop buffer; returns how much. Nothing is moved where it would not be all:
+  /// the rest must not come behind what is received next.
   private func takeInput(_ connection: ConnectionRef, into buffer: UnsafeMutablePointer<UInt8>) -> Int {
-    let kept = min(connection.pointee.input.count, EventLoop.receiveCapacity / 2)
-    guard kept > 0, let bytes = connection.pointee.input.bytes else { return 0 }
+    let kept = connection.pointee.input.count
+    guard kept > 0, kept <= Self.leftOverLimit, let bytes = connection.pointee.input.bytes else { return 0 }
     memcpy(buffer, bytes, kept)
     connection.pointee.input.consume(kept)
     connection.pointee.input.shrink(keep: 0)
@@ -64,17 +81,18 @@ extension Worker {
 
   private func readSealed(_ connection: ConnectionRef) {
     while connection.pointee.flags.isDisjoint(with: [.dead, .paused, .connecting]) {
+      guard deliverLeftOver(connection, from: plaintextBuffer) else { return }
       let kept = takeInput(connection, into: plaintextBuffer)
       if kept > 0, !deliverPlaintext(connection, kept) { return }
       guard connection.pointee.flags.contains(.unread), !connection.pointee.flags.contains(.paused) else { return }
       let room = EventLoop.receiveCapacity - Self.parseScratch
-      let received = recv(connection.pointee.fd, receiveBuffer, room, 0)
+      let received = cms_receive(connection.pointee.fd, receiveBuffer, room)
       let isShort = received < room && (received < 0 || !connection.pointee.flags.contains(.endAnnounced))
       if isShort { connection.pointee.flags.remove(.unread) }
       if received > 0 {
         open(connection, receiveBuffer, received)
       } else if received == 0 {
-        return sealedEnd(connection)
+        return connection.pointee.flags.contains(.failed) ? broken(connection) : sealedEnd(connection)
       } else if errno != EAGAIN && errno != EINTR {
         return broken(connection)
       }
@@ -113,6 +131,11 @@ extension Worker {
         continue
       case .closeNotify:
         if produced > 0, !deliverPlaintext(connection, produced) { return }
+        if connection.pointee.flags.contains(.paused), !connection.pointee.input.isEmpty {
+          // Not before what came before it: the socket is asked for its end after `resume`.
+          connection.pointee.flags.insert(.unread)
+          return
+        }
         return ended(connection)
       case .wantMore:
         if produced > 0 { _ = deliverPlaintext(connection, produced) }
@@ -130,7 +153,9 @@ extension Worker {
 
   /// Hands out `count` bytes of the plaintext buffer and keeps what is not taken; false when the connection has gone.
   private func deliverPlaintext(_ connection: ConnectionRef, _ count: Int) -> Bool {
-    let consumed = connection.pointee.flags.contains(.paused) ? 0 : deliver(connection, plaintextBuffer, count)
+    // What is left over comes first.
+    let mustWait = connection.pointee.flags.contains(.paused) || !connection.pointee.input.isEmpty
+    let consumed = mustWait ? 0 : deliver(connection, plaintextBuffer, count)
     if connection.pointee.flags.contains(.dead) { return false }
     if consumed < count { connection.pointee.input.append(plaintextBuffer + consumed, count &- consumed) }
     return true
@@ -199,9 +224,9 @@ extension Worker {
   }
 
   /// The peer takes no more. The read side will find the reset, with what the peer may have sent before it; a client that
-  /// waits for its answer is looked at although it is paused.
+  /// waits for its answer is looked at although it is paused. The kernel tells of a reset only once.
   private func writeFailed(_ connection: ConnectionRef) {
-    connection.pointee.flags.insert([.writeClosed, .unread])
+    connection.pointee.flags.insert([.writeClosed, .unread, .failed])
     if connection.pointee.role == .downstreamHTTP1 { connection.pointee.flags.remove(.paused) }
     lookAgain(connection)
   }

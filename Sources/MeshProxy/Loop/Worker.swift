@@ -203,7 +203,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     connection.pointee.fd = descriptor
     connection.pointee.timer.kind = TimerKind.connection.rawValue
     guard cms_epoll_add(epoll, descriptor, connection) == 0 else {
-      close(descriptor)
+      cms_close(descriptor)
       connection.deallocate()
       return nil
     }
@@ -268,7 +268,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
   func kill(_ connection: ConnectionRef) {
     if connection.pointee.flags.contains(.dead) { return }
     connection.pointee.flags.insert(.dead)
-    close(connection.pointee.fd)
+    cms_close(connection.pointee.fd)
     timers.remove(UnsafeMutableRawPointer(connection).assumingMemoryBound(to: WheelTimer.self))
     if connection.pointee.flags.contains(.pooled) { unpool(connection) }
     if connection.pointee.flags.contains(.multiplexed) { leaveMultiplexed(connection) }

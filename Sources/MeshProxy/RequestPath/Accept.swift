@@ -21,7 +21,7 @@ extension Worker {
       }
       if downstreamCount >= settings.limits.connections {
         telemetry.count(.connectionLimit)
-        close(descriptor)
+        cms_close(descriptor)
         continue
       }
       Sockets.noDelay(descriptor)

@@ -76,7 +76,7 @@ extension Worker {
     case .upstreamHTTP2:
       connection.pointee.http2 == nil ? upstreamLost(connection, .upstreamReset) : sessionEnded(connection)
     case .upstreamHTTP1, .upstreamTunnel:
-      connection.pointee.exchange == nil ? idleClosed(connection) : upstreamEnded(connection)
+      connection.pointee.exchange == nil ? idleClosed(connection) : upstreamLost(connection, .upstreamReset)
     case .tunnel: tunnelBroken(connection)
     case .undecided, .detecting, .lingering: kill(connection)
     case .listener: break

@@ -46,6 +46,7 @@ extension Worker {
       switch reason {
       case .connectFailure, .connectRefused, .connectTimeout: .connectFailure
       case .perTryTimeout, .backendRequestTimeout: .perTryTimeout
+      case .upstreamRefusedStream: .refusedStream
       default:
         exchange.pointee.flags.contains(.sent) || exchange.pointee.attemptWasSent
           ? .resetBeforeResponse : .connectFailure
