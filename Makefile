@@ -5,7 +5,7 @@ PYTEST = .build-peers/tests/bin/python -m pytest -o cache_dir=$(CURDIR)/.build-p
 APUS   = .build/release/apus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers build up test test-unit test-integration alloc-gate bench fuzz format lint clean
+.PHONY: help setup setup-peers build up test test-unit test-integration alloc-gate bench simulate fuzz format lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -39,6 +39,10 @@ alloc-gate: build setup-peers ## count allocations and retains of one steady req
 bench: build ## compare with Envoy, HAProxy and nginx (ARGS, e.g. ARGS=--quick)
 	@Scripts/setup-peers bench
 	@.build-peers/bench/bin/python Benchmarks/run.py $(ARGS)
+
+simulate: setup ## play the data path in virtual time from seeds (ARGS=10000: so many of each scenario)
+	@Scripts/progress "Building the simulation" $(BUILD) --product apus-simulate
+	.build/release/apus-simulate $(or $(ARGS),1000)
 
 fuzz: setup ## feed hostile bytes to a parser (ARGS="http1 3600" for an hour)
 	@Scripts/fuzz $(or $(ARGS),http1 60)

@@ -139,6 +139,14 @@ let package = Package(
       name: "apus-proxy", dependencies: ["MeshProxy"], swiftSettings: common, linkerSettings: lean),
     // The same program on the dynamic Swift runtime, where a preloaded library can count retains (Benchmarks/alloc-gate).
     .executableTarget(name: "apus-proxy-counted", dependencies: ["MeshProxy"], swiftSettings: common),
+    // The data path in virtual time: no program carries it.
+    .target(
+      name: "MeshSimulation",
+      dependencies: [
+        "CMeshSystem", "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshProxy",
+      ],
+      swiftSettings: common),
+    .executableTarget(name: "apus-simulate", dependencies: ["MeshSimulation"], swiftSettings: common),
     .executableTarget(
       name: "apus",
       dependencies: [
@@ -187,6 +195,7 @@ let package = Package(
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshTelemetryTests", dependencies: ["MeshTelemetry", "MeshModel"], swiftSettings: common),
+    .testTarget(name: "MeshSimulationTests", dependencies: ["MeshSimulation"], swiftSettings: common),
     .testTarget(name: "TidyTests", swiftSettings: common),
     .testTarget(name: "MeshHTTPTests", dependencies: ["MeshHTTP", "MeshModel"], swiftSettings: common),
   ],

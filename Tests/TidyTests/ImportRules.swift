@@ -18,6 +18,10 @@ enum ImportRules {
     ]).union(libc),
     "apus-proxy": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
     "apus-proxy-counted": Set(["MeshProxy", "MeshModel", "MeshWire", "MeshReactor"]).union(libc),
+    "MeshSimulation": Set([
+      "CMeshSystem", "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshProxy",
+    ]).union(libc),
+    "apus-simulate": Set(["MeshSimulation"]).union(libc),
     "MeshIdentity": Set([
       "MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1", "Synchronization",
     ])

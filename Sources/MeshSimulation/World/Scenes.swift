@@ -1,0 +1,84 @@
+internal import MeshPolicy
+internal import MeshProxy
+internal import MeshReactor
+
+/// What happens in scenarios besides the proxies' own doing.
+extension World {
+  /// Clients of every kind.
+  func addClients(_ writer: inout PlanWriter) {
+    for _ in 0..<(1 + writer.random.pick(6)) {
+      let plans = (0..<(1 + writer.random.pick(12))).map { _ in writer.request() }
+      if writer.chance(1, of: 3) {
+        let client = HTTP2Client(kernel, ledger, port: Mesh.webPort, plans: plans, most: 1 + writer.random.pick(8))
+        add(client) { client.isDone }
+        continue
+      }
+      let client = HTTP1Client(
+        kernel, ledger, port: Mesh.webPort, host: Mesh.host, plans: plans, depth: 1 + writer.random.pick(3))
+      if writer.chance(1, of: 5) { client.readMost = 1 + writer.random.pick(500) }
+      if writer.chance(1, of: 10) { client.readPause = UInt64(writer.random.pick(2_000_000)) }
+      if writer.chance(1, of: 2) { client.thinkTime = 1 + UInt64(writer.random.pick(500_000_000)) }
+      add(client) { client.isDone }
+    }
+    for _ in 0..<writer.random.pick(4) {
+      let client = EchoClient(kernel, ledger, port: Mesh.echoPort, plan: writer.session())
+      if writer.chance(1, of: 4) { client.readMost = 1 + writer.random.pick(500) }
+      if writer.chance(1, of: 4) { client.readPause = UInt64(writer.random.pick(500_000)) }
+      add(client) { client.isDone }
+    }
+  }
+
+  /// Clients that ask for something small again and again.
+  func addSteadyClients(_ writer: inout PlanWriter) {
+    for _ in 0..<10 {
+      let plans = (0..<60).map { _ in
+        var plan = writer.request()
+        plan.method = "GET"
+        plan.requestBytes = 0
+        plan.isChunked = false
+        plan.expectsContinue = false
+        plan.behaviour = .ordinary
+        plan.answerBytes = min(plan.answerBytes, 500)
+        plan.delayMicroseconds = 0
+        return plan
+      }
+      let client = HTTP1Client(kernel, ledger, port: Mesh.webPort, host: Mesh.host, plans: plans, depth: 1)
+      client.thinkTime = 300_000_000
+      client.acceptsStatus = 503
+      add(client) { client.isDone }
+    }
+  }
+
+  /// No more attempts than requests, a fifth and ten a second; of the requests at least what the healthy half would do.
+  func checkBudget() {
+    let requests = ledger.plans.count
+    let seconds = Int(lastRequestAt / 1_000_000_000) + 2
+    let allowed = requests * 12 / 10 + 10 * seconds
+    if ledger.totalAttempts > allowed {
+      ledger.violate(
+        "\(ledger.totalAttempts) attempts for \(requests) requests in \(seconds) s: \(allowed) are allowed")
+    }
+    let good = ledger.share { $0 == .answered }
+    if good * 1000 < requests * 475 { ledger.violate("only \(good) of \(requests) requests succeeded") }
+  }
+
+  /// Gives the client's proxy other configurations, with some of the endpoints in any order, until its clients are done.
+  func swapConfigurations(every interval: UInt64) {
+    kernel.after(interval) { [weak self] in
+      guard let self, !areClientsDone else { return }
+      var ports = mesh.applicationPorts
+      for index in ports.indices.dropFirst().reversed() { ports.swapAt(index, kernel.random.pick(index + 1)) }
+      mesh.adopt(applications: Array(ports.prefix(1 + kernel.random.pick(ports.count))))
+      swapConfigurations(every: interval)
+    }
+  }
+
+  /// Lets the client's proxy drain at some time.
+  func drainSoon(within limit: UInt64) {
+    kernel.after(limit) { [weak self] in
+      guard let self else { return }
+      ledger.isClosing = true
+      mesh.drain(until: kernel.now + 120_000_000_000)
+    }
+  }
+}
