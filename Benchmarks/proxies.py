@@ -39,6 +39,8 @@ class Proxy:
     suffix = "conf"
 
     def launch(self, shape, upstream):
+        if shape == "features" and not hasattr(self, "_add_features"):
+            raise Unavailable("the policies of this row are those of Apus")
         port = measure.free_port()
         path = os.path.join(self.folder, f"{shape}.{self.suffix}")
         with open(path, "w") as file:
@@ -241,6 +243,31 @@ class Apus(Proxy):
             raise Unavailable("apus-proxy is not built")
         return [self.program, "--config", config, "--workers", "1"]
 
+    @staticmethod
+    def _add_features(service, rule):
+        """Fifty rules with conditions on headers, and every policy that a request passes, none of which interferes."""
+        others = [{**rule(index + 2, f"/other/{index}/", "other"),
+                   "matches": [{"path": {"kind": "prefix", "value": f"/other/{index}/"},
+                                "headers": [{"name": f"x-test-{index % 8}", "value": str(index)}]},
+                               {"headers": [{"name": f"x-test-{index % 8}", "value": f"v{index}"}]}]}
+                  for index in range(48)]
+        service["routes"] = service["routes"] + others
+        limits = [{"name": "all", "requests": 1000000, "source": "default/bench"},
+                  {"name": "source", "requests": 1000000, "key": "sourceAddress", "source": "default/bench"},
+                  {"name": "header", "requests": 1000000, "key": "header", "header": "x-user", "source": "default/bench",
+                   "matches": [{"headers": [{"name": "host", "kind": "regularExpression", "value": ".+"}]}]}]
+        service["routes"][1]["policy"] = {"source": "default/bench", "rateLimits": limits[:1]}
+        service["policy"] = {
+            "source": "default/bench", "rateLimits": limits,
+            "faults": [{"abortPerMillion": 1, "abortStatus": 503, "source": "default/bench",
+                        "matches": [{"headers": [{"name": "x-fault", "value": "yes"}]}]}],
+            "circuitBreaker": {"maxConnections": 1000, "maxRequests": 1000, "maxPendingRequests": 1000, "maxRetries": 10},
+            "outlier": {"consecutive5xx": 5, "successRate": {}, "failurePercentage": {}},
+            "retry": {"attempts": 2, "perTryMilliseconds": 5000, "hedgeDelayMilliseconds": 5000},
+            "timeouts": {"requestMilliseconds": 10000},
+            "balance": {"affinity": "header", "affinityName": "x-user", "slowStartMilliseconds": 1000,
+                        "isZoneAware": True, "subset": {"label": "env", "header": "x-env"}}}
+
     def config(self, shape, listen, upstream):
         if shape == "tls":
             raise Unavailable("between proxies of a mesh there is no TLS without a client certificate")
@@ -271,6 +298,8 @@ class Apus(Proxy):
         services = [{"namespace": "default", "name": name, "ports": [port]} for name in ("backend", "other")]
         if protocol != "tcp":
             services[0]["routes"] = [rule(0, "/other/", "other"), rule(1, "/", "backend")]
+        if shape == "features":
+            self._add_features(services[0], rule)
         account = "backend" if is_server else "load"
         snapshot = {
             "node": {"uid": account, "namespace": "default", "workload": account, "service": account,

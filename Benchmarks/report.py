@@ -102,6 +102,8 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
   them do; *pair, HBONE* carries bytes in CONNECT streams; *L4* copies bytes without looking at them.
 - *h2 to h1* and *h2 to h2* name what the load and the backend speak: 16 connections with 10 requests on each at any time
   (h2load; nginx). *gRPC unary* is a message of 32 bytes that nghttpd sends back, with its status in a trailer.
+- *policies* is the plain hop with fifty rules and every policy on that a request passes (limits, faults, affinity,
+  ejection, retries, hedging), Apus alone: what it costs above *plain* is the price of the policies.
 - Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
 
 ## The machine

@@ -100,6 +100,8 @@ package struct RetrySettings: Equatable, Sendable, BitwiseCopyable {
   package var baseBackoffNanoseconds: Int64 = 25_000_000
   /// … and below this. Default 250 ms.
   package var maxBackoffNanoseconds: Int64 = 250_000_000
+  /// A second attempt is made beside the first where that takes longer; the first answer is taken. Default off.
+  package var hedgeDelay = TimeLimit.off
 
   package init() {}
 

@@ -190,6 +190,7 @@ package struct RetryOverride: Hashable, Sendable {
   /// On what is tried again; nil: as before.
   package var conditions: RetryConditions?
   package var perTryTimeout = TimeLimit.inherited
+  package var hedgeDelay = TimeLimit.inherited
 
   package init(attempts: UInt8? = nil, codes: [UInt16] = [], backoff: Duration? = nil) {
     self.attempts = attempts
@@ -215,6 +216,7 @@ package struct RetryOverride: Hashable, Sendable {
     }
     if let conditions { result.conditions = conditions }
     result.perTryTimeout = perTryTimeout.or(result.perTryTimeout)
+    result.hedgeDelay = hedgeDelay.or(result.hedgeDelay)
     return result
   }
 
@@ -227,6 +229,7 @@ package struct RetryOverride: Hashable, Sendable {
     if result.maxBackoff == nil { result.maxBackoff = maxBackoff }
     if result.conditions == nil { result.conditions = conditions }
     result.perTryTimeout = result.perTryTimeout.or(perTryTimeout)
+    result.hedgeDelay = result.hedgeDelay.or(hedgeDelay)
     return result
   }
 }

@@ -74,6 +74,13 @@ package enum LoadBalancer: Equatable, Sendable, BitwiseCopyable {
   /// Of two drawn at random, the one with the lower cost: recent latency, quick to rise and slow to fall, times the
   /// requests in flight. The default. `decayNanoseconds` is the time constant in which an old latency fades.
   case peakEWMA(decayNanoseconds: Int64)
+  /// By the place of the request's key on a ring; requests without a key at random.
+  case ringHash
+  /// By a look-up of the request's key in Maglev's table; requests without a key at random.
+  case maglev
+
+  /// Whether a request's key decides.
+  package var isConsistent: Bool { self == .ringHash || self == .maglev }
 
   /// Ten seconds of memory, as Finagle and Linkerd have it.
   package static let standard = LoadBalancer.peakEWMA(decayNanoseconds: 10_000_000_000)
@@ -98,53 +105,6 @@ package struct CircuitLimits: Equatable, Sendable, BitwiseCopyable {
       return SettingViolation(
         path: "\(path).\($0.0)", message: "must be at least 1; leave it out for the default, or say \"off\"")
     }
-  }
-}
-
-/// When an endpoint that fails is left alone for a while.
-package struct OutlierSettings: Equatable, Sendable, BitwiseCopyable {
-  /// Answers 500…599, or failures to get an answer, in a row. Default 5.
-  package var consecutiveServerErrors = CountLimit.atMost(5)
-  /// Answers 502, 503, 504, or failures to get an answer, in a row. Default off, since the above is as strict.
-  package var consecutiveGatewayErrors = CountLimit.off
-  /// Failures to connect, resets and timeouts, in a row. Default 5.
-  package var consecutiveLocalFailures = CountLimit.atMost(5)
-  /// Time of the first ejection; the n-th in succession takes n times as long. Default 30 s.
-  package var baseEjectionNanoseconds: Int64 = 30_000_000_000
-  /// The longest ejection. Default 300 s.
-  package var maxEjectionNanoseconds: Int64 = 300_000_000_000
-  /// How often ejected endpoints are looked at. Default 10 s.
-  package var sweepNanoseconds: Int64 = 10_000_000_000
-  /// The share of a service's endpoints that may be ejected at a time, 0…100. At least one may be where there is more
-  /// than one. Default 10.
-  package var maxEjectionPercent: UInt32 = 10
-
-  package init() {}
-
-  package func violations(at path: String) -> [SettingViolation] {
-    var found: [SettingViolation] = []
-    if maxEjectionPercent > 100 {
-      found.append(.init(path: "\(path).maxEjectionPercent", message: "is \(maxEjectionPercent); must be 0…100"))
-    }
-    let day: Int64 = 86_400_000_000_000
-    let times = [
-      ("baseEjectionTime", baseEjectionNanoseconds), ("maxEjectionTime", maxEjectionNanoseconds),
-      ("interval", sweepNanoseconds),
-    ]
-    for (name, value) in times where value < 1_000_000 || value > day {
-      found.append(.init(path: "\(path).\(name)", message: "must be between 1ms and 24h"))
-    }
-    if maxEjectionNanoseconds < baseEjectionNanoseconds {
-      found.append(.init(path: "\(path).maxEjectionTime", message: "is below baseEjectionTime; raise it"))
-    }
-    let counts = [
-      ("consecutive5xxErrors", consecutiveServerErrors), ("consecutiveGatewayErrors", consecutiveGatewayErrors),
-      ("consecutiveLocalOriginFailures", consecutiveLocalFailures),
-    ]
-    for (name, value) in counts where value == .atMost(0) {
-      found.append(.init(path: "\(path).\(name)", message: "must be at least 1; say \"off\" to switch it off"))
-    }
-    return found
   }
 }
 
@@ -198,6 +158,9 @@ package struct TrafficPolicy: Equatable, Sendable, BitwiseCopyable {
   package var concurrency: ConcurrencySettings?
 
   package init() {}
+
+  /// The longest time for which an endpoint that answers with `Retry-After` is left alone. Default 30 s; 0: not at all.
+  package var longestRestNanoseconds: Int64 = 30_000_000_000
 
   /// Everything that is out of bounds, each with its path.
   package func violations() -> [SettingViolation] {

@@ -4,6 +4,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
   case tlsHandshakes, tlsHandshakeFailures, tlsResumptions, plaintextConnections
   case retries, retriesRefusedByBudget, retriesRefusedByBreaker, circuitRefusals
   case ejections, snapshotsTaken, malformedRequests, seriesDropped, accessLogLines, accessLogDropped
+  case endpointRests, mirroredRequests, hedgedRequests, healthFailures, healthRecoveries
 
   /// The name without `_total`, as OpenMetrics wants it for the family.
   package var name: StaticString {
@@ -25,6 +26,11 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .seriesDropped: "apus_series_dropped"
     case .accessLogLines: "apus_access_log_lines"
     case .accessLogDropped: "apus_access_log_lines_dropped"
+    case .endpointRests: "apus_endpoint_rests"
+    case .mirroredRequests: "apus_mirrored_requests"
+    case .hedgedRequests: "apus_hedged_requests"
+    case .healthFailures: "apus_health_check_failures"
+    case .healthRecoveries: "apus_health_check_recoveries"
     }
   }
 
@@ -48,6 +54,11 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .seriesDropped: "Requests and connections not counted because there are as many series as there may be."
     case .accessLogLines: "Lines of the access log handed over."
     case .accessLogDropped: "Lines of the access log dropped because nobody took them in time."
+    case .endpointRests: "Endpoints left alone for a while because they asked for it (Retry-After)."
+    case .mirroredRequests: "Copies of requests sent to other services."
+    case .hedgedRequests: "Second attempts made beside a first one that took long."
+    case .healthFailures: "Endpoints that health checks found to be ill."
+    case .healthRecoveries: "Endpoints that health checks found to be well again."
     }
   }
 }

@@ -37,6 +37,8 @@ struct RunPlan {
   var upstreams: [Upstream]
   /// Names the workload for the life of the mesh.
   var uid: String
+  /// Further labels, as `NAME=VALUE`.
+  var labels: [String] = []
 
   /// Name of the application's port, by which a service finds it: instances of one service on one machine have
   /// different numbers.

@@ -52,6 +52,7 @@ struct Sidecar {
       "--workload", plan.workloadName, "--trust-domain", trustDomain,
     ]
     if let version = plan.version { arguments += ["--version", version] }
+    for label in plan.labels { arguments += ["--label", label] }
     arguments += ["--app-port", "\(plan.port)", "--app-protocol", plan.appProtocol.rawValue]
     arguments += ["--inbound", "127.0.0.1:\(ports?.inbound ?? 0)", "--forward", "127.0.0.1:\(ports?.forward ?? 0)"]
     for upstream in plan.upstreams { arguments += ["--upstream", "\(upstream.name)=\(upstream.port)"] }

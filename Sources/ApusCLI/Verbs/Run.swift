@@ -29,6 +29,11 @@ struct Run: Verb {
   @Option(help: ArgumentHelp("Its version, a label that routes can tell apart.", valueName: "version"))
   var version: String?
 
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("A label of the workload, such as topology.kubernetes.io/zone=a.", valueName: "name=value"))
+  var label: [String] = []
+
   @OptionGroup var namespace: NamespaceOption
 
   @Option(help: ArgumentHelp("The port it listens on (default: a free one, told in PORT).", valueName: "port"))
@@ -79,6 +84,14 @@ struct Run: Verb {
       ("--namespace", namespace.name, .dnsLabel), ("--version", version ?? "", .labelValue),
     ] {
       if let fault = format.fault(in: text) { throw ValidationError("\(name) \"\(text)\" \(fault)") }
+    }
+    for text in label {
+      let parts = text.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+      guard parts.count == 2, TextFormat.labelKey.fault(in: parts[0]) == nil,
+        TextFormat.labelValue.fault(in: parts[1]) == nil
+      else {
+        throw ValidationError("--label \"\(text)\" is not NAME=VALUE; write for example tier=gold")
+      }
     }
     for text in upstream where RunPlan.Upstream(text) == nil {
       throw ValidationError("--upstream \"\(text)\" is not NAME[:PORT]=PORT; write for example db:5432=15432")
@@ -151,7 +164,7 @@ struct Run: Verb {
     return RunPlan(
       service: service, version: version, namespace: namespace.name, account: account ?? service,
       port: listenPort, appProtocol: appProtocol,
-      upstreams: upstream.compactMap(RunPlan.Upstream.init), uid: uid)
+      upstreams: upstream.compactMap(RunPlan.Upstream.init), uid: uid, labels: label)
   }
 
   private func log(_ folder: String) -> Sidecar.Log {

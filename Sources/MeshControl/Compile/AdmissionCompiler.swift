@@ -15,6 +15,7 @@ extension MeshIndex {
     config.faults = faults(of: policy)
     config.retry = policy.spec.retry.map(self.config)
     config.timeouts = policy.spec.timeouts.map(self.config)
+    addHedging(of: policy, to: &config.retry)
     return config
   }
 

@@ -11,13 +11,18 @@ extension MeshIndex {
     case .roundRobin: config.balancer = .roundRobin
     case .leastRequest: config.balancer = .leastRequest
     case .random: config.balancer = .random
+    case .ringHash: config.balancer = .ringHash
+    case .maglev: config.balancer = .maglev
     }
+    config.balance = policy.spec.loadBalancer.flatMap(self.config)
     config.pool = policy.spec.connectionPool.map(self.config)
     config.circuitBreaker = policy.spec.circuitBreaker.map(self.config)
     config.outlier = policy.spec.outlierDetection.map(self.config)
     config.retry = policy.spec.retry.map(self.config)
     config.retryBudget = policy.spec.retryBudget.map(self.config)
     config.timeouts = policy.spec.timeouts.map(self.config)
+    addHedging(of: policy, to: &config.retry)
+    config.healthCheck = policy.spec.healthCheck.map(self.config)
     config.rateLimits = limits(of: policy, side: .client)
     config.faults = faults(of: policy)
     return config
@@ -56,6 +61,9 @@ extension MeshIndex {
     config.baseEjectionMilliseconds = milliseconds(outlier.baseEjectionTime)
     config.maxEjectionMilliseconds = milliseconds(outlier.maxEjectionTime)
     config.maxEjectionPercent = number(outlier.maxEjectionPercent)
+    config.consecutiveLocalFailures = number(outlier.consecutiveLocalFailures)
+    config.successRate = outlier.successRate.map(self.config)
+    config.failurePercentage = outlier.failurePercentage.map(self.config)
     return config
   }
 

@@ -25,6 +25,8 @@ extension MeshIndex {
       return entry
     }
     config.services = chosenBy.map { $0.name.description }
+    config.labels = policyLabels(of: workload, services: chosenBy)
+    config.weight = weight(of: workload)
     return ConfigResource(name: uid, bytes: config.protobuf())
   }
 
@@ -80,6 +82,7 @@ extension MeshIndex {
     config.namespace = proxy.namespace
     config.workload = workload?.name ?? proxy.workload
     config.trustDomain = trustDomain
+    config.zone = workload?.zone ?? ""
     config.mutualTLS = peerMode(port: nil, labels: labels, namespace: proxy.namespace).mode
     config.inbound = (workload?.ports ?? []).sorted { $0.appPort < $1.appPort }.map { port in
       let decision = peerMode(port: Int(port.appPort), labels: labels, namespace: proxy.namespace)

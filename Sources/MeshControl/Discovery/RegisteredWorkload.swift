@@ -44,6 +44,9 @@ package struct RegisteredWorkload: Sendable, Equatable {
   /// Labels, ports and bytes of text that one registration may have.
   package static let maximumLabels = 64, maximumPorts = 64, maximumTextBytes = 253
 
+  /// The label that says where a workload runs, as Kubernetes has it.
+  package static let zoneLabel = "topology.kubernetes.io/zone"
+
   package var workload: MeshWorkload
   package var registration: Registration
   /// The SPIFFE ID of the certificate.
@@ -74,7 +77,8 @@ package struct RegisteredWorkload: Sendable, Equatable {
       uid: registration.uid, name: registration.name.isEmpty ? registration.service : registration.name,
       namespace: namespace, account: account, trustDomain: trustDomain.name, labels: labels,
       address: registration.address, ports: try Self.ports(registration.ports), health: .init(health),
-      zone: registration.zone, hasProxy: registration.ports.contains { $0.inboundPort != nil })
+      zone: registration.zone.isEmpty ? labels[Self.zoneLabel] ?? "" : registration.zone,
+      hasProxy: registration.ports.contains { $0.inboundPort != nil })
   }
 
   private static func check(_ registration: Registration) throws(RegistrationRefusal) {

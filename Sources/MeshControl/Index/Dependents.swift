@@ -33,6 +33,8 @@ extension MeshIndex {
         affected.services.insert(target)
         // Of several policies on a service one decides: the others' statuses may change.
         affected.policies.formUnion(policiesByTarget[target] ?? [])
+        // Policies may ask for labels of the endpoints.
+        if let service = services[target] { affected.workloads.formUnion(members(of: service).map(\.uid)) }
       }
       for target in policies[key]?.routeTargets ?? [] {
         affected.services.formUnion(routes[target]?.parentServices ?? [])

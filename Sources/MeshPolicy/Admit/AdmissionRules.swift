@@ -22,19 +22,16 @@ package struct RateLimitRule: Hashable, Sendable {
   package var key: RateLimitKey
   /// Any of them must hold; none at all: every request.
   package var matches: [RouteMatch]
-  /// Counted over all proxies by the quota service.
-  package var isGlobal: Bool
 
   package init(
     policy: String, name: String, settings: RateLimitSettings, key: RateLimitKey = .everyone,
-    matches: [RouteMatch] = [], isGlobal: Bool = false
+    matches: [RouteMatch] = []
   ) {
     self.policy = policy
     self.name = name
     self.settings = settings
     self.key = key
     self.matches = matches
-    self.isGlobal = isGlobal
   }
 }
 

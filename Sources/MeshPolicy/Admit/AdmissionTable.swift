@@ -15,7 +15,6 @@ package struct CompiledLimit: Sendable, BitwiseCopyable {
   package var known: KnownHeader
   package var policy: ByteRange
   package var name: ByteRange
-  package var isGlobal: Bool
   /// Index of its condition; -1 where it is about every request.
   package var condition: Int32
 }
@@ -55,7 +54,7 @@ package final class AdmissionTable: Sendable {
     for rule in rules.limits {
       var limit = CompiledLimit(
         settings: rule.settings, key: .everyone, header: .empty, known: .other, policy: intern(rule.policy),
-        name: intern(rule.name), isGlobal: rule.isGlobal, condition: try condition(rule.matches))
+        name: intern(rule.name), condition: try condition(rule.matches))
       switch rule.key {
       case .everyone: limit.key = .everyone
       case .identity: limit.key = .identity

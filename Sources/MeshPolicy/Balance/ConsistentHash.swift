@@ -22,7 +22,7 @@ package enum KeyHash {
 
 /// An endpoint for a consistent table: its name's number, which must not depend on its place among the others, and its
 /// weight.
-package struct HashedEndpoint: Sendable, BitwiseCopyable {
+package struct HashedEndpoint: Equatable, Sendable, BitwiseCopyable {
   package var key: UInt64
   package var weight: UInt32
 

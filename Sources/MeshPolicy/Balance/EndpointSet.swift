@@ -24,7 +24,11 @@ package struct EndpointSet: BitwiseCopyable {
   var sequence: UInt32
   var maxWeight: UInt32 = 1
   private(set) var isUniform = true
-  private(set) var skipped: EndpointFlags = [.unhealthy, .ejected, .draining]
+  private(set) var skipped: EndpointFlags = [.unhealthy, .ejected, .draining, .resting, .failing]
+  /// Only endpoints of this subset may be picked; 0: all.
+  package var only: UInt16 = 0
+  /// How often it was counted anew: whoever works from the counts sees that they are others.
+  package private(set) var changes: UInt32 = 0
 
   /// - Parameter sequence: where round robin begins; a random number, so that loops and proxies do not go in step.
   package init(base: UnsafeMutablePointer<EndpointState>, count: Int32, panicPercent: UInt32 = 50, sequence: UInt32) {
@@ -63,7 +67,8 @@ package struct EndpointSet: BitwiseCopyable {
       if state.flags.isEmpty { healthyCount &+= 1 }
     }
     let panics = UInt64(healthyCount) * 100 < UInt64(panicPercent) * UInt64(candidateCount)
-    skipped = panics ? [.draining] : [.unhealthy, .ejected, .draining]
+    skipped = panics ? [.draining] : [.unhealthy, .ejected, .draining, .resting, .failing]
+    changes &+= 1
   }
 
   /// Sets or clears a flag of one endpoint and counts anew.
@@ -73,10 +78,16 @@ package struct EndpointSet: BitwiseCopyable {
     recount()
   }
 
+  /// Whether the endpoint may be picked, of whatever subset it is.
+  package func mayPick(_ index: Int32) -> Bool {
+    index >= 0 && index < count && base[Int(index)].weight > 0 && base[Int(index)].flags.isDisjoint(with: skipped)
+  }
+
   /// Whether the endpoint may be picked.
   @inline(__always)
   func isEligible(_ index: Int) -> Bool {
     base[index].flags.isDisjoint(with: skipped) && base[index].weight > 0
+      && (only == 0 || base[index].subset == only)
   }
 
   /// The index of the endpoint to use, -1 where there is none; `emptyReason` says why.
@@ -93,7 +104,7 @@ package struct EndpointSet: BitwiseCopyable {
     let index: Int
     switch balancer {
     case .roundRobin: index = roundRobin(tried, &random)
-    case .random: index = draw(tried, &random)
+    case .random, .ringHash, .maglev: index = draw(tried, &random)
     case .leastRequest: index = leastRequest(tried, &random)
     case .peakEWMA(let decay): index = peakEWMA(tried, now, decay, &random)
     }

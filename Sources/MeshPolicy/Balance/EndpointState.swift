@@ -11,13 +11,19 @@ package struct EndpointFlags: OptionSet, Sendable, BitwiseCopyable {
   package static let ejected = EndpointFlags(rawValue: 2)
   /// It is going away: not picked even in a panic.
   package static let draining = EndpointFlags(rawValue: 4)
+  /// It asked for a pause (`Retry-After`).
+  package static let resting = EndpointFlags(rawValue: 8)
+  /// It fails its health checks.
+  package static let failing = EndpointFlags(rawValue: 16)
 }
 
-/// What one loop knows of one endpoint. A plain value in memory of the loop; 56 bytes.
+/// What one loop knows of one endpoint. A plain value in memory of the loop; 80 bytes.
 package struct EndpointState: Sendable, BitwiseCopyable {
   /// Its share in proportion to the others'; 0 for none. At most 1,000,000 (`EndpointSet.recount` holds it there).
   package var weight: UInt32
   package var flags: EndpointFlags = []
+  /// The subset it is in; 0: none.
+  package var subset: UInt16 = 0
   /// Requests (or TCP connections) under way.
   package var inFlight: UInt32 = 0
   /// Recent latency, see `PeakEWMA`; 0 while nothing is known.
@@ -25,6 +31,8 @@ package struct EndpointState: Sendable, BitwiseCopyable {
   /// When that was noted.
   package var notedAt: Int64 = 0
   package var outlier = OutlierState()
+  /// When its rest is over.
+  package var restsUntil: Int64 = 0
 
   @inlinable
   package init(weight: UInt32 = 1) { self.weight = weight }
@@ -46,6 +54,9 @@ package struct OutlierState: Sendable, BitwiseCopyable {
   package var localFailures: UInt16 = 0
   /// How often it was ejected of late: the factor of the next ejection.
   package var ejections: UInt16 = 0
+  /// Attempts, and those that succeeded, since the last review.
+  package var attempts: UInt32 = 0
+  package var successes: UInt32 = 0
   /// When the ejection ends, or when the factor next goes down.
   package var until: Int64 = 0
 
@@ -68,6 +79,17 @@ package struct TriedEndpoints: Sendable, BitwiseCopyable {
     guard count < Self.capacity else { return }
     list[count] = index
     count &+= 1
+  }
+
+  /// The same endpoints, counted from `start`; those before it are left out.
+  package func shifted(by start: Int32) -> TriedEndpoints {
+    var result = TriedEndpoints()
+    var position = 0
+    while position < count {
+      if list[position] >= start { result.insert(list[position] &- start) }
+      position &+= 1
+    }
+    return result
   }
 
   package func contains(_ index: Int32) -> Bool {

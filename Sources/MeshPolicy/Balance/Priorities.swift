@@ -78,13 +78,30 @@ package struct Locality: Hashable, Sendable {
 
   /// How near `other` is: 0 the same zone, 1 the same region, 2 elsewhere. What is not known is elsewhere.
   package func distance(to other: Locality) -> Int {
-    guard !region.isEmpty, region == other.region else { return 2 }
-    return !zone.isEmpty && zone == other.zone ? 0 : 1
+    guard region == other.region else { return 2 }
+    if !zone.isEmpty, zone == other.zone { return 0 }
+    return region.isEmpty ? 2 : 1
+  }
+
+  /// The locality that a zone's name says: what stands before a slash is the region (`eu-west/a`); a name of the clouds'
+  /// form, which ends with a digit and a letter, has its region in all but the letter (`eu-west-1a`).
+  package init(named name: String) {
+    let parts = name.split(separator: "/", maxSplits: 1).map(String.init)
+    let bytes = Array(name.utf8)
+    if parts.count == 2 {
+      self.init(region: parts[0], zone: name)
+    } else if let last = bytes.last, bytes.count > 2, (0x61...0x7A).contains(last),
+      (0x30...0x39).contains(bytes[bytes.count - 2])
+    {
+      self.init(region: String(name.dropLast()), zone: name)
+    } else {
+      self.init(region: "", zone: name)
+    }
   }
 }
 
 /// Gives an endpoint that is new a growing part of its share, so that it can warm up.
-package struct SlowStart: Sendable, BitwiseCopyable {
+package struct SlowStart: Hashable, Sendable, BitwiseCopyable {
   /// The time after which an endpoint has its whole share.
   package var windowNanoseconds: Int64
   /// The least part of its share, in hundredths, 1…100. Default 10.

@@ -49,8 +49,17 @@ package enum OutlierDetector {
   ) -> OutlierDecision {
     guard index >= 0, index < set.count else { return .unchanged }
     let cause = count(outcome, &set.base[Int(index)].outlier, settings)
+    set.base[Int(index)].outlier.attempts &+= 1
+    if outcome == .success { set.base[Int(index)].outlier.successes &+= 1 }
     guard let cause, !set.base[Int(index)].flags.contains(.ejected) else { return .unchanged }
     guard mayEject(one: set, settings) else { return .atLimit }
+    return .ejected(cause, until: eject(index, from: &set, settings, now: now))
+  }
+
+  /// Puts an endpoint aside; gives the time until which.
+  private static func eject(
+    _ index: Int32, from set: inout EndpointSet, _ settings: OutlierSettings, now: Int64
+  ) -> Int64 {
     var state = set.base[Int(index)].outlier
     state.ejections = state.ejections == .max ? .max : state.ejections &+ 1
     let factor = Int64(state.ejections)
@@ -59,7 +68,68 @@ package enum OutlierDetector {
     state.until = now &+ time
     set.base[Int(index)].outlier = state
     set.set(.ejected, true, at: index)
-    return .ejected(cause, until: state.until)
+    return state.until
+  }
+
+  /// Compares the endpoints with each other (`successRate`, `failurePercentage`) and begins their counts anew. To be
+  /// called every `OutlierSettings.sweepNanoseconds`. Gives the number put aside.
+  package static func review(_ set: inout EndpointSet, _ settings: OutlierSettings, now: Int64) -> Int {
+    var ejected = 0
+    if let rate = settings.successRate, let least = leastSuccesses(set, rate) {
+      ejected &+= eject(from: &set, settings, now: now) { state in
+        state.attempts >= rate.requestVolume && share(state) < least
+      }
+    }
+    if let failures = settings.failurePercentage, hosts(set, failures.requestVolume) >= Int(failures.minimumHosts) {
+      let least = 1 - Double(min(failures.threshold, 100)) / 100
+      ejected &+= eject(from: &set, settings, now: now) { state in
+        state.attempts >= failures.requestVolume && share(state) <= least
+      }
+    }
+    var index = 0
+    while index < Int(set.count) {
+      set.base[index].outlier.attempts = 0
+      set.base[index].outlier.successes = 0
+      index &+= 1
+    }
+    return ejected
+  }
+
+  private static func share(_ state: OutlierState) -> Double {
+    state.attempts == 0 ? 1 : Double(state.successes) / Double(state.attempts)
+  }
+
+  private static func hosts(_ set: EndpointSet, _ volume: UInt32) -> Int {
+    (0..<Int(set.count)).reduce(0) { $0 &+ (set.base[$1].outlier.attempts >= volume ? 1 : 0) }
+  }
+
+  /// The share of successes below which an endpoint stands out; nil where too few have had requests enough.
+  private static func leastSuccesses(_ set: EndpointSet, _ settings: SuccessRateSettings) -> Double? {
+    let count = hosts(set, settings.requestVolume)
+    guard count > 0, count >= Int(settings.minimumHosts) else { return nil }
+    var sum = 0.0
+    var squares = 0.0
+    for index in 0..<Int(set.count) where set.base[index].outlier.attempts >= settings.requestVolume {
+      let value = share(set.base[index].outlier)
+      sum += value
+      squares += value * value
+    }
+    let mean = sum / Double(count)
+    let deviation = max(0, squares / Double(count) - mean * mean).squareRoot()
+    return mean - deviation * Double(settings.deviationsPerMille) / 1_000
+  }
+
+  private static func eject(
+    from set: inout EndpointSet, _ settings: OutlierSettings, now: Int64, where isBad: (OutlierState) -> Bool
+  ) -> Int {
+    var count = 0
+    for index in 0..<Int(set.count) {
+      guard !set.base[index].flags.contains(.ejected), isBad(set.base[index].outlier), mayEject(one: set, settings)
+      else { continue }
+      _ = eject(Int32(truncatingIfNeeded: index), from: &set, settings, now: now)
+      count &+= 1
+    }
+    return count
   }
 
   /// Takes back endpoints whose time is up, and lowers by one the factor of those that behaved for one base time. To be

@@ -161,6 +161,10 @@ struct Exchange {
   var responseBytes: UInt64 = 0
   /// What admission found out (`Admit.swift`).
   var admission = Admission()
+  /// What it is for, if no client asked for it, and a second try beside it (`Errand.swift`).
+  var errand = Errand()
+  /// Which endpoint it should go to (`Affinity.swift`).
+  var preference = Preference()
   /// Links of the cluster's waiting list, or of the free list.
   var next: ExchangeRef?
   var previous: ExchangeRef?

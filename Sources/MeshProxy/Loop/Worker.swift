@@ -63,6 +63,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
   var resumingHead: ConnectionRef?
   var graveyard: ConnectionRef?
   var freeExchanges: ExchangeRef?
+  var freeSinks: ConnectionRef?
   /// All downstream connections, newest first.
   var downstreamHead: ConnectionRef?
   var downstreamCount = 0
@@ -119,6 +120,10 @@ package final class Worker: EventLoop, @unchecked Sendable {
     (plaintextBuffer - EventLoop.receiveHeadroom).deallocate()
     sealed.pointee.deallocate()
     sealed.deallocate()
+    while let sink = freeSinks {
+      freeSinks = sink.pointee.next
+      sink.deallocate()
+    }
     while let exchange = freeExchanges {
       freeExchanges = exchange.pointee.next
       exchange.pointee.request.release()
@@ -259,6 +264,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     exchange.pointee.request.clear()
     exchange.pointee.request.shrink(keep: 16384)
     forgetBodies(exchange)
+    if exchange.pointee.errand.kind != .none { keepSink(exchange.pointee.downstream) }
     exchange.pointee.next = freeExchanges
     freeExchanges = exchange
     if held.pointee.exchangeCount == 0, held != generation { releaseRetired(held) }

@@ -64,6 +64,8 @@ final class EndpointRegistry {
     cluster.pointee.label.deallocate()
     cluster.pointee.endpoints.deallocate()
     cluster.pointee.set.base.deallocate()
+    cluster.pointee.levelMemory.deallocate()
+    cluster.pointee.tables.release()
     cluster.deinitialize(count: 1)
     cluster.deallocate()
   }
@@ -99,11 +101,14 @@ final class EndpointRegistry {
     nextID += 1
     keys[nextID] = spec.key
     let cluster = ClusterRef.allocate(capacity: 1)
+    let memory = UnsafeMutableRawPointer.allocate(byteCount: EndpointLevels.byteCount(levels: 0), alignment: 16)
+    let none = EndpointSet(base: .allocate(capacity: 1), count: 0, sequence: 0)
     cluster.initialize(
       to: ClusterState(
         id: nextID, port: spec.port,
         label: UnsafeBufferPointer(rebasing: UnsafeBufferPointer(label)[..<spec.service.utf8.count]),
-        endpoints: .allocate(capacity: 1), set: EndpointSet(base: .allocate(capacity: 1), count: 0, sequence: 0),
+        endpoints: .allocate(capacity: 1), levels: EndpointLevels(none, levels: [], busy: 0, memory: memory),
+        levelMemory: memory, balance: spec.tables.balance.view, tables: .passRetained(spec.tables),
         breaker: Breaker(spec.policy.circuit, loops: loops),
         budget: RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now())),
         concurrency: ConcurrencyLimiter(
@@ -115,6 +120,8 @@ final class EndpointRegistry {
   private func update(_ entry: inout Held, _ spec: ClusterSpec) {
     let cluster = entry.cluster
     let count = spec.endpoints.count
+    let isNew = entry.endpoints.isEmpty
+    let clock = now()
     let states = UnsafeMutablePointer<EndpointState>.allocate(capacity: max(1, count))
     let references = UnsafeMutablePointer<EndpointRef>.allocate(capacity: max(1, count))
     var kept: [String: EndpointRef] = [:]
@@ -126,15 +133,23 @@ final class EndpointRegistry {
       {
         reference = known
         if known.pointee.slot >= 0 { state = cluster.pointee.set.base[Int(known.pointee.slot)] }
-        state.weight = endpoint.weight
       } else {
         nextID += 1
         reference = .allocate(capacity: 1)
         reference.initialize(to: PooledEndpoint(id: nextID, address: endpoint.address, cluster: cluster))
         reference.pointee.backendTLS = endpoint.backendTLS.map { .passRetained($0) }
+        reference.pointee.since = isNew ? 0 : clock
         cluster.pointee.liveEndpoints += 1
       }
+      reference.pointee.key = endpoint.hash
+      reference.pointee.weight = endpoint.weight
+      state.weight = endpoint.weight
+      state.subset = endpoint.subset
       if spec.policy.outlier == nil { state.flags.remove(.ejected) }
+      if spec.healthCheck?.settings != cluster.pointee.healthCheck {
+        state.flags.remove(.failing)
+        reference.pointee.health = HealthState()
+      }
       if endpoint.isUsable { state.flags.remove(.unhealthy) } else { state.flags.insert(.unhealthy) }
       replaceExpectation(reference, endpoint.expectation)
       reference.pointee.applicationPort = endpoint.applicationPort
@@ -158,10 +173,32 @@ final class EndpointRegistry {
     cluster.pointee.set.base.deallocate()
     cluster.pointee.endpoints.deallocate()
     cluster.pointee.endpoints = references
-    cluster.pointee.set = EndpointSet(
-      base: states, count: Int32(count), panicPercent: spec.policy.panicThresholdPercent,
-      sequence: UInt32(truncatingIfNeeded: now()))
+    arrange(cluster, spec, states, count, clock)
     entry.endpoints = kept
+  }
+
+  /// Puts the endpoints' states in levels.
+  private func arrange(
+    _ cluster: ClusterRef, _ spec: ClusterSpec, _ states: UnsafeMutablePointer<EndpointState>, _ count: Int,
+    _ clock: UInt64
+  ) {
+    let levels = spec.tables.endpointLevels
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: EndpointLevels.byteCount(levels: levels.count), alignment: 16)
+    cluster.pointee.slowStart = spec.balance.slowStart
+    cluster.pointee.healthCheck = spec.healthCheck?.settings
+    cluster.pointee.isWarming = spec.balance.slowStart != nil
+    let all = EndpointSet(
+      base: states, count: Int32(count), panicPercent: spec.policy.panicThresholdPercent,
+      sequence: UInt32(truncatingIfNeeded: clock))
+    cluster.pointee.levels = EndpointLevels(all, levels: levels, busy: spec.balance.busyRequests, memory: memory)
+    cluster.pointee.levelMemory.deallocate()
+    cluster.pointee.levelMemory = memory
+    let former = cluster.pointee.tables
+    cluster.pointee.tables = .passRetained(spec.tables)
+    cluster.pointee.balance = spec.tables.balance.view
+    former.release()
+    Warming.update(cluster, now: clock)
   }
 
   private func replaceExpectation(_ endpoint: EndpointRef, _ expectation: TLSExpectation?) {

@@ -51,6 +51,15 @@ struct PooledEndpoint {
   var exchangeCount: UInt32 = 0
   /// For resuming TLS sessions.
   var ticket: TLSTicket?
+  /// Its name's number: where keys and sessions find it.
+  var key: UInt64 = 0
+  /// Its whole share, and since when it is there; 0: it was there from the beginning.
+  var weight: UInt32 = 1
+  var since: UInt64 = 0
+  /// When it is next asked how it is, whether it is being asked, and what is known from before.
+  var probeAt: UInt64 = 0
+  var isProbed = false
+  var health = HealthState()
   /// Idle time after which the endpoint has been seen to close connections, nanoseconds; `.max`: not seen.
   var learnedIdle: UInt64 = .max
 }
@@ -75,8 +84,21 @@ struct ClusterState {
   let label: UnsafeBufferPointer<UInt8>
   /// The endpoints, position by position those of `set`.
   var endpoints: UnsafeMutablePointer<EndpointRef>
-  /// What the balancer knows of them.
-  var set: EndpointSet
+  /// What the balancer knows of them, in levels of preference.
+  var levels: EndpointLevels
+  /// The memory of the levels.
+  var levelMemory: UnsafeMutableRawPointer
+  /// Affinity and subsets; lives as long as the configuration it came with, which the worker holds.
+  var balance: BalanceView
+  /// Keeps the tables alive that `levels` and `balance` point at.
+  var tables: Unmanaged<ClusterTables>
+  var slowStart: SlowStart?
+  /// Whether an endpoint has not its whole share yet.
+  var isWarming = false
+  /// Nil: endpoints are not asked.
+  var healthCheck: HealthCheckSettings?
+  /// When outlier detection next compares the endpoints.
+  var reviewAt: Int64 = 0
   /// Exchanges that wait for a connection, oldest first.
   var waiting = ExchangeLine()
   var breaker: Breaker
@@ -87,6 +109,12 @@ struct ClusterState {
   var liveEndpoints = 0
   /// Configurations that name it.
   var holders: UInt32 = 0
+
+  /// What the balancer knows of all endpoints.
+  var set: EndpointSet {
+    @inline(__always) get { levels.all }
+    @inline(__always) _modify { yield &levels.all }
+  }
 }
 
 extension Worker {

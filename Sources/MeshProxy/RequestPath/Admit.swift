@@ -6,6 +6,8 @@ internal import MeshReactor
 
 /// What admission found out about a request, for the stages after it.
 struct Admission {
+  /// The cluster that the request was addressed to, before a rule chose another; -1: not known.
+  var service: Int32 = -1
   /// Held back so long before it goes on, nanoseconds: an injected delay.
   var delay: UInt64 = 0
   /// Answered with this status after the delay; 0: it goes on.
@@ -27,6 +29,7 @@ extension Worker {
   /// answered and is gone.
   func admit(_ exchange: ExchangeRef, _ head: borrowing MessageHead, _ service: Int32) -> Bool {
     guard let gates = exchange.pointee.generation.pointee.gates else { return true }
+    exchange.pointee.admission.service = service
     let gate = gates.gate(service)
     let ruleGate = gates.gate(service, rule: exchange.pointee.rule)
     if let gate, !isWithinLimits(exchange, head, gate) { return false }

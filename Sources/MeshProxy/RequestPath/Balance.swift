@@ -16,12 +16,33 @@ extension Worker {
       guard takesLoad(exchange, cluster) else { return giveUp(exchange, .overload) }
       if let reason = cluster.pointee.breaker.acquire(.requests) { return giveUp(exchange, reason) }
       exchange.pointee.flags.insert(.counted)
-      cluster.pointee.budget.onRequest(now: clock)
+      if exchange.pointee.errand.kind != .hedge { cluster.pointee.budget.onRequest(now: clock) }
     }
-    let index = cluster.pointee.set.pick(
-      cluster.pointee.policy.loadBalancer, tried: triedSlots(exchange, cluster), now: clock, random: &random)
+    let index = pick(exchange, cluster)
     guard index >= 0 else { return giveUp(exchange, cluster.pointee.set.emptyReason) }
     connect(exchange, cluster.pointee.endpoints[Int(index)])
+  }
+
+  /// The endpoint that the exchange's session is at, else one by the policy; -1: none.
+  private func pick(_ exchange: ExchangeRef, _ cluster: ClusterRef) -> Int32 {
+    let preference = exchange.pointee.preference
+    if preference.session != 0, exchange.pointee.attempts == 0 {
+      let index = place(of: preference.session, in: cluster)
+      if index >= 0 { return index }
+    }
+    var request = BalanceRequest()
+    request.tried = triedSlots(exchange, cluster)
+    request.subset = preference.subset
+    if preference.hasKey {
+      request.key = preference.key
+    } else if exchange.pointee.flags.contains(.tunnel), cluster.pointee.balance.affinity == .sourceAddress {
+      request.key = Self.hash(exchange.pointee.downstream.pointee.address)
+    }
+    let balancer = cluster.pointee.policy.loadBalancer
+    let index = cluster.pointee.levels.pick(balancer, request, now: clock, random: &random)
+    guard index < 0, preference.subset != 0, cluster.pointee.balance.fallsBackToAny else { return index }
+    request.subset = 0
+    return cluster.pointee.levels.pick(balancer, request, now: clock, random: &random)
   }
 
   /// The endpoints that this exchange has tried, by their present positions.
@@ -61,6 +82,7 @@ extension Worker {
 
   /// What the balancer and the outlier detection learn from an attempt.
   func judge(_ exchange: ExchangeRef, _ outcome: EndpointOutcome) {
+    guard exchange.pointee.errand.kind != .probe else { return }
     guard let endpoint = exchange.pointee.endpoint else { return }
     let slot = endpoint.pointee.slot
     let cluster = endpoint.pointee.cluster
@@ -78,12 +100,23 @@ extension Worker {
     }
   }
 
-  /// Takes back endpoints whose ejection is over; once a second.
+  /// Takes back endpoints whose ejection is over, and compares the endpoints with each other once an interval.
+  private func review(_ cluster: ClusterRef, _ settings: OutlierSettings) {
+    _ = OutlierDetector.sweep(&cluster.pointee.set, settings, now: clock)
+    guard clock >= cluster.pointee.reviewAt else { return }
+    cluster.pointee.reviewAt = clock &+ settings.sweepNanoseconds
+    let count = OutlierDetector.review(&cluster.pointee.set, settings, now: clock)
+    if count > 0 { telemetry.metrics.count(.ejections, by: UInt64(count)) }
+  }
+
+  /// What endpoints go through once a second: ejections, pauses, slow start.
   func sweep() {
     for cluster in endpoints.clusters {
-      if let settings = cluster.pointee.policy.outlier, cluster.pointee.set.count > 0 {
-        _ = OutlierDetector.sweep(&cluster.pointee.set, settings, now: clock)
-      }
+      guard cluster.pointee.set.count > 0 else { continue }
+      probe(cluster)
+      if let settings = cluster.pointee.policy.outlier { review(cluster, settings) }
+      RestPolicy.sweep(&cluster.pointee.set, now: clock)
+      if cluster.pointee.isWarming { Warming.update(cluster, now: now) }
     }
     if isDraining { closeQuiet() }
     timers.arm(sweepTimer, deadline: now &+ 1_000_000_000)

@@ -95,10 +95,12 @@ extension Worker {
     disarm(connection)
     if connection.pointee.role == .upstreamHTTP2 { return multiplexedReady(connection) }
     guard let exchange = connection.pointee.exchange else { return kill(connection) }
-    exchange.pointee.downstream.pointee.flags.contains(.dead) ? kill(connection) : proceed(exchange, connection)
+    let isGone = exchange.pointee.downstream.pointee.flags.contains(.dead) && exchange.pointee.errand.kind == .none
+    isGone ? kill(connection) : proceed(exchange, connection)
   }
 
   private func proceed(_ exchange: ExchangeRef, _ connection: ConnectionRef) {
+    if probeConnected(exchange) { return }
     if exchange.pointee.flags.contains(.tunnel) { establishTunnel(exchange) } else { send(exchange) }
   }
 

@@ -169,7 +169,7 @@ extension Worker {
 
   /// Arms an exchange's timer for the nearest of its deadlines.
   func armExchange(_ exchange: ExchangeRef) {
-    var nearest = min(exchange.pointee.deadline, exchange.pointee.tryDeadline)
+    var nearest = min(exchange.pointee.deadline, exchange.pointee.tryDeadline, exchange.pointee.errand.hedgeAt)
     if exchange.pointee.flags.contains(.tunnel) || exchange.pointee.flags.contains(.responseStarted) {
       nearest = min(nearest, exchange.pointee.lastActivity &+ RequestPath.streamIdle)
     }
@@ -192,12 +192,14 @@ extension Worker {
     let limit = exchange.pointee.tryLimit
     let longer = limit &- min(limit, exchange.pointee.headLimit)
     exchange.pointee.tryDeadline = limit == .max ? .max : exchange.pointee.tryDeadline &+ longer
+    exchange.pointee.errand.hedgeAt = .max
   }
 
   /// A try begins: its deadline is the nearer one of a whole try's and of a response's head.
   func armTry(_ exchange: ExchangeRef) {
     let limit = min(exchange.pointee.tryLimit, exchange.pointee.headLimit)
     exchange.pointee.tryDeadline = limit == .max ? .max : now &+ limit
+    planHedge(exchange)
     armExchange(exchange)
   }
 
@@ -205,6 +207,7 @@ extension Worker {
   func exchangeExpired(_ exchange: ExchangeRef) {
     if exchange.pointee.flags.contains(.backingOff), now >= exchange.pointee.retryAt { return retryNow(exchange) }
     if now >= exchange.pointee.deadline { return timedOut(exchange, exchange.pointee.deadlineSource.reason) }
+    if now >= exchange.pointee.errand.hedgeAt { hedge(exchange) }
     if now >= exchange.pointee.tryDeadline, !postponesTry(exchange) {
       return exchange.pointee.flags.contains(.responseStarted)
         ? timedOut(exchange, .backendRequestTimeout) : tryTimedOut(exchange)

@@ -55,6 +55,7 @@ extension Worker {
         forwardInterim(exchange, head, length)
         return length
       }
+      guard let exchange = winner(exchange, head.status) else { return count }
       exchange.pointee.firstByte = now
       if retriesStatus(exchange, head) { return count }
       return beginResponse(exchange, connection, head, bytes, length, count)
@@ -165,6 +166,7 @@ extension Worker {
     } else {
       writer.fields(of: head, except: dropped, fieldsEnd: responseInfo.fieldsEnd)
     }
+    writePreference(&writer, exchange)
     if framing == .chunked, !exchange.pointee.flags.contains(.dechunk) { writer.text("transfer-encoding: chunked\r\n") }
     if !exchange.pointee.flags.contains(.keepAlive) {
       writer.text("connection: close\r\n")

@@ -191,6 +191,7 @@ extension Worker {
     } else {
       session.pointee.codec.fields(of: copy head, except: dropped)
     }
+    writePreference(exchange, session)
     session.pointee.codec.endHead(exchange.pointee.downstreamStream, endStream: endStream)
     if endStream { exchange.pointee.flags.insert(.downstreamEnded) }
     markDirty(exchange.pointee.downstream)

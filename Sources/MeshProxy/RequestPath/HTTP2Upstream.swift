@@ -103,6 +103,7 @@ extension Worker {
   /// The head of the answer.
   func streamResponse(_ exchange: ExchangeRef, _ message: HTTP2Head) {
     let head = message.head
+    guard let exchange = winner(exchange, head.status) else { return }
     exchange.pointee.firstByte = now
     if exchange.pointee.flags.contains(.tunnel) { return connectAnswered(exchange, message) }
     if message.endStream { noteStatus(exchange, head) }
@@ -146,6 +147,7 @@ extension Worker {
     writer.fieldLines(of: head, except: dropped)
     if edit >= 0, let routes = exchange.pointee.routes { append(&writer, routes, edit) }
     appendSharing(&writer, exchange)
+    writePreference(&writer, exchange)
     if exchange.pointee.flags.contains(.chunkResponse) { writer.text("transfer-encoding: chunked\r\n") }
     if message.endStream, !isBodiless, message.contentLength == nil { writer.text("content-length: 0\r\n") }
     if !exchange.pointee.flags.contains(.keepAlive) {
@@ -162,6 +164,7 @@ extension Worker {
     let count = data.bytes.count
     exchange.pointee.responseBytes &+= UInt64(count)
     let bytes = data.bytes.baseAddress ?? UnsafePointer(headBuffer)
+    noteProbe(exchange, bytes, count)
     if exchange.pointee.flags.contains(.tunnel) {
       if exchange.pointee.flags.contains(.speculative) {
         _ = decideTunnel(exchange, fromClient: false, bytes, count)

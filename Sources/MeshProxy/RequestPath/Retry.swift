@@ -55,6 +55,7 @@ extension Worker {
     judge(exchange, .localFailure)
     endAttempt(exchange)
     finishRetry(exchange)
+    if waitsForHedge(exchange) { return }
     decide(exchange, failure, reason)
   }
 
@@ -68,6 +69,7 @@ extension Worker {
   /// Whether an answer with this status is to be tried again instead of being passed on; then everything is done here.
   func retriesStatus(_ exchange: ExchangeRef, _ head: borrowing MessageHead) -> Bool {
     let status = head.status
+    notePause(exchange, head)
     var outcome = EndpointOutcome(status: status)
     var failure = AttemptFailure.status(status)
     var pushback = RetryPushback.none
@@ -79,8 +81,8 @@ extension Worker {
       pushback = self.pushback(head)
     }
     let settings = retrySettings(exchange)
-    let isFailure = outcome != .success || exchange.pointee.grpcStatus != 255 && exchange.pointee.grpcStatus != 0
-    guard isFailure, RetryPolicy.isWanted(failure, exchange.pointee.method, settings),
+    let isFailure = status >= 400 || exchange.pointee.grpcStatus != 255 && exchange.pointee.grpcStatus != 0
+    guard isFailure, RetryPolicy.isWanted(failure, exchange.pointee.method, settings), !mustPause(exchange),
       let cluster = exchange.pointee.cluster
     else {
       judge(exchange, outcome)

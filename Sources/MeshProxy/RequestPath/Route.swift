@@ -26,7 +26,7 @@ extension Worker {
         exchange, head, request: cluster.pointee.policy.requestTimeout,
         backend: cluster.pointee.policy.backendRequestTimeout)
       writeRequest(exchange, head, .none, nil, -1)
-      return balance(exchange)
+      return balance(exchange, head)
     }
     let hit = routes.pointee.match(head)
     guard !hit.isNone else {
@@ -56,7 +56,7 @@ extension Worker {
       noteTarget(exchange, head)
       replyDirect(exchange, rule, routes)
     case .forward:
-      switch routes.pointee.pickBackend(hit.rule, &random) {
+      switch pickBackend(exchange, hit, head, routes) {
       case .unavailable(let reason):
         noteTarget(exchange, head)
         reply(exchange, reason)
@@ -70,7 +70,7 @@ extension Worker {
         exchange.pointee.cluster = cluster
         setDeadlines(exchange, head, request: rule.pointee.requestTimeout, backend: rule.pointee.backendRequestTimeout)
         writeRequest(exchange, head, hit, routes, backend.pointee.requestEdit ?? -1)
-        balance(exchange)
+        balance(exchange, head)
       }
     }
   }

@@ -20,6 +20,13 @@ package struct EndpointSpec: Sendable {
   package var applicationPort: UInt16 = 0
   /// Takes new requests.
   package var isUsable: Bool
+  /// Where it is, and what policies choose it by.
+  package var locality = Locality()
+  package var labels: [String: String] = [:]
+  /// The number of `key`, the same in every proxy.
+  package var hash: UInt64 = 0
+  /// The number of its subset; 0: none.
+  package var subset: UInt16 = 0
   /// For labels.
   package var workload: WorkloadLabels
 }
@@ -37,7 +44,12 @@ package struct ClusterSpec: Sendable {
   /// Nobody has declared what is spoken on the port.
   package var isUndeclared = false
   package var policy: TrafficPolicy
+  package var balance: BalanceRules
+  /// Nil: endpoints are not asked how they are.
+  package var healthCheck: HealthCheckSpec?
+  /// Level after level, as `tables` counts them.
   package var endpoints: [EndpointSpec]
+  package var tables: ClusterTables
   /// Nil where no route is attached: everything goes to the service itself.
   package var routes: RouteTable?
   /// Limits and faults of the service (outbound) or of the port (inbound).
@@ -46,6 +58,8 @@ package struct ClusterSpec: Sendable {
   package var ruleGates: [Gate?] = []
   /// Rules for connections; nil where no TCPRoute or TLSRoute is in force.
   package var streams: StreamTable?
+  /// Sessions of the rules, likewise.
+  package var ruleSessions: [Session?] = []
 }
 
 /// What names a workload in metrics.
@@ -88,6 +102,7 @@ package final class CompiledConfiguration: Sendable {
         )
       }, uniquingKeysWith: { first, _ in first })
     var builder = ConfigurationBuilder(snapshot, formerBuckets: previous?.buckets ?? [:])
+    for spec in previous?.clusters ?? [] { builder.formerTables[spec.key] = spec.tables }
     builder.addServices()
     // Each identity has clusters, and so connections, of its own.
     for name in builder.actingIdentities(listeners) {
@@ -136,10 +151,14 @@ private struct ConfigurationBuilder {
   private var endpoints: [String: [WorkloadConfig]] = [:]
   /// What BackendTLSPolicies say, by their names.
   private var outside: [String: BackendTLS] = [:]
+  /// Of the configuration before, by cluster.
+  var formerTables: [String: ClusterTables] = [:]
+  private let ownLocality: Locality
 
   init(_ snapshot: Snapshot, formerBuckets: [String: LimitBuckets]) {
     self.snapshot = snapshot
     gates = GateBuilder(former: formerBuckets)
+    ownLocality = Locality(named: snapshot.proxy?.zone ?? "")
     namespace = snapshot.proxy?.namespace ?? snapshot.node?.namespace ?? "default"
     for workload in snapshot.workloads {
       for service in workload.services { endpoints[service, default: []].append(workload) }
@@ -164,18 +183,23 @@ private struct ConfigurationBuilder {
       let policy = service.policy.map { TrafficPolicy($0) } ?? TrafficPolicy()
       let rules = AdmissionRules(limits: service.policy?.rateLimits ?? [], faults: service.policy?.faults ?? [])
       let gate = gates.gate(rules, at: "\(service.namespace)/\(service.name)")
+      let balance = BalanceRules(service.policy?.balance)
+      let healthCheck = service.policy?.healthCheck.map { HealthCheckSpec($0, service: service) }
       for port in service.ports {
         guard let number = UInt16(exactly: port.number) else { continue }
         let tls = BackendTLS.entry(service.backendTLS, port: port.number).map { backendTLS($0) }
         let key = "\(service.namespace)/\(service.name):\(number)\(suffix)"
         numbers[key] = Int32(clusters.count)
+        let arranged = ArrangedEndpoints(
+          endpointSpecs(service, port, tls), balance, policy.loadBalancer, from: ownLocality,
+          healthCheck: healthCheck, previous: formerTables[key])
         clusters.append(
           ClusterSpec(
             key: key, service: "\(service.namespace)/\(service.name)", port: number,
             // Where the proxy begins the TLS, what it is given is not TLS.
             isTCP: port.appProtocol == .tcp || (port.appProtocol == .tls && tls == nil),
-            identity: identity, isUndeclared: port.appProtocol == .unspecified, policy: policy,
-            endpoints: endpointSpecs(service, port, tls), routes: nil, gate: gate))
+            identity: identity, isUndeclared: port.appProtocol == .unspecified, policy: policy, balance: balance,
+            healthCheck: healthCheck, endpoints: arranged.endpoints, tables: arranged.tables, routes: nil, gate: gate))
       }
     }
     for service in snapshot.services {
@@ -214,6 +238,7 @@ private struct ConfigurationBuilder {
         backendTLS: expectation == nil ? tls : nil,
         wire: entry?.inboundPort == nil && tls == nil ? EndpointWire(port.appProtocol) : .negotiated,
         applicationPort: UInt16(exactly: entry?.appPort ?? 0) ?? 0, isUsable: workload.health == .healthy,
+        locality: Locality(named: workload.zone), labels: workload.labels,
         workload: WorkloadLabels(
           uid: workload.uid, namespace: workload.namespace, workload: workload.name, app: workload.app,
           version: workload.version,
@@ -286,8 +311,10 @@ private struct ConfigurationBuilder {
     }
   }
 
-  /// Limits and faults of routes.
+  /// Limits, faults and sessions of routes.
   private mutating func addGates(_ rules: [RouteRuleConfig], to index: Int) {
+    let sessions = rules.map { $0.sessionPersistence.flatMap { SessionPersistence($0) }.map { Session($0) } }
+    if sessions.contains(where: { $0 != nil }) { clusters[index].ruleSessions = sessions }
     guard rules.contains(where: { $0.policy?.rateLimits.isEmpty == false || $0.policy?.faults.isEmpty == false })
     else { return }
     clusters[index].ruleGates = rules.map { rule in
@@ -347,12 +374,15 @@ private struct ConfigurationBuilder {
         key: "inbound:\(listener.name):\(port)",
         service: service.isEmpty ? "\(node?.namespace ?? "")/\(node?.service ?? "")" : service, port: port,
         isTCP: declared == .tcp || declared == .tls, isUndeclared: declared ?? .unspecified == .unspecified,
-        policy: policy,
+        policy: policy, balance: BalanceRules(),
         endpoints: [
           EndpointSpec(
             key: "application:\(port)", address: address, expectation: nil, weight: 1,
             wire: EndpointWire(declared ?? .unspecified), isUsable: true, workload: labels)
-        ], routes: nil,
+        ],
+        tables: ClusterTables(
+          BalanceRules(), balancer: policy.loadBalancer, subsets: [], levels: [[HashedEndpoint(key: 0)]], previous: nil),
+        routes: nil,
         gate: gates.gate(AdmissionRules(limits: inbound?.rateLimits ?? [], faults: []), at: "port \(port)")))
     return Int32(clusters.count - 1)
   }

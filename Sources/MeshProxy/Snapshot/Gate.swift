@@ -66,32 +66,98 @@ struct GateBuilder {
   }
 }
 
+/// Keeps the requests of a session at one endpoint: the cookie or header says which.
+package final class Session: @unchecked Sendable {
+  // Unchecked: the memory is written in `init` and only read afterwards.
+  let view: UnsafePointer<SessionView>
+  private let text: UnsafeMutableBufferPointer<UInt8>
+
+  init(_ persistence: SessionPersistence) {
+    var (name, path, lifetime) = ("", "/", UInt32(0))
+    var isHeader = false
+    switch persistence.carrier {
+    case .header(let header): (name, isHeader) = (header.lowercased(), true)
+    case .cookie(let cookie, let place, let time):
+      (name, path) = (cookie, place)
+      lifetime = time.map { UInt32(clamping: max(1, $0.saturatingNanoseconds / 1_000_000_000)) } ?? 0
+    }
+    text = .allocate(capacity: max(1, name.utf8.count + path.utf8.count))
+    _ = text.initialize(from: Array(name.utf8) + Array(path.utf8))
+    let view = UnsafeMutablePointer<SessionView>.allocate(capacity: 1)
+    view.initialize(
+      to: SessionView(
+        name: UnsafeBufferPointer(rebasing: text[..<name.utf8.count]),
+        path: UnsafeBufferPointer(rebasing: text[name.utf8.count..<(name.utf8.count + path.utf8.count)]),
+        isHeader: isHeader, lifetimeSeconds: lifetime))
+    self.view = UnsafePointer(view)
+  }
+
+  deinit {
+    view.deallocate()
+    text.deallocate()
+  }
+}
+
+/// A `Session` as the traffic path reads it.
+struct SessionView {
+  let name: UnsafeBufferPointer<UInt8>
+  /// Of the cookie.
+  let path: UnsafeBufferPointer<UInt8>
+  let isHeader: Bool
+  /// Of the cookie; 0: as long as the client's session.
+  let lifetimeSeconds: UInt32
+
+  /// The number of the endpoint that the request's session is at.
+  func endpoint(_ head: borrowing MessageHead) -> UInt64? {
+    let found = isHeader ? HeaderSearch.first(name, .other, head) : HeaderSearch.cookie(name, head)
+    guard let found, found.length == 16 else { return nil }
+    var number: UInt64 = 0
+    for byte in head.bytes(found) {
+      let digit = byte &- 0x30 < 10 ? byte &- 0x30 : byte &- 0x57
+      guard digit < 16, byte &- 0x30 < 10 || byte >= 0x61 else { return nil }
+      number = number << 4 | UInt64(digit)
+    }
+    return number == 0 ? nil : number
+  }
+}
+
 /// The gates of a configuration's clusters, as a worker's generation holds them.
 struct GateTable {
   private let services: UnsafeMutablePointer<UnsafePointer<GateView>?>
   private let rules: UnsafeMutablePointer<UnsafeMutablePointer<UnsafePointer<GateView>?>?>
+  private let sessions: UnsafeMutablePointer<UnsafeMutablePointer<UnsafePointer<SessionView>?>?>
   private let count: Int
 
   /// Nil where no cluster has any.
   init?(_ clusters: [ClusterSpec]) {
-    guard clusters.contains(where: { $0.gate != nil || !$0.ruleGates.isEmpty }) else { return nil }
+    guard clusters.contains(where: { $0.gate != nil || !$0.ruleGates.isEmpty || !$0.ruleSessions.isEmpty }) else {
+      return nil
+    }
     count = clusters.count
     services = .allocate(capacity: count)
     rules = .allocate(capacity: count)
+    sessions = .allocate(capacity: count)
     for (index, cluster) in clusters.enumerated() {
       (services + index).initialize(to: cluster.gate?.view)
-      var views: UnsafeMutablePointer<UnsafePointer<GateView>?>?
-      if !cluster.ruleGates.isEmpty {
-        let memory = UnsafeMutablePointer<UnsafePointer<GateView>?>.allocate(capacity: cluster.ruleGates.count)
-        for (rule, gate) in cluster.ruleGates.enumerated() { (memory + rule).initialize(to: gate?.view) }
-        views = memory
-      }
-      (rules + index).initialize(to: views)
+      (rules + index).initialize(to: Self.pointers(cluster.ruleGates.map { $0?.view }))
+      (sessions + index).initialize(to: Self.pointers(cluster.ruleSessions.map { $0?.view }))
     }
   }
 
+  /// The elements in memory of their own; nil where there are none.
+  private static func pointers<View>(_ views: [UnsafePointer<View>?]) -> UnsafeMutablePointer<UnsafePointer<View>?>? {
+    guard !views.isEmpty else { return nil }
+    let memory = UnsafeMutablePointer<UnsafePointer<View>?>.allocate(capacity: views.count)
+    for (index, view) in views.enumerated() { (memory + index).initialize(to: view) }
+    return memory
+  }
+
   func deallocate() {
-    for index in 0..<count { rules[index]?.deallocate() }
+    for index in 0..<count {
+      rules[index]?.deallocate()
+      sessions[index]?.deallocate()
+    }
+    sessions.deallocate()
     services.deallocate()
     rules.deallocate()
   }
@@ -105,5 +171,11 @@ struct GateTable {
   func gate(_ cluster: Int32, rule: Int32) -> UnsafePointer<GateView>? {
     guard cluster >= 0, Int(cluster) < count, rule >= 0, let gates = rules[Int(cluster)] else { return nil }
     return gates[Int(rule)]
+  }
+
+  /// The sessions of one of its rules.
+  func session(_ cluster: Int32, _ rule: Int32) -> UnsafePointer<SessionView>? {
+    guard cluster >= 0, Int(cluster) < count, rule >= 0, let views = sessions[Int(cluster)] else { return nil }
+    return views[Int(rule)]
   }
 }

@@ -29,11 +29,20 @@ extension TrafficPolicy {
   init(_ config: TrafficPolicyConfig) {
     self.init()
     switch config.balancer {
-    case .unspecified, .peakEWMA: loadBalancer = .standard
+    case .unspecified where (config.balance?.affinity ?? .none) != .none: loadBalancer = .maglev
+    case .unspecified, .peakEWMA:
+      loadBalancer =
+        config.balance?.decayMilliseconds.map {
+          .peakEWMA(decayNanoseconds: Int64(max(1, $0)) * 1_000_000)
+        } ?? .standard
+    case .ringHash: loadBalancer = .ringHash
+    case .maglev: loadBalancer = .maglev
     case .roundRobin: loadBalancer = .roundRobin
     case .leastRequest: loadBalancer = .leastRequest
     case .random: loadBalancer = .random
     }
+    panicThresholdPercent = min(100, config.balance?.panicThresholdPercent ?? panicThresholdPercent)
+    if let rest = config.balance?.longestRestMilliseconds { longestRestNanoseconds = Int64(rest) * 1_000_000 }
     if let pool = config.pool { apply(pool) }
     if let breaker = config.circuitBreaker {
       circuit.connections = CountLimit(breaker.maxConnections, default: circuit.connections)
@@ -73,6 +82,10 @@ extension TrafficPolicy {
     }
     settings.maxEjectionNanoseconds = max(settings.maxEjectionNanoseconds, settings.baseEjectionNanoseconds)
     settings.maxEjectionPercent = min(100, config.maxEjectionPercent ?? settings.maxEjectionPercent)
+    settings.consecutiveLocalFailures = CountLimit(
+      config.consecutiveLocalFailures, default: settings.consecutiveLocalFailures)
+    settings.successRate = config.successRate.map { SuccessRateSettings($0) }
+    settings.failurePercentage = config.failurePercentage.map { FailurePercentageSettings($0) }
     outlier = settings
   }
 }
@@ -84,6 +97,7 @@ extension RetryOverride {
       backoff: config.backoffMilliseconds.map { .milliseconds($0) })
     conditions = config.conditions.isEmpty ? nil : RetryConditions(config.conditions)
     perTryTimeout = TimeLimit(milliseconds: config.perTryMilliseconds)
+    hedgeDelay = TimeLimit(milliseconds: config.hedgeDelayMilliseconds)
     maxBackoff = config.maxBackoffMilliseconds.map { .milliseconds($0) }
   }
 }

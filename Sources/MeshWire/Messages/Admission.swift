@@ -33,8 +33,6 @@ package struct RateLimitConfig: WireMessage {
   package var header = ""
   /// Requests that are counted: any of them holds; none: every request.
   package var matches: [RouteMatchConfig] = []
-  /// Counted over all proxies by the control plane's quota service, instead of by each proxy for itself.
-  package var isGlobal = false
   /// `namespace/name` of the policy.
   package var source = ""
 
@@ -47,7 +45,6 @@ package struct RateLimitConfig: WireMessage {
     try c.field(5, "key", &key)
     try c.field(6, "header", &header)
     try c.field(7, "matches", &matches)
-    try c.field(8, "isGlobal", &isGlobal)
     try c.field(9, "source", &source)
   }
 }

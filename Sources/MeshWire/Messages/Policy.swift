@@ -28,6 +28,8 @@ package struct RetryConfig: WireMessage {
   package var conditions: [String] = []
   /// The longest back-off; default 250.
   package var maxBackoffMilliseconds: UInt32?
+  /// A second attempt is made beside the first where that takes longer; absent: off.
+  package var hedgeDelayMilliseconds: UInt32?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -37,6 +39,7 @@ package struct RetryConfig: WireMessage {
     try c.field(4, "perTryMilliseconds", &perTryMilliseconds)
     try c.field(40, "conditions", &conditions)
     try c.field(41, "maxBackoffMilliseconds", &maxBackoffMilliseconds)
+    try c.field(43, "hedgeDelayMilliseconds", &hedgeDelayMilliseconds)
   }
 }
 
@@ -47,6 +50,8 @@ package enum BalancerKind: UInt32, WireEnum {
   case roundRobin = 2
   case leastRequest = 3
   case random = 4
+  case ringHash = 5
+  case maglev = 6
   package static var unset: Self { .unspecified }
   package var wireName: String {
     switch self {
@@ -55,6 +60,8 @@ package enum BalancerKind: UInt32, WireEnum {
     case .roundRobin: "roundRobin"
     case .leastRequest: "leastRequest"
     case .random: "random"
+    case .ringHash: "ringHash"
+    case .maglev: "maglev"
     }
   }
 }
@@ -73,6 +80,9 @@ package struct TrafficPolicyConfig: WireMessage {
   /// Limits that the client's proxy holds to; those of the server's are in `InboundPortConfig`.
   package var rateLimits: [RateLimitConfig] = []
   package var faults: [FaultConfig] = []
+  package var balance: BalanceConfig?
+  /// Absent: endpoints are not asked how they are.
+  package var healthCheck: HealthCheckConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -86,6 +96,8 @@ package struct TrafficPolicyConfig: WireMessage {
     try c.field(8, "timeouts", &timeouts)
     try c.field(40, "rateLimits", &rateLimits)
     try c.field(41, "faults", &faults)
+    try c.field(42, "balance", &balance)
+    try c.field(43, "healthCheck", &healthCheck)
   }
 }
 
@@ -136,6 +148,12 @@ package struct OutlierConfig: WireMessage {
   package var maxEjectionMilliseconds: UInt32?
   /// Default 10.
   package var maxEjectionPercent: UInt32?
+  /// Failures to connect, resets and timeouts in a row; default 5; 0 switches this detector off.
+  package var consecutiveLocalFailures: UInt32?
+  /// Absent: off.
+  package var successRate: SuccessRateConfig?
+  /// Absent: off.
+  package var failurePercentage: FailurePercentageConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -145,6 +163,9 @@ package struct OutlierConfig: WireMessage {
     try c.field(4, "baseEjectionMilliseconds", &baseEjectionMilliseconds)
     try c.field(5, "maxEjectionMilliseconds", &maxEjectionMilliseconds)
     try c.field(6, "maxEjectionPercent", &maxEjectionPercent)
+    try c.field(40, "consecutiveLocalFailures", &consecutiveLocalFailures)
+    try c.field(41, "successRate", &successRate)
+    try c.field(42, "failurePercentage", &failurePercentage)
   }
 }
 

@@ -38,6 +38,8 @@ package struct WorkloadConfig: WireMessage {
   package var ports: [WorkloadPort] = []
   /// `namespace/name` of the services it belongs to.
   package var services: [String] = []
+  /// Those of its labels that a policy of its services asks for.
+  package var labels: [String: String] = [:]
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -53,6 +55,7 @@ package struct WorkloadConfig: WireMessage {
     try c.field(10, "weight", &weight)
     try c.field(11, "ports", &ports)
     try c.field(12, "services", &services)
+    try c.field(40, "labels", &labels)
   }
 }
 
@@ -100,6 +103,8 @@ package struct ProxyConfig: WireMessage {
   /// Mode for ports that `inbound` does not name.
   package var mutualTLS = MutualTLSMode.strict
   package var inbound: [InboundPortConfig] = []
+  /// Where it runs; empty: not known.
+  package var zone = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -109,6 +114,7 @@ package struct ProxyConfig: WireMessage {
     try c.field(4, "trustDomainAliases", &trustDomainAliases)
     try c.field(5, "mutualTLS", &mutualTLS)
     try c.field(6, "inbound", &inbound)
+    try c.field(40, "zone", &zone)
   }
 }
 

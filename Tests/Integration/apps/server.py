@@ -1,6 +1,8 @@
 """An ordinary HTTP/1.1 server that knows nothing of a mesh: standard library only, many requests a second.
 
   server.py NAME [--record FILE] [--env FILE]      listens on 127.0.0.1:$PORT
+            [--fail SHARE] [--status N] [--wait MS]   answers that share with 500, or with N; waits so long before
+                                                      every answer
 
 Everything it receives is appended to the record, byte for byte. Paths:
 
@@ -70,8 +72,9 @@ class Reader:
 
 
 class Server:
-    def __init__(self, name, record):
-        self.name, self.record = name.encode(), record
+    def __init__(self, name, record, fail=0.0, status="500", wait=0.0):
+        self.name, self.record, self.wait = name.encode(), record, wait
+        self.fail, self.status, self.owed = fail, status.encode(), 0.0
         self.counts = collections.Counter()
 
     async def serve(self, stream, writer):
@@ -136,6 +139,14 @@ class Server:
             await asyncio.sleep(int(parts[2]) / 1000)
         trailers = await self.body(fields, reader, writer, sink, wait=0.05 if kind == b"expect" else 0)
         is_head = method == b"HEAD"
+        if self.wait:
+            await asyncio.sleep(self.wait)
+        self.owed += self.fail
+        if self.owed >= 1:
+            self.owed -= 1
+            self.reply(writer, self.name + b"\n", self.status + b" Told", head_only=is_head)
+            await writer.drain()
+            return True
         if kind == b"status":
             self.reply(writer, self.name + b"\n", parts[2] + b" Told", head_only=is_head or parts[2] in (b"204", b"304"))
         elif kind == b"delay":
@@ -198,7 +209,8 @@ async def main():
     name = arguments.pop(0)
     files = dict(zip(arguments[::2], arguments[1::2]))
     record = open(files["--record"], "ab") if "--record" in files else None
-    server = Server(name, record)
+    server = Server(name, record, float(files.get("--fail", 0)), files.get("--status", "500"),
+                    float(files.get("--wait", 0)) / 1000)
     listening = await asyncio.start_server(
         server.serve, os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]), backlog=2048)
     if "--env" in files:

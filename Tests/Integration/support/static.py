@@ -64,9 +64,13 @@ class Static:
         raw.eventually(listening)
         return program
 
-    def server(self, name="server", port=None):
+    def failing(self, name, share=0.0, delay_ms=0):
+        """A server that answers a share of the requests with 500, and all of them late."""
+        return self.server(name, options=["--fail", str(share), "--wait", str(delay_ms)])
+
+    def server(self, name="server", port=None, options=()):
         port = port or free_port()
-        command = [sys.executable, os.path.join(APPS, "server.py"), name]
+        command = [sys.executable, os.path.join(APPS, "server.py"), name, *options]
         return Server(name, port, self._start(command, name, [port], {"PORT": str(port)}))
 
     def proxy(self, servers, policy=None, routes=None, inbound=None, workers=1, workloads=None, services=None, proxy=None,

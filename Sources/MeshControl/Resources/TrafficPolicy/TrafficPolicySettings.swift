@@ -15,6 +15,12 @@ extension TrafficPolicySpec {
     package var maxEjectionTime: GatewayDuration?
     /// Largest share of endpoints that may be out at once; default 10.
     package var maxEjectionPercent: Int?
+    /// Failures to connect, resets and timeouts in a row; default 5; 0 switches this detector off.
+    package var consecutiveLocalFailures: Int?
+    /// Absent: off.
+    package var successRate: SuccessRate?
+    /// Absent: off.
+    package var failurePercentage: FailurePercentage?
 
     package init() {}
 
@@ -25,6 +31,9 @@ extension TrafficPolicySpec {
       visitor.field("baseEjectionTime", &baseEjectionTime)
       visitor.field("maxEjectionTime", &maxEjectionTime)
       visitor.field("maxEjectionPercent", &maxEjectionPercent, .range(0...100))
+      visitor.field("consecutiveLocalFailures", &consecutiveLocalFailures, .range(0...10_000))
+      visitor.field("successRate", &successRate)
+      visitor.field("failurePercentage", &failurePercentage)
     }
 
     package func check(path: String, into report: ViolationReport) {

@@ -15,6 +15,8 @@ package struct TrafficPolicySpec: ResourceSpec {
   package var rateLimits: [RateLimit] = []
   package var faultInjection: [Fault] = []
   package var adaptiveConcurrency: AdaptiveConcurrency?
+  package var healthCheck: HealthCheck?
+  package var hedging: Hedging?
 
   package init() {}
 
@@ -30,6 +32,8 @@ package struct TrafficPolicySpec: ResourceSpec {
     visitor.field("rateLimits", &rateLimits, .items(0...32), .uniqueBy("name"))
     visitor.field("faultInjection", &faultInjection, .items(0...16))
     visitor.field("adaptiveConcurrency", &adaptiveConcurrency)
+    visitor.field("healthCheck", &healthCheck)
+    visitor.field("hedging", &hedging)
   }
 
   package func check(path: String, into report: ViolationReport) {
@@ -56,6 +60,7 @@ package struct TrafficPolicySpec: ResourceSpec {
       ("loadBalancer", loadBalancer != nil), ("circuitBreaker", circuitBreaker != nil),
       ("outlierDetection", outlierDetection != nil), ("retryBudget", retryBudget != nil),
       ("connectionPool", connectionPool != nil), ("adaptiveConcurrency", adaptiveConcurrency != nil),
+      ("healthCheck", healthCheck != nil),
     ]
   }
 
@@ -85,16 +90,6 @@ package struct TrafficPolicySpec: ResourceSpec {
     var isRoute: Bool { group == HTTPRouteSpec.kind.group && (kind == "HTTPRoute" || kind == "GRPCRoute") }
   }
 
-  package struct LoadBalancer: FieldObject, Equatable {
-    package var algorithm = Algorithm.peakEWMA
-
-    package init() {}
-
-    package mutating func fields<Visitor: FieldVisitor>(_ visitor: inout Visitor) {
-      visitor.field("algorithm", &algorithm, .required)
-    }
-  }
-
   package enum Algorithm: String, FieldEnum {
     /// Of two endpoints at random the one with the lower latency, weighted by requests in flight. The default.
     case peakEWMA = "PeakEWMA"
@@ -102,6 +97,10 @@ package struct TrafficPolicySpec: ResourceSpec {
     /// Of two endpoints at random the one with fewer requests in flight.
     case leastRequest = "LeastRequest"
     case random = "Random"
+    /// By the place of the request's key on a ring.
+    case ringHash = "RingHash"
+    /// By a look-up of the request's key in Maglev's table.
+    case maglev = "Maglev"
   }
 
   /// Limits per worker and service; absent ones take the default.
