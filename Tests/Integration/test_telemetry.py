@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
-from support import raw
+from support import processes, raw
 from support.mesh import backend, policy, route, version_service
 
 
