@@ -3,7 +3,7 @@ import Testing
 
 /// The data path in virtual time, from seeds. `make simulate ARGS=10000` plays more of them.
 struct SimulationTests {
-  @Test(arguments: [(Scenario.calm, 250), (.storm, 350), (.swaps, 150), (.drain, 150), (.retries, 10)])
+  @Test(arguments: [(.calm, 250), (.storm, 350), (.swaps, 150), (.drain, 150), (.retries, 10)] as [(Scenario, UInt64)])
   func seedsAreClean(_ scenario: Scenario, _ count: UInt64) throws {
     let simulation = try Simulation()
     for seed in 1...count {
