@@ -18,6 +18,7 @@ struct ArgumentTests {
 
   @Test(arguments: [
     "up", "control-plane", "run", "apply", "get", "delete", "stat", "proxy-status", "check", "completion", "version",
+    "edges", "why", "eval", "tap", "analyze", "proxy-config", "routes", "describe", "top", "rollout",
   ])
   func everyVerbHasAnExampleAndFitsEightyColumns(verb: String) {
     let result = apus("help", verb)

@@ -87,7 +87,7 @@ import Testing
 
   @Test(arguments: [
     ("/nowhere", 404), ("/api/v2/services", 404), ("/api/v1/pods", 404), ("/api/v1/namespaces/BAD/services", 400),
-    ("/apis/gateway.networking.k8s.io/v1/grpcroutes", 404), ("/api/v1/namespaces/default/services/a/status", 404),
+    ("/apis/gateway.networking.k8s.io/v1/udproutes", 404), ("/api/v1/namespaces/default/services/a/status", 404),
     ("/apis/apus.dev/v1/stats?window=0", 400), ("/apis/apus.dev/v1/apply", 405),
     ("/api/v1/services?watch=true&resourceVersion=x", 400), ("/api/v1/services?watch=1&resourceVersion=999", 410),
   ])

@@ -6,7 +6,7 @@ import MeshControl
 struct Analyze: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Look through files or the mesh for what does not do what it seems to.",
-    usage: "apus analyze [-f <path> ...] [--live] [--strict] [-o <format>] [<options>]",
+    usage: "apus analyze [-f <path> ...] [--live] [--strict] [<options>]",
     discussion: """
       Without files, what the control plane has is looked at. With files, only they are, and no control plane is needed: \
       what they refer to and do not hold is a warning. With --live the files are looked at as if they were applied \

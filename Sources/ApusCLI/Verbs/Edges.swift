@@ -6,7 +6,7 @@ import MeshControl
 struct Edges: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Show who calls whom, whether it is encrypted, and how it goes.",
-    usage: "apus edges [-n <namespace> | -A] [--from <name>] [--to <name>] [-o <format>] [<options>]",
+    usage: "apus edges [-n <namespace> | -A] [--from <name>] [--to <name>] ...",
     discussion: """
       SECURED says whether the traffic of the last minutes (--window) went over mutual TLS. -o wide tells workloads apart \
       and shows the identities of both sides.

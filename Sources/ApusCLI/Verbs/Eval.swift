@@ -6,7 +6,7 @@ import MeshControl
 struct Eval: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Say what a change would do to routing. Nothing is changed.",
-    usage: "apus eval -f <path> ... [--from <name>] [--to <name>] [--path <path>] [--header <name=value>] [<options>]",
+    usage: "apus eval -f <path> ... [--from <name>] [--to <name>] [<options>]",
     discussion: """
       The proxies' own matcher decides, on the requests that the proxies keep, weighed by the counts of the last hour, and \
       on the request that --to asks about. Requests chosen by header fields, or with rewritten paths, cannot be followed: \

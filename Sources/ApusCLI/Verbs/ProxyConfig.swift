@@ -11,7 +11,7 @@ struct ProxyConfigVerb: Verb {
   static let configuration = CommandConfiguration(
     commandName: "proxy-config",
     abstract: "Show what a proxy works from, as it says itself.",
-    usage: "apus proxy-config listeners|routes|clusters|endpoints|secrets <proxy> [<options>]",
+    usage: "apus proxy-config <part> <proxy> [<options>]",
     discussion: """
       A proxy is named as `apus proxy-status` lists it; a service's name does where one proxy only runs it. Secrets are \
       certificates; keys are never shown.

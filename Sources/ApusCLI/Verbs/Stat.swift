@@ -6,7 +6,7 @@ import MeshControl
 struct Stat: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Show success rate, requests per second and latency of services and workloads.",
-    usage: "apus stat [<subject>] [-n <namespace> | -A] [--from <name>] [--to <name>] [--watch] [<options>]",
+    usage: "apus stat [<subject>] [-n <namespace> | -A] [--watch] [<options>]",
     discussion: """
       The figures come from the proxies and cover the last seconds (--window). MESHED counts the instances whose proxy \
       is connected. A request fails when it is answered with 500-599 or not at all. With --from or --to the rows are \

@@ -35,7 +35,7 @@ struct TapOptions: ParsableArguments {
 struct Tap: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Show requests as they end, from both sides of each call.",
-    usage: "apus tap [--from <name>] [--to <name>] [--path <path>] [--notable] [<options>]",
+    usage: "apus tap [--from <name>] [--to <name>] [--path <path>] [<options>]",
     discussion: """
       `out` is what the caller's proxy says, `in` what the proxy of the called says. Header fields, bodies and queries are \
       never shown. What is above --rate is counted and left out.

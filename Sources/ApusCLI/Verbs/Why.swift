@@ -6,7 +6,7 @@ import MeshControl
 struct Why: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Say why a request failed, was refused, retried or delayed, and what to do.",
-    usage: "apus why <request-id> | apus why --from <name> --to <name> [--path <path>] [<options>]",
+    usage: "apus why <request-id> | apus why --from <name> --to <name> ...",
     discussion: """
       A request's id is in the answer's x-request-id and in the access log. Without one, the newest failure between the two \
       is explained, else the newest request, else why there was none. The reasons are listed in docs/reasons.md.

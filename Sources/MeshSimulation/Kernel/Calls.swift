@@ -75,7 +75,11 @@ final class KernelCalls {
       socket.arrived = 1
       kernel.raise(socket)
     }
-    calls.event_take = { context, descriptor in simulated(context).socket(descriptor)?.arrived = 0 }
+    calls.event_take = { context, descriptor in
+      let kernel = simulated(context)
+      kernel.socket(descriptor)?.arrived = 0
+      kernel.work += 1
+    }
   }
 
   private static func addOpening(_ calls: inout cms_kernel) {

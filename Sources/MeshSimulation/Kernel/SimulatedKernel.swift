@@ -18,6 +18,8 @@ struct NetworkProfile {
   /// The proxies shake hands. Signatures differ in length from run to run: the first bytes of a connection are cut into
   /// parts whose number does not depend on it, so that a seed takes the same course again.
   var isSealed = false
+  /// Nothing is refused that could not be repeated.
+  var isCalm = false
   /// Streams of HTTP/2 at clients and applications have windows of a few bytes, and bodies are small.
   var isNarrow = false
 }

@@ -32,7 +32,8 @@ class HTTP2Peer: SocketActor {
     let windows: [UInt32] = kernel.profile.isNarrow ? [1, 1, 7, 50] : [3000, 20_000, 65_536, 1_048_576]
     limits.streamWindowBytes = windows[kernel.random.pick(windows.count)]
     limits.connectionWindowBytes = kernel.chance(1, of: 3) ? 65_535 : 1_048_576
-    limits.maxConcurrentStreams = [1, 3, 100][kernel.random.pick(3)]
+    // A stream that comes before the limit is known may be refused, and a body of more than 64 KiB is not kept.
+    limits.maxConcurrentStreams = kernel.profile.isCalm ? 100 : [1, 3, 100][kernel.random.pick(3)]
     return limits
   }
 
