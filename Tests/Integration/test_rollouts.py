@@ -127,7 +127,8 @@ def test_a_good_release_is_promoted_with_no_failed_request(shop):
         assert json.loads(waited.stdout)["stableVersion"] == "v2"
         raw.eventually(lambda: shop.weights() == {"shop-v2": 100}, 10)
     load.assert_all_answered(at_least=500)
-    assert all(shop.client.get("http://shop/").body == b"shop-v2\n" for _ in range(20))
+    # The weights are in force a moment after they are written.
+    raw.eventually(lambda: all(shop.client.get("http://shop/").body == b"shop-v2\n" for _ in range(20)), 10)
 
 
 def test_somebody_elses_edit_stops_it_until_a_person_says_so(shop):
