@@ -123,7 +123,7 @@ extension SimulatedKernel {
     peer.inFlight += size
     peer.lastArrival = max(peer.lastArrival, now + travel())
     at(peer.lastArrival) { [unowned self] in arrive(peer, size) }
-    if chance(profile.resets, of: 10_000) { breakOff(socket) }
+    if chance(profile.resets, of: 10_000) { cut(socket, peer) }
   }
 
   /// Puts on the way what the peer's window takes.
@@ -221,6 +221,16 @@ extension SimulatedKernel {
         socket.error = ECONNRESET
         raise(socket)
       }
+    }
+  }
+
+  /// The network ends a connection: what is in flight is lost, and both ends are told.
+  private func cut(_ socket: SimulatedSocket, _ peer: SimulatedSocket) {
+    note("the network cuts \(socket.descriptor) and \(peer.descriptor)")
+    for end in [socket, peer] where end.state != .reset {
+      end.error = end.isReadShut ? EPIPE : ECONNRESET
+      end.state = .reset
+      if !end.isClosed { raise(end) }
     }
   }
 

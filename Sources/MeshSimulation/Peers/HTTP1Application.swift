@@ -19,7 +19,8 @@ final class HTTP1Application: Actor {
       let connection = HTTP1ApplicationConnection(kernel, ledger, forcedStatus: forcedStatus)
       connections.append(connection)
       if chance(1, of: 4) { connection.readMost = 1 + kernel.random.pick(700) }
-      if chance(1, of: 12) { connection.readPause = UInt64(kernel.random.pick(3_000_000)) }
+      // In calm weather nobody is so slow that its peer loses patience.
+      if chance(1, of: 12), !ledger.isFaultless { connection.readPause = UInt64(kernel.random.pick(3_000_000)) }
       connection.use(socket)
     }
   }

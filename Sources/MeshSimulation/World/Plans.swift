@@ -182,6 +182,8 @@ final class Ledger {
       outcomes[plan.id] = .left
       return
     }
+    // A connection that its server was just closing costs a request whose body is too large to be kept.
+    if outcome == .refused("upstream_reset"), plan.requestBytes > 65_536 { return }
     if isFaultless, plan.behaviour.isBenign, outcome != .answered, outcome != .left {
       violate("request \(plan.id) ended with \(outcome) and nothing was wrong: \(plan.method) \(plan.path)")
     }
