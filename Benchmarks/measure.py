@@ -116,13 +116,17 @@ class Spinner:
         self.process.wait()
 
 
+def compile_c(name, folder, *options):
+    """Compiles a program of this folder where that is not done; returns its path."""
+    source, program = os.path.join(HERE, f"{name}.c"), os.path.join(folder, name)
+    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
+        subprocess.run(["cc", "-O2", "-o", program, source, *options], check=True)
+    return program
+
+
 def build_load(folder, tls=True):
     """Compiles the load generator; returns its path."""
-    source, program = os.path.join(HERE, "load.c"), os.path.join(folder, "load")
-    if not os.path.exists(program) or os.path.getmtime(program) < os.path.getmtime(source):
-        libraries = ["-lssl", "-lcrypto"] if tls else ["-DNO_TLS"]
-        subprocess.run(["cc", "-O2", "-o", program, source, *libraries], check=True)
-    return program
+    return compile_c("load", folder, *(["-lssl", "-lcrypto"] if tls else ["-DNO_TLS"]))
 
 
 def run_load(program, port, cpu=LOAD_CPU, watch=None, **options):

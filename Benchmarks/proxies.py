@@ -312,4 +312,19 @@ class Apus(Proxy):
         return json.dumps(snapshot, indent=1)
 
 
-ALL = {proxy.name: proxy for proxy in (Apus, Envoy, HAProxy, Nginx)}
+class Floor(Proxy):
+    """No proxy: a loop that copies bytes. What it costs is the kernel's share of a hop, which no proxy can go below."""
+
+    name, suffix = "floor", "ports"
+
+    def command(self, config):
+        with open(config) as file:
+            return [measure.compile_c("floor", self.folder), *file.read().split()]
+
+    def config(self, shape, listen, upstream):
+        if shape not in ("plain", "l4"):
+            raise Unavailable("it only copies")
+        return f"{listen} {upstream}"
+
+
+ALL = {proxy.name: proxy for proxy in (Apus, Envoy, HAProxy, Nginx, Floor)}

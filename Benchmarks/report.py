@@ -27,9 +27,9 @@ def machine():
     return {"cpu": model, "cpus": os.cpu_count(), "kernel": ".".join(platform.release().split(".")[:2]), "arch": platform.machine()}
 
 
-def ratio(row, name, key="cpu_us"):
-    """Apus's figure over another proxy's: the median of the ratios within each round."""
-    ours, theirs = row["rounds"].get("apus"), row["rounds"].get(name)
+def ratio(row, name, key="cpu_us", of="apus"):
+    """Apus's figure (or that of another) over a proxy's: the median of the ratios within each round."""
+    ours, theirs = row["rounds"].get(of), row["rounds"].get(name)
     pairs = [(a, b) for a, b in zip(ours or [], theirs or []) if a and b]
     return statistics.median(a[key] / b[key] for a, b in pairs) if pairs else None
 
@@ -52,11 +52,25 @@ def table(title, rows, key, digits=1, ratios=True):
     return "\n".join(lines)
 
 
+def above_the_floor(rows):
+    """How many times the cost of a bare copy loop each proxy takes, where that loop was measured."""
+    rows = [row for row in rows if "floor" in row["proxies"]]
+    if not rows:
+        return []
+    lines = ["CPU per request as a multiple of the floor, a loop that only copies bytes",
+             f"{'':24}" + "".join(f"{name:>9}" for name in ORDER) + "  floor µs"]
+    for row in rows:
+        lines.append(f"{row['title']:24}" + "".join(" " + cell(ratio(row, "floor", of=name), 8, 2) for name in ORDER)
+                     + cell(row["proxies"]["floor"]["cpu_us"], 10))
+    return ["\n".join(lines)]
+
+
 def tables(result):
     """Every table of a run, as text."""
     found = []
     if result["rows"]:
         found.append(table("CPU µs per request of the proxy (of both, for a pair)", result["rows"], "cpu_us"))
+        found += above_the_floor(result["rows"])
         found.append(table("Requests per second", result["rows"], "rps", digits=0, ratios=False))
         found.append(table("Memory after the load, MB (proportional; both, for a pair)", result["rows"], "pss"))
     if result["latency"]:
@@ -104,6 +118,8 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
   (h2load; nginx). *gRPC unary* is a message of 32 bytes that nghttpd sends back, with its status in a trailer.
 - *policies* is the plain hop with fifty rules and every policy on that a request passes (limits, faults, affinity,
   ejection, retries, hedging), Apus alone: what it costs above *plain* is the price of the policies.
+- The *floor* is no proxy: a loop in C that receives and sends the same bytes and does nothing else. What it costs is
+  the kernel's share of a hop; a proxy pays that too, so it bounds every ratio.
 - Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
 
 ## The machine

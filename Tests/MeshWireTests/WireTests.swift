@@ -67,9 +67,9 @@ private func sample() -> Snapshot {
     (#"{"services": [{"nmae": "x"}]}"#, "services[0].nmae: is not a field here"),
     (#"{"services": 1}"#, "services: is a number; an array was expected"),
     (#"{"services": [{"ports": [{"number": -1}]}]}"#, "services[0].ports[0].number: -1 is not a whole number"),
-    ("{\"node\":\n{\"uid\": \"a\u{1}\"}}", "line 2, column 12: a control character must be escaped"),
-    (#"{"node": {"uid": "a"}, "node": {}}"#, "the member \"node\" stands twice"),
-    (#"{} x"#, "something follows the end of the document"),
+    ("{\"node\":\n{\"uid\": \"a\u{1}\"}}", "line 2, column 11: a control character stands in a string"),
+    (#"{"node": {"uid": "a"}, "node": {}}"#, "\"node\" comes twice in one object"),
+    (#"{} x"#, "something follows the value"),
   ])
   func brokenJSONIsRefusedWithPlaceAndReason(text: String, reason: String) {
     #expect { try Snapshot(json: Array(text.utf8)) } throws: { "\($0)".contains(reason) }

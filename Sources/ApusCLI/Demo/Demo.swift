@@ -148,12 +148,17 @@ struct Demo {
     // Where nobody watches a screen, a table every ten seconds is enough.
     let interval: Duration = context.terminalSize() == nil ? .seconds(10) : .seconds(1)
     var api = client(timeout: .seconds(2))
+    // The first table comes with the first figures, or without them when they are late.
+    let firstTable = ContinuousClock.now + .seconds(10)
+    var isFirst = true
     while !family.isStopping {
-      family.wait(interval)
+      family.wait(isFirst ? .milliseconds(500) : interval)
       if family.isStopping { return }
       do throws(CLIFailure) {
         let answer = try api.call("GET", "/apis/apus.dev/v1/stats?window=10")
         let rows = (answer["items"]?.elements ?? []).filter { $0["namespace"]?.text == "default" }
+        if isFirst, ContinuousClock.now < firstTable, !rows.contains(where: { $0["p99Ms"]?.double != nil }) { continue }
+        isFirst = false
         screen.show(page.text(rows: rows, notes: family.notes, width: context.tableWidth))
       } catch {
         family.note(error.what)

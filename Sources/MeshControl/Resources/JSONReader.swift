@@ -1,218 +1,37 @@
-/// Reads JSON (RFC 8259) strictly: one value, nothing after it, no name twice in an object, UTF-8 only.
-package struct JSONReader {
+package import MeshWire
+
+/// Reads JSON strictly into a `Value`, which knows where it stood.
+package enum JSONReader {
   /// Why a text is not JSON, and where.
-  package struct Failure: Error, Sendable, Equatable {
-    package var message: String
-    package var position: Value.Position
-  }
+  package typealias Failure = JSONFailure
 
   /// Deepest nesting that is read; a resource needs about ten.
   package static let maxDepth = 64
 
-  private let bytes: [UInt8]
-  private var index = 0
-  private var line = 1
-  private var lineStart = 0
-
-  private init(_ bytes: [UInt8]) {
-    self.bytes = bytes
-  }
-
   /// Reads the whole of `bytes` as one value.
   package static func read(_ bytes: [UInt8]) throws(Failure) -> Value {
-    var reader = JSONReader(bytes)
-    let value = try reader.value(depth: 0)
-    reader.skipSpace()
-    guard reader.index == bytes.count else {
-      throw reader.failure("something follows the value; end the document there")
-    }
-    return value
+    try JSONParser<Value>.read(bytes, maxDepth: maxDepth)
   }
+}
 
-  private var position: Value.Position { Value.Position(line: line, column: index - lineStart + 1) }
-
-  private func failure(_ message: String) -> Failure { Failure(message: message, position: position) }
-
-  private var next: UInt8? { index < bytes.count ? bytes[index] : nil }
-
-  private mutating func skipSpace() {
-    while let byte = next {
-      switch byte {
-      case 0x20, 0x09, 0x0D: index += 1
-      case 0x0A:
-        index += 1
-        line += 1
-        lineStart = index
-      default: return
+extension Value: JSONTree {
+  /// Whole numbers that fit 64 bits stay whole; those that no `Double` can hold are refused.
+  package init?(_ parsed: JSONParser<Value>.Parsed, at position: JSONPosition) {
+    switch parsed {
+    case .null: self.init(.null, position: position)
+    case .boolean(let value): self.init(.boolean(value), position: position)
+    case .number(let text, let isWhole):
+      if isWhole, let whole = Int64(text) {
+        self.init(.integer(whole), position: position)
+      } else if let number = Double(text), number.isFinite {
+        self.init(.number(number), position: position)
+      } else {
+        return nil
       }
+    case .string(let text): self.init(.string(text), position: position)
+    case .list(let elements): self.init(.list(elements), position: position)
+    case .object(let members):
+      self.init(.object(members.map { Member($0.name, $0.value) }), position: position)
     }
-  }
-
-  private mutating func value(depth: Int) throws(Failure) -> Value {
-    skipSpace()
-    guard depth < Self.maxDepth else { throw failure("nested deeper than \(Self.maxDepth); flatten the document") }
-    let start = position
-    guard let first = next else { throw failure("the document ends where a value is due; complete it") }
-    let content: Value.Content
-    switch first {
-    case UInt8(ascii: "{"): content = .object(try members(depth: depth))
-    case UInt8(ascii: "["): content = .list(try elements(depth: depth))
-    case UInt8(ascii: "\""): content = .string(try string())
-    case UInt8(ascii: "t"): content = try word("true", .boolean(true))
-    case UInt8(ascii: "f"): content = try word("false", .boolean(false))
-    case UInt8(ascii: "n"): content = try word("null", .null)
-    case UInt8(ascii: "-"), 0x30...0x39: content = try number()
-    default: throw failure("no JSON value begins with this character; quote it if it is text")
-    }
-    return Value(content, position: start)
-  }
-
-  private mutating func word(_ word: String, _ content: Value.Content) throws(Failure) -> Value.Content {
-    for byte in word.utf8 {
-      guard next == byte else { throw failure("not a JSON value; did you mean \(word)?") }
-      index += 1
-    }
-    return content
-  }
-
-  private mutating func members(depth: Int) throws(Failure) -> [Value.Member] {
-    index += 1
-    var members: [Value.Member] = []
-    var names: Set<String> = []
-    skipSpace()
-    if next == UInt8(ascii: "}") {
-      index += 1
-      return []
-    }
-    while true {
-      skipSpace()
-      guard next == UInt8(ascii: "\"") else { throw failure("a member's name in double quotes is due here") }
-      let name = try string()
-      guard names.insert(name).inserted else {
-        throw failure("\"\(name.prefix(64))\" comes twice in one object; keep one of them")
-      }
-      skipSpace()
-      guard next == UInt8(ascii: ":") else { throw failure("a colon is due here") }
-      index += 1
-      members.append(Value.Member(name, try value(depth: depth + 1)))
-      skipSpace()
-      switch next {
-      case UInt8(ascii: ","): index += 1
-      case UInt8(ascii: "}"):
-        index += 1
-        return members
-      default: throw failure("a comma or the end of the object is due here")
-      }
-    }
-  }
-
-  private mutating func elements(depth: Int) throws(Failure) -> [Value] {
-    index += 1
-    var elements: [Value] = []
-    skipSpace()
-    if next == UInt8(ascii: "]") {
-      index += 1
-      return []
-    }
-    while true {
-      elements.append(try value(depth: depth + 1))
-      skipSpace()
-      switch next {
-      case UInt8(ascii: ","): index += 1
-      case UInt8(ascii: "]"):
-        index += 1
-        return elements
-      default: throw failure("a comma or the end of the list is due here")
-      }
-    }
-  }
-
-  private mutating func number() throws(Failure) -> Value.Content {
-    let start = index
-    if next == UInt8(ascii: "-") { index += 1 }
-    let firstDigit = index
-    var isWhole = true
-    scan: while let byte = next {
-      switch byte {
-      case 0x30...0x39: break
-      case UInt8(ascii: "."), UInt8(ascii: "e"), UInt8(ascii: "E"), UInt8(ascii: "+"), UInt8(ascii: "-"):
-        isWhole = false
-      default: break scan
-      }
-      index += 1
-    }
-    let text = String(decoding: bytes[start..<index], as: UTF8.self)
-    let digits = bytes[firstDigit..<index]
-    let second = digits.dropFirst().first
-    let hasLeadingZero = digits.first == 0x30 && second.map { (0x30...0x39).contains($0) } == true
-    guard !digits.isEmpty, digits.first != UInt8(ascii: "."), !hasLeadingZero, digits.last != UInt8(ascii: ".") else {
-      throw failure("not a JSON number: \(text.prefix(32)); quote it if it is text")
-    }
-    if isWhole, let whole = Int64(text) { return .integer(whole) }
-    guard let value = Double(text), value.isFinite else {
-      throw failure("not a number that can be kept: \(text.prefix(32)); use a smaller one")
-    }
-    return .number(value)
-  }
-
-  private mutating func string() throws(Failure) -> String {
-    index += 1
-    var text: [UInt8] = []
-    while let byte = next {
-      switch byte {
-      case UInt8(ascii: "\""):
-        guard let decoded = String(validating: text, as: UTF8.self) else {
-          throw failure("the text is not UTF-8; save the document as UTF-8")
-        }
-        index += 1
-        return decoded
-      case UInt8(ascii: "\\"): try escape(into: &text)
-      case 0..<0x20: throw failure("a control character stands in a string; write it as an escape such as \\n")
-      default:
-        text.append(byte)
-        index += 1
-      }
-    }
-    throw failure("the string is not closed; end it with a double quote")
-  }
-
-  private mutating func escape(into text: inout [UInt8]) throws(Failure) {
-    index += 1
-    guard let byte = next else { throw failure("the document ends within an escape; complete it") }
-    index += 1
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
-    case UInt8(ascii: "b"): text.append(0x08)
-    case UInt8(ascii: "f"): text.append(0x0C)
-    case UInt8(ascii: "n"): text.append(0x0A)
-    case UInt8(ascii: "r"): text.append(0x0D)
-    case UInt8(ascii: "t"): text.append(0x09)
-    case UInt8(ascii: "u"):
-      var code = try hexadecimal()
-      if (0xD800..<0xDC00).contains(code) {
-        guard next == UInt8(ascii: "\\"), index + 1 < bytes.count, bytes[index + 1] == UInt8(ascii: "u") else {
-          throw failure("the second half of a surrogate pair is missing; write both as \\uXXXX\\uXXXX")
-        }
-        index += 2
-        let low = try hexadecimal()
-        guard (0xDC00..<0xE000).contains(low) else { throw failure("not a surrogate pair; write both halves") }
-        code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00)
-      }
-      guard let scalar = Unicode.Scalar(code) else { throw failure("half a surrogate pair; write both halves") }
-      text.append(contentsOf: String(Character(scalar)).utf8)
-    default: throw failure("no such escape in JSON; write \\\\ for a backslash")
-    }
-  }
-
-  private mutating func hexadecimal() throws(Failure) -> UInt32 {
-    var code: UInt32 = 0
-    for _ in 0..<4 {
-      guard let byte = next, let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
-        throw failure("four hexadecimal digits are due after \\u")
-      }
-      code = code << 4 | UInt32(digit)
-      index += 1
-    }
-    return code
   }
 }
