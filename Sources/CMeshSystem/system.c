@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/random.h>
 #include <sys/signalfd.h>
 #include <time.h>
@@ -57,6 +58,14 @@ int cms_epoll_wait(int epoll, struct epoll_event *events, int capacity, int mill
   if (SIMULATED) return (int)told(simulated->epoll_wait(simulated->context, epoll, events, capacity, milliseconds));
   return epoll_wait(epoll, events, capacity, milliseconds);
 }
+
+void cms_pause(uint64_t nanoseconds) {
+  if (SIMULATED) return;
+  struct timespec duration = {(time_t)(nanoseconds / 1000000000u), (long)(nanoseconds % 1000000000u)};
+  nanosleep(&duration, NULL);
+}
+
+void cms_pause_exactly(void) { prctl(PR_SET_TIMERSLACK, 1); }
 
 int cms_stream_socket(int family) {
   if (SIMULATED) return (int)told(simulated->stream_socket(simulated->context, family));

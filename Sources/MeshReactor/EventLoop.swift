@@ -18,7 +18,7 @@ public struct Readiness: OptionSet, Sendable {
 
 /// One thread's reactor: epoll, a timer wheel, a receive buffer, a mailbox. Nothing in it is shared but the mailbox.
 ///
-/// A turn is: wait, read the clock once, take the mail, hand out readiness, hand out due timers, end the turn (the owner
+/// A turn is: wait (see `Coalescing`), read the clock once, take the mail, hand out readiness, hand out due timers, end the turn (the owner
 /// flushes what became dirty and frees what died). Subclasses say what happens at each of these points; the language
 /// wants `open` and `public` for that, in a package without public products.
 open class EventLoop {
@@ -38,6 +38,11 @@ open class EventLoop {
   /// How long the turn before this one took, nanoseconds: what a newly ready connection may have waited.
   package private(set) var lastTurnNanoseconds: UInt64 = 0
   private var longestTurnNanoseconds: UInt64 = 0
+  /// When to wait a moment for more events.
+  package var coalescing = Coalescing()
+  /// Exchanges under way on connections that many share, as the owner says at the end of each turn.
+  package var sharedInFlight = 0
+  private var lastWaitNanoseconds: UInt64 = 0
 
   /// The longest turn since the last call, nanoseconds: how long an event may have had to wait. On the loop's thread.
   package func takeLongestTurn() -> UInt64 {
@@ -95,10 +100,15 @@ open class EventLoop {
 
   /// One turn, waiting at most `limitMilliseconds`.
   package func turn(limitMilliseconds: Int32) {
+    let asked = now &+ lastTurnNanoseconds
+    let pause = coalescing.pause(
+      inFlight: sharedInFlight, wait: lastWaitNanoseconds, work: lastTurnNanoseconds)
+    if pause > 0 { cms_pause(pause) }
     let count = cms_epoll_wait(
       epoll, events, Int32(Self.eventCapacity), timers.millisecondsToNext(limit: limitMilliseconds))
     now = cms_monotonic_nanoseconds()
     let started = now
+    lastWaitNanoseconds = started &- asked
     var index = 0
     while index < Int(count) {
       let flags = events[index].events
@@ -116,6 +126,7 @@ open class EventLoop {
       lastTurnNanoseconds = end &- started
       if lastTurnNanoseconds > longestTurnNanoseconds { longestTurnNanoseconds = lastTurnNanoseconds }
     } else {
+      lastTurnNanoseconds = 0
       wallOffset = cms_wall_nanoseconds() &- now
     }
   }

@@ -45,6 +45,10 @@ int cms_epoll_add(int epoll, int fd, void *context);
 int cms_epoll_add_level(int epoll, int fd, void *context);
 /// Takes `fd` out of the set; used only where a descriptor must pause (accept back-off).
 int cms_epoll_remove(int epoll, int fd);
+/// Lets the thread sleep; a simulated one goes on at once.
+void cms_pause(uint64_t nanoseconds);
+/// Lets the calling thread's sleeps be as short as they are asked to be, instead of up to 50 microseconds longer.
+void cms_pause_exactly(void);
 /// A non-blocking, close-on-exec stream socket of the family.
 int cms_stream_socket(int family);
 /// accept4 with non-blocking and close-on-exec; the peer's address goes to `peer`.

@@ -1,5 +1,3 @@
-package import MeshWire
-
 /// A document as it was read, before anything is known about its meaning: what YAML and JSON have in common.
 ///
 /// Equality leaves out where a value stood, and the order of an object's members.
@@ -27,7 +25,15 @@ package struct Value: Sendable {
   }
 
   /// Where a value began in its document, both from 1.
-  package typealias Position = JSONPosition
+  package struct Position: Sendable, Hashable {
+    package var line: Int
+    package var column: Int
+
+    package init(line: Int, column: Int) {
+      self.line = line
+      self.column = column
+    }
+  }
 
   package var content: Content
   /// Absent for values that were not read from a document.

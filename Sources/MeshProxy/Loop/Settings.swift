@@ -1,5 +1,5 @@
 internal import MeshHTTP
-internal import MeshReactor
+package import MeshReactor
 internal import MeshWire
 
 /// What a proxy is started with and what does not change while it runs.
@@ -8,6 +8,8 @@ package struct ProxySettings: Sendable {
   package var limits = ProxyLimits()
   /// Worker threads; limits of a policy are divided among them.
   package var workers = 1
+  /// When workers wait a moment for more events.
+  package var coalescing = Coalescing()
   /// Added to the wall clock where certificates are judged; only tests set it.
   package var clockOffsetSeconds: Int64 = 0
 

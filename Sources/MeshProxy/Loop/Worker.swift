@@ -107,6 +107,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     sweepTimer.initialize(to: WheelTimer())
     sweepTimer.pointee.kind = TimerKind.sweep.rawValue
     try super.init()
+    coalescing = settings.coalescing
     timers.arm(sweepTimer, deadline: now &+ 1_000_000_000)
   }
 
@@ -196,6 +197,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
       if let session = connection.pointee.http2 { release(session) }
       connection.deallocate()
     }
+    sharedInFlight = sessionHead == nil ? 0 : exchangeCount
     if isDraining { checkDrained() }
   }
 

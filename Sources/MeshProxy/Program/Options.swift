@@ -1,4 +1,4 @@
-internal import MeshReactor
+package import MeshReactor
 package import MeshTelemetry
 package import MeshWire
 
@@ -32,6 +32,8 @@ package struct ProxyOptions: Sendable {
   package var labels: [String: String] = [:]
   /// What peers may drive up.
   package var limits = ProxyLimits()
+  /// When workers wait a moment for more events.
+  package var coalescing = Coalescing()
   /// Added to the wall clock where certificates are judged.
   package var clockOffsetSeconds: Int64 = 0
 
@@ -112,6 +114,8 @@ package struct ProxyOptions: Sendable {
       logLevel = try Self.choice(
         name, value, [("error", .error), ("warning", .warning), ("info", .info), ("debug", .debug)])
     case "--limit": try limits.set(value)
+    case "--coalesce-microseconds":
+      coalescing.pauseNanoseconds = UInt64(try Self.number(name, value, in: 0...1000)) * 1000
     case "--drain-seconds": drainSeconds = UInt64(try Self.number(name, value, in: 0...3600))
     case "--ready-fd": readyDescriptor = Int32(try Self.number(name, value, in: 0...65535))
     case "--clock-offset-seconds": clockOffsetSeconds = try Self.number(name, value, in: -1_000_000_000...1_000_000_000)
@@ -217,6 +221,8 @@ package struct ProxyOptions: Sendable {
       --access-log off|json|text   to standard output (off)
       --log-level error|warning|info|debug   to standard error (info)
       --limit NAME=VALUE       what peers may drive up (several); see docs/limits.md
+      --coalesce-microseconds N
+                               how long a busy loop waits to send more at once (50; 0: never)
       --drain-seconds N        time for requests under way at the end (10)
       --ready-fd N             gets one JSON line when ready
 

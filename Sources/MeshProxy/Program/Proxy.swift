@@ -121,6 +121,7 @@ package final class Proxy {
     var settings = ProxySettings()
     settings.workers = descriptors.count
     settings.limits = options.limits
+    settings.coalescing = options.coalescing
     settings.clockOffsetSeconds = options.clockOffsetSeconds
     for index in descriptors.indices {
       var seed: UInt64 = 0

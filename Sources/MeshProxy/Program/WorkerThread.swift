@@ -24,6 +24,7 @@ final class WorkerThread: @unchecked Sendable {
         guard let context else { return nil }
         let owner = Unmanaged<WorkerThread>.fromOpaque(context).takeRetainedValue()
         cms_name_thread("worker-\(owner.worker.index)")
+        cms_pause_exactly()
         owner.worker.run()
         return nil
       }, box.toOpaque())
