@@ -16,6 +16,14 @@ struct WebClient: WebCaller {
     self.group = group
   }
 
+  /// Servers are verified with the certificates of the file that `SSL_CERT_FILE` names, else with the system's.
+  private static var tlsConfiguration: TLSConfiguration {
+    var configuration = TLSConfiguration.makeClientConfiguration()
+    let named = ProcessInfo.processInfo.environment["SSL_CERT_FILE"] ?? ""
+    if !named.isEmpty { configuration.trustRoots = .file(named) }
+    return configuration
+  }
+
   func call(_ method: String, _ url: String, body: [UInt8], timeout: Duration) async -> WebAnswer {
     guard let target = WebTarget(url) else { return .failed("\(url.prefix(200)) is no URL that can be called") }
     do {
@@ -38,7 +46,7 @@ struct WebClient: WebCaller {
       .channelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           if target.isSecure {
-            let context = try NIOSSLContext(configuration: .makeClientConfiguration())
+            let context = try NIOSSLContext(configuration: Self.tlsConfiguration)
             // An address is no server name (RFC 6066).
             let name = target.isAddress ? nil : target.host
             try channel.pipeline.syncOperations.addHandler(NIOSSLClientHandler(context: context, serverHostname: name))

@@ -1,9 +1,15 @@
 """What is asked before a request is let in: rate limits, injected faults, load."""
 
+import os
+import sys
 import time
 
+import grpc
+
 from support import raw
+from support.calls import through
 from support.mesh import backend, policy, route
+from support.processes import APPS
 from support.static import rule
 
 HEADER = {"headers": [{"name": "x-tier", "kind": "exact", "value": "free"}]}
@@ -132,3 +138,35 @@ def test_limits_of_a_service_and_of_a_route_come_into_force_by_apply(mesh, names
     assert status["ancestors"][0]["ancestorRef"] == target
     assert status["ancestors"][0]["conditions"][0]["status"] == "True"
     assert max(server.counts().get("/", 0) for server in servers) >= 3
+
+
+def test_limits_faults_and_time_limits_of_a_route_of_grpc(mesh, namespace):
+    mesh.run("shop", sys.executable, os.path.join(APPS, "grpc_version.py"), "shop", "--env", "{env}", "--failing", "50",
+             namespace=namespace, protocol="grpc")
+    client = mesh.client(namespace=namespace)
+    target = {"group": "gateway.networking.k8s.io", "kind": "GRPCRoute", "name": "shop"}
+    of_route = policy("route", namespace, rateLimits=[
+        {"name": "each", "requests": 5, "per": "1h", "matches": [{"headers": [{"name": "x-limited", "value": "1"}]}]}],
+        faultInjection=[{"matches": [{"headers": [{"name": "x-test", "value": "1"}]}], "abort": {"status": 404}}],
+        retry={"attempts": 3, "on": ["internal"], "backoff": "1ms"})
+    of_route["spec"]["targetRefs"] = [target]
+    mesh.apply({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "GRPCRoute",
+                "metadata": {"name": "shop", "namespace": namespace},
+                "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "shop"}], "rules": [
+                    {"matches": [{"method": {"service": "test.Name"}}], "backendRefs": [{"name": "shop", "port": 80}]}]}},
+               of_route)
+    with through(client, "shop:80") as channel:
+        def call(*metadata):
+            try:
+                return channel.unary_unary("/test.Name/Get")(b"", metadata=list(metadata), timeout=5).decode()
+            except grpc.RpcError as error:
+                return error.code().name
+        # 404 is UNIMPLEMENTED to gRPC.
+        raw.eventually(lambda: call(("x-test", "1")) == "UNIMPLEMENTED", 20)
+        # Every second call fails with INTERNAL, and is made again.
+        assert [call() for _ in range(20)] == ["shop"] * 20
+        found = [call(("x-limited", "1")) for _ in range(8)]
+        assert found == ["shop"] * 5 + ["RESOURCE_EXHAUSTED"] * 3, found
+    status = mesh.api("GET", f"/apis/apus.dev/v1/namespaces/{namespace}/trafficpolicies/route")[1]["status"]
+    assert status["ancestors"][0]["ancestorRef"] == target
+    assert status["ancestors"][0]["conditions"][0]["status"] == "True"

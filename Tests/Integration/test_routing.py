@@ -1,7 +1,9 @@
 """Routes beyond the conformance tests: connections by weight and by server name, other origins, kinds that meet."""
 
+import http.server
 import json
 import ssl
+import threading
 
 import grpc
 import pytest
@@ -283,3 +285,48 @@ def test_servers_outside_the_mesh_are_reached_by_tls_that_is_verified(shop, appl
     # And healed by its own.
     shop.mesh.apply(*outside(shop, "a.shop.test", shop.authority)[-2:])
     raw.eventually(lambda: answered(200), 20)
+
+
+def test_the_systems_authorities_vouch_for_servers_outside_the_mesh(own_mesh, tmp_path):
+    """`wellKnownCACertificates: System` means the file that SSL_CERT_FILE names to the proxy, where it names one."""
+    believed, other = trustme.CA(), trustme.CA()
+
+    class Payments(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-length", "5")
+            self.end_headers()
+            self.wfile.write(b"paid\n")
+
+        def log_message(self, *_):
+            pass
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Payments)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    believed.issue_cert("pay.example.org").configure_cert(context)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        own_mesh.apply(
+            {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "payments"},
+             "spec": {"ports": [{"name": "https", "port": 443}]}},
+            {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+             "metadata": {"name": "payments", "labels": {"kubernetes.io/service-name": "payments"}},
+             "addressType": "IPv4", "endpoints": [{"addresses": ["127.0.0.1"]}],
+             "ports": [{"name": "https", "port": server.server_port}]},
+            {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "BackendTLSPolicy", "metadata": {"name": "payments"},
+             "spec": {"targetRefs": [{"group": "", "kind": "Service", "name": "payments"}],
+                      "validation": {"hostname": "pay.example.org", "wellKnownCACertificates": "System"}}})
+        for name, authority in (("right", believed), ("wrong", other)):
+            roots = tmp_path / f"{name}.pem"
+            authority.cert_pem.write_to_path(str(roots))
+            own_mesh.environment["SSL_CERT_FILE"] = str(roots)
+            client = own_mesh.client(name)
+
+            def answered(client=client, authority=authority):
+                answer = client.get("http://payments:443/")
+                found = (answer.status, answer.reason)
+                assert found == ((200, None) if authority is believed else (503, "tls_unknown_authority")), answer
+                return True
+            raw.eventually(answered, 15)
+    finally:
+        server.shutdown()

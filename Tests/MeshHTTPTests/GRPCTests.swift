@@ -119,6 +119,7 @@ struct GRPCTests {
     #expect(GRPCStatus(reset: .enhanceYourCalm) == .resourceExhausted)
     #expect(GRPCStatus(reset: HTTP2ErrorCode(rawValue: 99)) == .unknown)
     #expect(GRPCStatus.forMeshAnswer(httpStatus: 504) == .deadlineExceeded)
+    #expect(GRPCStatus.forMeshAnswer(httpStatus: 429) == .resourceExhausted)
     #expect(GRPCStatus.allCases.map(\.rawValue) == Array(0...16))
   }
 }

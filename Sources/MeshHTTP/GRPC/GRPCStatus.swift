@@ -66,7 +66,7 @@ package enum GRPCStatus: UInt8, Sendable, CaseIterable {
   package static func forMeshAnswer(httpStatus: UInt16) -> GRPCStatus {
     switch httpStatus {
     case 408, 504: .deadlineExceeded
-    case 413, 431: .resourceExhausted
+    case 413, 429, 431: .resourceExhausted
     case 404: .unimplemented
     case 400: .internal
     default: GRPCStatus(httpStatus: httpStatus)

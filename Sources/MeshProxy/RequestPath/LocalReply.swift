@@ -28,7 +28,7 @@ extension Worker {
 
   /// Answers a call of gRPC with trailers and nothing else ("gRPC over HTTP2", Trailers-Only).
   private func replyGRPC(_ exchange: ExchangeRef, _ reason: Reason, _ status: UInt16) {
-    let code = GRPCStatus.forMeshAnswer(httpStatus: status)
+    let code = reason == .overload ? .resourceExhausted : GRPCStatus.forMeshAnswer(httpStatus: status)
     exchange.pointee.grpcStatus = code.rawValue
     begin(exchange, 200)
     guard var writer = head(exchange, 200, contentType: "application/grpc", reason: reason) else { return }

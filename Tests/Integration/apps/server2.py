@@ -1,6 +1,6 @@
 """An HTTP/2 server (cleartext, prior knowledge) that knows nothing of a mesh; on PyPI's h2.
 
-  server2.py NAME [--env FILE]      listens on 127.0.0.1:$PORT
+  server2.py NAME [--env FILE] [--wait MS]      listens on 127.0.0.1:$PORT; waits so long before every answer
 
 Paths:
 
@@ -15,7 +15,8 @@ Paths:
   /endless           a body that never ends; /progress says how much of it was sent, and whether it was cancelled
   /early             answers 200 before it has read the request's body
   CONNECT            with :protocol (RFC 8441): echoes
-  /streams           how many connections and streams this server has seen
+  /streams           how many connections and streams this server has seen, and how many were reset
+  /counts            how often each path was asked for (not counted itself), and body bytes that came with each
 """
 
 import asyncio
@@ -44,10 +45,10 @@ class Stream:
 
 
 class Connection(asyncio.Protocol):
-    seen = collections.Counter()
+    seen, counts, received = collections.Counter(), collections.Counter(), collections.Counter()
 
-    def __init__(self, name):
-        self.name, self.streams = name, {}
+    def __init__(self, name, wait=0.0):
+        self.name, self.wait, self.streams = name, wait, {}
         self.h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
 
     def connection_made(self, transport):
@@ -146,6 +147,10 @@ class Connection(asyncio.Protocol):
         path = stream.pseudo[":path"].split("?")[0]
         parts = path.split("/")
         kind, status, body = parts[1], 200, (self.name + "\n").encode()
+        if kind not in ("counts", "streams"):
+            self.counts[path] += 1
+            self.received[path] += stream.length
+            await asyncio.sleep(self.wait)
         if kind == "delay":
             await asyncio.sleep(int(parts[2]) / 1000)
         elif kind == "status":
@@ -156,6 +161,8 @@ class Connection(asyncio.Protocol):
             body = json.dumps(stream.fields).encode()
         elif kind == "streams":
             body = json.dumps(self.seen).encode()
+        elif kind == "counts":
+            body = json.dumps({"requests": self.counts, "bytes": self.received}).encode()
         elif kind == "trailers":
             received = ", ".join(f"{name}: {value}" for name, value in stream.trailers)
             self.head(number, 200, ("x-received-trailers", received))
@@ -189,7 +196,7 @@ async def main():
     name = arguments.pop(0)
     files = dict(zip(arguments[::2], arguments[1::2]))
     listening = await asyncio.get_running_loop().create_server(
-        lambda: Connection(name), "127.0.0.1", int(os.environ["PORT"]), backlog=2048)
+        lambda: Connection(name, float(files.get("--wait", 0)) / 1000), "127.0.0.1", int(os.environ["PORT"]), backlog=2048)
     if "--env" in files:
         with open(files["--env"] + ".new", "w") as file:
             json.dump(dict(os.environ, PID=str(os.getpid())), file)

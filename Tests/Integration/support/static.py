@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 
-from . import raw
+from . import http2, raw
 from .load import Load
 from .processes import APPS, TOP, Program, free_port
 
@@ -25,6 +25,21 @@ class Server:
         """How it appears in a snapshot."""
         return {"uid": self.name, "namespace": "default", "name": self.name, "address": "127.0.0.1", "app": "server",
                 "services": [service], "ports": [{"appPort": self.port, "appProtocol": "http", "name": "http"}], **more}
+
+
+class Server2(Server):
+    """One that speaks HTTP/2."""
+
+    def _ask(self, path):
+        with http2.Client(self.port) as client:
+            return json.loads(client.fetch(path).body)
+
+    def counts(self):
+        """How often each path was asked for, and body bytes that came."""
+        return self._ask("/counts")
+
+    def streams(self):
+        return self._ask("/streams")
 
 
 class Proxy:
@@ -73,8 +88,14 @@ class Static:
         command = [sys.executable, os.path.join(APPS, "server.py"), name, *options]
         return Server(name, port, self._start(command, name, [port], {"PORT": str(port)}))
 
+    def server2(self, name="server", wait_ms=0):
+        """A server of HTTP/2."""
+        port = free_port()
+        command = [sys.executable, os.path.join(APPS, "server2.py"), name, "--wait", str(wait_ms)]
+        return Server2(name, port, self._start(command, name, [port], {"PORT": str(port)}))
+
     def proxy(self, servers, policy=None, routes=None, inbound=None, workers=1, workloads=None, services=None, proxy=None,
-              own_port=None):
+              own_port=None, protocol="http"):
         """An outbound proxy for the service `default/server` with these endpoints; with `inbound` (what the port's
         configuration has besides) one in front of the first server, in plaintext."""
         port, admin = own_port or free_port(), free_port()
@@ -86,7 +107,7 @@ class Static:
             listener.update(kind="inbound", port=servers[0].port, mutualTLS="disable")
             configuration["inbound"] = [{"appPort": servers[0].port, "mutualTLS": "disable", **inbound}]
         service = {"namespace": "default", "name": "server",
-                   "ports": [{"number": 80, "name": "http", "targetPortName": "http", "appProtocol": "http"}]}
+                   "ports": [{"number": 80, "name": "http", "targetPortName": "http", "appProtocol": protocol}]}
         if policy:
             service["policy"] = {"source": "default/policy", **policy}
         if routes:
