@@ -162,7 +162,8 @@ let package = Package(
     .testTarget(name: "MeshTLSTests", dependencies: ["MeshTLS", "MeshModel"], swiftSettings: common),
     .testTarget(name: "MeshIdentityTests", dependencies: ["MeshIdentity", "MeshModel"], swiftSettings: common),
     .testTarget(
-      name: "MeshControlTests", dependencies: ["MeshControl", "MeshModel", "MeshWire"], exclude: ["Golden"],
+      name: "MeshControlTests", dependencies: ["MeshControl", "MeshModel", "MeshPolicy", "MeshWire"],
+      exclude: ["Golden"],
       swiftSettings: common),
     .testTarget(name: "MeshStoreTests", dependencies: ["MeshStore", "MeshControl"], swiftSettings: common),
     .testTarget(

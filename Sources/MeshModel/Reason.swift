@@ -16,7 +16,7 @@ package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   // Limits.
   case circuitOpenConnections, circuitOpenPending, circuitOpenRequests, circuitOpenRetries
   case retryBudgetExhausted, retryLimit, retryBodyTooLarge
-  case overload, connectionLimit, descriptorLimit, draining, notReady, rateLimited, faultInjected
+  case overload, connectionLimit, descriptorLimit, draining, notReady, rateLimited, faultInjected, quotaExceeded
   // What the client sent.
   case malformedRequest, malformedRequestLine, invalidHeaderField, obsoleteLineFolding, conflictingFraming
   case invalidContentLength, invalidTransferEncoding, unsupportedTransferEncoding, invalidChunk
@@ -56,7 +56,8 @@ package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
     case ..<Reason.connectFailure.rawValue: routingDetail
     case ..<Reason.requestTimeout.rawValue: upstreamDetail
     case ..<Reason.circuitOpenConnections.rawValue: timeDetail
-    case ..<Reason.malformedRequest.rawValue: limitDetail
+    case ..<Reason.overload.rawValue: limitDetail
+    case ..<Reason.malformedRequest.rawValue: refusalDetail
     case ..<Reason.missingHost.rawValue: framingDetail
     case ..<Reason.tlsPlaintextRefused.rawValue: clientDetail
     case ..<Reason.tlsInvalidIdentity.rawValue: certificateDetail

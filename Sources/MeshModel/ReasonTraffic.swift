@@ -168,11 +168,17 @@ extension Reason {
       ReasonDetail(
         "retry_limit", 503, .retryLimitExceeded, "Every attempt that the policy allows failed.",
         "Look at why the attempts failed; the limit is retry.attempts of the route or TrafficPolicy.")
-    case .retryBodyTooLarge:
+    default:  // retryBodyTooLarge
       ReasonDetail(
         "retry_body_too_large", 503, .upstreamFailure,
         "The attempt failed, and the request's body was too large to keep for another.",
         "Bodies up to 64 KiB are kept for retries; make the client retry larger ones.")
+    }
+  }
+
+  /// What is refused before anything is spent on it.
+  var refusalDetail: ReasonDetail {
+    switch self {
     case .overload:
       ReasonDetail(
         "overload", 503, .overload, "The proxy is overloaded and refused the request at once.",
@@ -196,6 +202,10 @@ extension Reason {
     case .rateLimited:
       ReasonDetail(
         "rate_limited", 429, .rateLimited, "More requests came than the rate limit allows.",
+        "Send again after the time in Retry-After, or raise the limit.")
+    case .quotaExceeded:
+      ReasonDetail(
+        "quota_exceeded", 429, .rateLimited, "More requests came than the limit that all proxies share allows.",
         "Send again after the time in Retry-After, or raise the limit.")
     default:  // faultInjected
       ReasonDetail(

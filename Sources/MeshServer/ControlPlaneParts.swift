@@ -68,7 +68,8 @@ final class ControlPlaneParts: Sendable {
       host: configuration.xdsHost, port: configuration.xdsPort,
       dependencies: .init(
         source: engine, registry: registry, directory: directory,
-        statistics: StatisticsFanOut([statistics, meter]), questions: questions, authority: authority,
+        statistics: StatisticsFanOut([statistics, meter]), questions: questions,
+        quotas: QuotaService(limits: engine, now: monotonic), authority: authority,
         certificateLifeSeconds: configuration.certificateLifeSeconds, now: seconds),
       eventLoopGroup: MultiThreadedEventLoopGroup.singleton)
 

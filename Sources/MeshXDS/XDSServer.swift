@@ -16,6 +16,7 @@ package final class XDSServer: Sendable {
     package var directory: ConnectedProxies
     package var statistics: any StatisticsSink
     package var questions: ProxyQuestions
+    package var quotas: QuotaService?
     package var authority: LivingAuthority
     /// Life of a workload's certificate whose request wishes none, seconds.
     package var certificateLifeSeconds: Int64
@@ -24,7 +25,8 @@ package final class XDSServer: Sendable {
 
     package init(
       source: any ConfigSource, registry: WorkloadRegistry, directory: ConnectedProxies,
-      statistics: any StatisticsSink, questions: ProxyQuestions = ProxyQuestions(), authority: LivingAuthority,
+      statistics: any StatisticsSink, questions: ProxyQuestions = ProxyQuestions(), quotas: QuotaService? = nil,
+      authority: LivingAuthority,
       certificateLifeSeconds: Int64 = CertificateAuthority.standardLifeSeconds, now: @escaping @Sendable () -> Int64
     ) {
       self.source = source
@@ -32,6 +34,7 @@ package final class XDSServer: Sendable {
       self.directory = directory
       self.statistics = statistics
       self.questions = questions
+      self.quotas = quotas
       self.authority = authority
       self.certificateLifeSeconds = certificateLifeSeconds
       self.now = now
@@ -74,7 +77,7 @@ package final class XDSServer: Sendable {
         CertificateService(issuer: issuer, tokens: issuer, now: dependencies.now),
         WorkloadService(
           registry: dependencies.registry, statistics: dependencies.statistics, directory: dependencies.directory,
-          questions: dependencies.questions, now: dependencies.now),
+          questions: dependencies.questions, quotas: dependencies.quotas, now: dependencies.now),
       ])
   }
 

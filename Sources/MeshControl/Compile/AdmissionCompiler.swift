@@ -8,10 +8,10 @@ extension MeshIndex {
   }
 
   /// What a policy says about a route that it is attached to.
-  static func routeConfig(_ policy: Typed<TrafficPolicySpec>) -> RoutePolicyConfig {
+  static func routeConfig(_ policy: Typed<TrafficPolicySpec>, route: ResourceKey) -> RoutePolicyConfig {
     var config = RoutePolicyConfig()
     config.source = policy.qualifiedName
-    config.rateLimits = policy.spec.rateLimits.map { self.config($0, of: policy) }
+    config.rateLimits = policy.spec.rateLimits.map { self.config($0, of: policy, for: route) }
     config.faults = faults(of: policy)
     config.retry = policy.spec.retry.map(self.config)
     config.timeouts = policy.spec.timeouts.map(self.config)
@@ -20,8 +20,11 @@ extension MeshIndex {
   }
 
   /// The limits of a service's policy that one side holds to.
-  static func limits(of policy: Typed<TrafficPolicySpec>, side: TrafficPolicySpec.Side) -> [RateLimitConfig] {
-    policy.spec.rateLimits.filter { ($0.side ?? .server) == side }.map { config($0, of: policy) }
+  static func limits(
+    of policy: Typed<TrafficPolicySpec>, for service: ServiceName, side: TrafficPolicySpec.Side
+  ) -> [RateLimitConfig] {
+    let key = ResourceKey(groupKind: ServiceSpec.kind.groupKind, namespace: service.namespace, name: service.name)
+    return policy.spec.rateLimits.filter { ($0.side ?? .server) == side }.map { config($0, of: policy, for: key) }
   }
 
   static func faults(of policy: Typed<TrafficPolicySpec>) -> [FaultConfig] {
@@ -42,7 +45,7 @@ extension MeshIndex {
   }
 
   private static func config(
-    _ limit: TrafficPolicySpec.RateLimit, of policy: Typed<TrafficPolicySpec>
+    _ limit: TrafficPolicySpec.RateLimit, of policy: Typed<TrafficPolicySpec>, for target: ResourceKey
   ) -> RateLimitConfig {
     var config = RateLimitConfig()
     config.source = policy.qualifiedName
@@ -58,6 +61,7 @@ extension MeshIndex {
     }
     config.header = limit.key?.header?.lowercased() ?? ""
     config.matches = limit.matches.map(self.config)
+    if limit.scope == .global { config.quota = QuotaName(policy: policy.key, limit: limit.name, target: target).text }
     return config
   }
 
@@ -66,7 +70,7 @@ extension MeshIndex {
     var seen: Set<ResourceKey> = []
     for service in services {
       guard let policy = decidingPolicy(for: service.name), seen.insert(policy.key).inserted else { continue }
-      port.rateLimits += Self.limits(of: policy, side: .server)
+      port.rateLimits += Self.limits(of: policy, for: service.name, side: .server)
       guard port.concurrency == nil, let settings = policy.spec.adaptiveConcurrency else { continue }
       var config = ConcurrencyConfig()
       config.source = policy.qualifiedName

@@ -2,7 +2,7 @@ import MeshWire
 
 extension MeshIndex {
   /// A TrafficPolicy as it goes to the proxies. What it leaves out stays absent: the proxy has the defaults.
-  static func config(_ policy: Typed<TrafficPolicySpec>) -> TrafficPolicyConfig {
+  static func config(_ policy: Typed<TrafficPolicySpec>, for service: ServiceName) -> TrafficPolicyConfig {
     var config = TrafficPolicyConfig()
     config.source = policy.qualifiedName
     switch policy.spec.loadBalancer?.algorithm {
@@ -23,7 +23,7 @@ extension MeshIndex {
     config.timeouts = policy.spec.timeouts.map(self.config)
     addHedging(of: policy, to: &config.retry)
     config.healthCheck = policy.spec.healthCheck.map(self.config)
-    config.rateLimits = limits(of: policy, side: .client)
+    config.rateLimits = limits(of: policy, for: service, side: .client)
     config.faults = faults(of: policy)
     return config
   }

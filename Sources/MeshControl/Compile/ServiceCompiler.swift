@@ -30,7 +30,7 @@ extension MeshIndex {
     common.namespace = name.namespace
     common.name = name.name
     common.ports = ports(of: service)
-    common.policy = decidingPolicy(for: name).map(Self.config)
+    common.policy = decidingPolicy(for: name).map { Self.config($0, for: name) }
     common.backendTLS = backendTLS(of: service)
     common.routes = producer.requests
     common.streamRoutes = producer.streams
@@ -68,7 +68,7 @@ extension MeshIndex {
             config.ruleIndex = UInt32(clamping: index)
             config.parentPort = port
             config.consumerNamespace = consumer
-            config.policy = decidingPolicy(forRoute: route.key).map(Self.routeConfig)
+            config.policy = decidingPolicy(forRoute: route.key).map { Self.routeConfig($0, route: route.key) }
             rules.requests.append(config)
           } else {
             var config = compileStream(rule, of: route)

@@ -141,7 +141,8 @@ extension Explanation {
     case .circuitOpenPending: return service(told, "TrafficPolicy", detail: limit(told, "waiting requests"))
     case .circuitOpenRequests: return service(told, "TrafficPolicy", detail: limit(told, "requests under way"))
     case .circuitOpenRetries: return service(told, "TrafficPolicy", detail: limit(told, "retries under way"))
-    case .retryBudgetExhausted, .retryLimit, .retryBodyTooLarge, .rateLimited, .faultInjected:
+    case .retryBudgetExhausted, .retryLimit, .retryBodyTooLarge, .rateLimited, .faultInjected,
+      .quotaExceeded:
       return service(told, "TrafficPolicy")
     case .overload, .connectionLimit, .descriptorLimit, .draining, .notReady, .internalError, .tlsNoOwnCertificate:
       return Object(kind: "Proxy", namespace: "", name: told.proxy)

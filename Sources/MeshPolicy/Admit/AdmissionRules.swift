@@ -22,16 +22,19 @@ package struct RateLimitRule: Hashable, Sendable {
   package var key: RateLimitKey
   /// Any of them must hold; none at all: every request.
   package var matches: [RouteMatch]
+  /// Names the limit in the mesh, where all proxies share it; empty: this proxy counts for itself.
+  package var quota: String
 
   package init(
     policy: String, name: String, settings: RateLimitSettings, key: RateLimitKey = .everyone,
-    matches: [RouteMatch] = []
+    matches: [RouteMatch] = [], quota: String = ""
   ) {
     self.policy = policy
     self.name = name
     self.settings = settings
     self.key = key
     self.matches = matches
+    self.quota = quota
   }
 }
 

@@ -17,6 +17,8 @@ package struct CompiledLimit: Sendable, BitwiseCopyable {
   package var name: ByteRange
   /// Index of its condition; -1 where it is about every request.
   package var condition: Int32
+  /// Whether all proxies of the mesh share it.
+  package var isShared: Bool
 }
 
 /// Faults as the traffic path reads them.
@@ -54,7 +56,7 @@ package final class AdmissionTable: Sendable {
     for rule in rules.limits {
       var limit = CompiledLimit(
         settings: rule.settings, key: .everyone, header: .empty, known: .other, policy: intern(rule.policy),
-        name: intern(rule.name), condition: try condition(rule.matches))
+        name: intern(rule.name), condition: try condition(rule.matches), isShared: !rule.quota.isEmpty)
       switch rule.key {
       case .everyone: limit.key = .everyone
       case .identity: limit.key = .identity

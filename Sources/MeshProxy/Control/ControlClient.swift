@@ -34,6 +34,7 @@ final class ControlClient {
   private var attachCall: ControlCall?
   private var isReporting = false
   private var probe: ApplicationProbe
+  private var quotas = QuotaKeeper()
   /// The roots in force; empty: those the proxy was started with.
   private var bundle: [String] = []
 
@@ -84,6 +85,7 @@ final class ControlClient {
   }
 
   private static var now: Duration { .nanoseconds(Int64(clamping: cms_monotonic_nanoseconds())) }
+  private static var nanoseconds: Int64 { Int64(clamping: cms_monotonic_nanoseconds()) }
   private var wallSeconds: Double {
     Double(cms_wall_nanoseconds()) / 1e9 + Double(proxy.options.clockOffsetSeconds)
   }
@@ -135,6 +137,7 @@ final class ControlClient {
       send(attach.changed(health, message: health == .healthy ? "" : "the application does not listen"))
     }
     if let delay = attach.delayToReport(now: Self.now), delay <= .zero { report() }
+    shareLimits()
     proxy.loop.after(100_000_000) { [weak self] in self?.tick() }
   }
 
@@ -279,10 +282,12 @@ final class ControlClient {
       call.received = { [weak self] bytes in
         if let response = try? AttachResponse(protobuf: bytes) {
           self?.attach.received(response)
+          if let grants = response.quota { self?.quotas.take(grants, now: Self.nanoseconds) }
           self?.answer(response.questions)
         }
       }
       call.ended = { [weak self] in self?.streamEnded("attach", $0, $1) }
+      quotas.restart()
       main.send(attach.opened().protobuf(), on: call)
     }
   }
@@ -344,6 +349,17 @@ final class ControlClient {
         self?.send(request)
       }
     }
+  }
+
+  /// Tells what came by the limits that all proxies share; more is asked for when what was asked has gone out.
+  private func shareLimits() {
+    let hears = attachCall.flatMap { main?.backlog(of: $0) }.map { $0 < 1 << 20 } ?? false
+    let report = quotas.look(
+      proxy.configuration.sharedLimits, isConnected: attach.isAttached && hears, now: Self.nanoseconds)
+    guard let report else { return }
+    var request = AttachRequest()
+    request.quota = report
+    send(request)
   }
 
   private func report() {

@@ -15,16 +15,19 @@ struct LimitSlot: ~Copyable {
 final class LimitBuckets: @unchecked Sendable {
   // Unchecked: the memory is changed by atomic operations only.
   let view: LimitBucketsView
+  /// The places of a limit that is shared with other proxies; nil: it is this proxy's own.
+  let shared: SharedLimit?
 
   /// Keys of a limit that are counted apart at a time; 64 KiB. Further ones share buckets while all are in use.
   static let keyedCapacity = 4_096
 
-  /// - Parameter isKeyed: whether there is a bucket for each key, or one for all.
-  init(isKeyed: Bool) {
-    let count = isKeyed ? Self.keyedCapacity : 1
+  init(_ rule: RateLimitRule) {
+    let isKeyed = rule.key != .everyone
+    shared = rule.quota.isEmpty ? nil : SharedLimit(rule.quota, rule.settings, isKeyed: isKeyed)
+    let count = isKeyed && shared == nil ? Self.keyedCapacity : 1
     let slots = UnsafeMutablePointer<LimitSlot>.allocate(capacity: count)
     for index in 0..<count { (slots + index).initialize(to: LimitSlot()) }
-    view = LimitBucketsView(slots: slots, mask: count - 1)
+    view = LimitBucketsView(slots: slots, mask: count - 1, shared: shared?.view)
   }
 
   deinit {
@@ -37,16 +40,19 @@ final class LimitBuckets: @unchecked Sendable {
 struct LimitBucketsView {
   let slots: UnsafeMutablePointer<LimitSlot>
   let mask: Int
+  private let shared: SharedLimitView?
   /// Places that a key may have.
   private static let probes = 8
 
-  init(slots: UnsafeMutablePointer<LimitSlot>, mask: Int) {
+  init(slots: UnsafeMutablePointer<LimitSlot>, mask: Int, shared: SharedLimitView?) {
     self.slots = slots
     self.mask = mask
+    self.shared = shared
   }
 
   /// Whether one more request of `key` may pass now; counts it only if so.
   func decide(_ settings: RateLimitSettings, key: UInt64, now: Int64) -> RateLimitDecision {
+    if let shared { return shared.decide(key: key, now: now) }
     let slot = slots + (mask == 0 ? 0 : place(of: key == 0 ? 1 : key, now: now))
     var known = slot.pointee.fullAt.load(ordering: .relaxed)
     while true {

@@ -62,12 +62,21 @@ package final class Proxy {
       control?.start()
     } else {
       becomeReady()
+      keepSharedLimits()
     }
     if !rings.isEmpty { carryLog() }
     log.write(.info, "apus-proxy started: \(workers.count) workers, admin on port \(admin?.port ?? 0)")
     withExtendedLifetime(signals) { loop.run() }
     return exitStatus
   }
+
+  /// With a static configuration there is nobody to share limits with: each is all this proxy's.
+  private func keepSharedLimits() {
+    guard !configuration.sharedLimits.isEmpty else { return }
+    _ = quotas.look(configuration.sharedLimits, isConnected: false, now: Int64(clamping: cms_monotonic_nanoseconds()))
+    loop.after(100_000_000) { [unowned self] in keepSharedLimits() }
+  }
+  private var quotas = QuotaKeeper()
 
   // MARK: Starting
 

@@ -54,7 +54,7 @@ extension Worker {
       guard case .limited(let wait) = buckets.decide(limit.pointee.settings, key: key, now: clock) else { continue }
       exchange.pointee.admission.limit = limit
       exchange.pointee.admission.retryAfter = wait
-      refuse(exchange, head, gate, limit.pointee.policy, .rateLimited, 429)
+      refuse(exchange, head, gate, limit.pointee.policy, limit.pointee.isShared ? .quotaExceeded : .rateLimited, 429)
       return false
     }
     return true
@@ -159,7 +159,8 @@ extension Worker {
   /// (draft-ietf-httpapi-ratelimit-headers).
   func writeAdmissionFields(_ writer: inout HTTP1Writer, _ exchange: ExchangeRef, _ reason: Reason) {
     let admission = exchange.pointee.admission
-    guard reason == .rateLimited, let limit = admission.limit, let gate = admission.rules else { return }
+    guard reason == .rateLimited || reason == .quotaExceeded, let limit = admission.limit, let gate = admission.rules
+    else { return }
     let name = gate.pointee.rules.text(limit.pointee.name)
     let settings = limit.pointee.settings
     let wait = RateLimiter.retryAfterSeconds(admission.retryAfter)
@@ -180,9 +181,9 @@ extension Worker {
 
   /// The policy that refused the exchange, where admission did.
   func decidingPolicy(_ exchange: ExchangeRef, _ reason: Reason) -> UnsafeBufferPointer<UInt8>? {
-    guard reason == .rateLimited || reason == .faultInjected, let gate = exchange.pointee.admission.rules else {
-      return nil
-    }
+    guard reason == .rateLimited || reason == .quotaExceeded || reason == .faultInjected,
+      let gate = exchange.pointee.admission.rules
+    else { return nil }
     return gate.pointee.rules.text(exchange.pointee.admission.policy)
   }
 }

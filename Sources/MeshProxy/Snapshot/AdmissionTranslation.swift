@@ -26,7 +26,7 @@ extension RateLimitRule {
     self.init(
       policy: config.source, name: config.name,
       settings: RateLimitSettings(limit: config.requests, periodNanoseconds: period, burst: config.burst), key: key,
-      matches: config.matches.map { RouteMatch($0) })
+      matches: config.matches.map { RouteMatch($0) }, quota: config.quota)
   }
 }
 

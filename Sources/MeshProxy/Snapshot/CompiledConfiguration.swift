@@ -88,6 +88,9 @@ package final class CompiledConfiguration: Sendable {
   /// The buckets of its rate limits, by what they belong to: the next configuration goes on with them.
   let buckets: [String: LimitBuckets]
 
+  /// The limits among them that are shared with other proxies.
+  let sharedLimits: [SharedLimit]
+
   /// Compiles `snapshot` for a proxy with these listeners. One bad service does not keep the others from working: it is
   /// left out and named in `problems`.
   /// - Parameter previous: the configuration before; limits that stay go on where they are.
@@ -113,6 +116,7 @@ package final class CompiledConfiguration: Sendable {
     clusters = builder.clusters
     problems = builder.problems + builder.gates.problems
     buckets = builder.gates.buckets
+    sharedLimits = buckets.values.compactMap(\.shared)
     hosts = HostTable(builder.hosts)
   }
 }

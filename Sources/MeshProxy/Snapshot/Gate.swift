@@ -52,8 +52,11 @@ struct GateBuilder {
       let known = buckets
       let former = former
       let gate = try Gate(rules) { rule in
-        let key = "\(place)|\(rule.policy)|\(rule.name)|\(rule.key)"
-        let held = known[key] ?? former[key] ?? LimitBuckets(isKeyed: rule.key != .everyone)
+        // A shared limit has one name in the whole mesh, and a new one is another limit.
+        let key =
+          rule.quota.isEmpty
+          ? "\(place)|\(rule.policy)|\(rule.name)|\(rule.key)" : "\(rule.quota)|\(rule.settings)|\(rule.key)"
+        let held = known[key] ?? taken[key] ?? former[key] ?? LimitBuckets(rule)
         taken[key] = held
         return held
       }

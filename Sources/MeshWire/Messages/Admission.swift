@@ -35,6 +35,8 @@ package struct RateLimitConfig: WireMessage {
   package var matches: [RouteMatchConfig] = []
   /// `namespace/name` of the policy.
   package var source = ""
+  /// Names the limit in the mesh, where all proxies share it; empty: the proxy counts for itself.
+  package var quota = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -46,6 +48,7 @@ package struct RateLimitConfig: WireMessage {
     try c.field(6, "header", &header)
     try c.field(7, "matches", &matches)
     try c.field(9, "source", &source)
+    try c.field(140, "quota", &quota)
   }
 }
 

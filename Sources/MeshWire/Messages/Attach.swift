@@ -5,6 +5,8 @@ package struct AttachRequest: WireMessage {
   package var statistics: StatisticsReport?
   /// Answers to questions of the control plane.
   package var answers: [ProxyAnswer] = []
+  /// What was let in by the limits that proxies share.
+  package var quota: QuotaReport?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -12,6 +14,7 @@ package struct AttachRequest: WireMessage {
     try c.field(2, "health", &health)
     try c.field(3, "statistics", &statistics)
     try c.field(100, "answers", &answers)
+    try c.field(140, "quota", &quota)
   }
 }
 
@@ -21,11 +24,14 @@ package struct AttachResponse: WireMessage {
   package var reportIntervalMilliseconds: UInt32 = 0
   /// What the control plane wants to know; each is answered once.
   package var questions: [ProxyQuestion] = []
+  /// What may be let in by the limits that proxies share.
+  package var quota: QuotaGrants?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
     try c.field(1, "reportIntervalMilliseconds", &reportIntervalMilliseconds)
     try c.field(100, "questions", &questions)
+    try c.field(140, "quota", &quota)
   }
 }
 

@@ -13,24 +13,27 @@ package struct WorkloadService: RegistrableRPCService {
   private let statistics: any StatisticsSink
   private let directory: ConnectedProxies
   private let questions: ProxyQuestions
+  private let quotas: QuotaService?
   private let reportIntervalMilliseconds: UInt32
   private let now: @Sendable () -> Int64
 
   /// - Parameters:
   ///   - directory: learns of each proxy's certificate.
   ///   - questions: what is asked of the proxies while they are attached.
+  ///   - quotas: divides the limits that proxies share; nil: each holds to the whole of them.
   ///   - reportIntervalMilliseconds: how often proxies are asked to report.
   ///   - now: seconds since 1970.
   package init(
     registry: WorkloadRegistry, statistics: any StatisticsSink, directory: ConnectedProxies,
-    questions: ProxyQuestions = ProxyQuestions(), reportIntervalMilliseconds: UInt32 = 1000,
-    now: @escaping @Sendable () -> Int64
+    questions: ProxyQuestions = ProxyQuestions(), quotas: QuotaService? = nil,
+    reportIntervalMilliseconds: UInt32 = 1000, now: @escaping @Sendable () -> Int64
   ) {
     self.now = now
     self.registry = registry
     self.statistics = statistics
     self.directory = directory
     self.questions = questions
+    self.quotas = quotas
     self.reportIntervalMilliseconds = reportIntervalMilliseconds
   }
 
@@ -76,6 +79,11 @@ package struct WorkloadService: RegistrableRPCService {
             response.questions = [question]
             responses.yield(response)
           }
+          await quotas?.open(stream: stream) { grants in
+            var response = AttachResponse()
+            response.quota = grants
+            responses.yield(response)
+          }
         }
       }
       result = .success(())
@@ -84,6 +92,7 @@ package struct WorkloadService: RegistrableRPCService {
     }
     // However the stream ended, the workload's sign of life has ended with it.
     await registry.detach(stream: stream)
+    await quotas?.close(stream: stream)
     if let uid {
       await statistics.forget(proxy: uid)
       await questions.close(proxy: uid, stream: stream)
@@ -114,6 +123,7 @@ package struct WorkloadService: RegistrableRPCService {
     guard let proxy = attached ?? uid else {
       throw RPCError(code: .failedPrecondition, message: RegistrationRefusal.registrationFirst.sentence)
     }
+    if let report = message.quota { await quotas?.report(report, stream: stream) }
     if !message.answers.isEmpty { await questions.answered(message.answers, proxy: proxy) }
     if var report = message.statistics {
       // A proxy speaks for its own end only, and calls `unknown` what it does not know.

@@ -17,6 +17,8 @@ extension TrafficPolicySpec {
     package var matches: [HTTPRouteMatch] = []
     /// Whose proxy holds to the limit, where the target is a Service. Default Server.
     package var side: Side?
+    /// Who counts together. Default Local.
+    package var scope: Scope?
 
     package init() {}
 
@@ -28,6 +30,7 @@ extension TrafficPolicySpec {
       visitor.field("key", &key)
       visitor.field("matches", &matches, .items(0...16))
       visitor.field("side", &side)
+      visitor.field("scope", &scope)
     }
 
     package func check(path: String, into report: ViolationReport) {
@@ -78,6 +81,13 @@ extension TrafficPolicySpec {
     case server = "Server"
     /// Each client's proxy for itself, before anything is sent.
     case client = "Client"
+  }
+
+  package enum Scope: String, FieldEnum {
+    /// Each proxy for itself.
+    case local = "Local"
+    /// All proxies of the mesh together: the control plane divides the limit among them.
+    case global = "Global"
   }
 
   /// Faults put into the traffic on purpose, at the client's proxy.
