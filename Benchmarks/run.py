@@ -8,6 +8,7 @@ The figure that counts is CPU time per request of the proxy's processes, from th
 """
 
 import argparse
+import json
 import os
 import shutil
 import statistics
@@ -17,6 +18,7 @@ import tempfile
 import time
 
 import http2
+import large
 import measure
 import proxies
 import report
@@ -193,20 +195,28 @@ def main():
             latency = idle = None
             real = [name for name in names if name != "floor"]
             speaking = [name for name in real if name != "nginx"]
-            streams = resets = None
+            streams = resets = size = match = None
             if not options.only or "streams" in options.only:
                 streams = collect("10,000 idle streams", speaking, 1,
                                   lambda name: http2.idle_streams(proxy(name), backend.grpc))
             if not options.only or "resets" in options.only:
                 resets = collect("rapid resets", speaking, rounds,
                                  lambda name: http2.reset_cost(proxy(name), backend, folder))
+            if not options.only or "large" in options.only:
+                size = collect("1,000 services, 2,000 rules", ["apus"], min(rounds, 3), lambda _: large.once(
+                    load, backend, tempfile.mkdtemp(prefix="large-", dir=folder)))
+            if not options.only or "match" in options.only:
+                report.progress("finding a rule")
+                match = json.loads(subprocess.run(
+                    [os.path.join(measure.HERE, "match")], check=True, stdout=subprocess.PIPE).stdout)
             if not options.only:
                 latency = collect("1000 requests/s", real, rounds,
                                   lambda name: latency_once(proxy(name), load, backend, seconds * 2))
                 idle = collect("idle", real, rounds, lambda name: idle_once(proxy(name), backend))
 
     result = {"machine": report.machine(), "rounds": rounds, "seconds": seconds, "rows": rows, "latency": latency,
-              "idle": idle, "streams": streams, "resets": resets, "sizes_mb": sizes(real), "note": options.note}
+              "idle": idle, "streams": streams, "resets": resets, "large": size, "match": match, "sizes_mb": sizes(real),
+              "note": options.note}
     report.write(result, options.json, options.page)
 
 

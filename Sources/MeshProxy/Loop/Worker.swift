@@ -58,6 +58,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
   let streamScratch: HTTP2Scratch
   /// All connections that speak HTTP/2, newest first.
   var sessionHead: HTTP2SessionRef?
+  /// Configurations that are being taken up (`Adoption.swift`).
+  var adoptions = Adoptions()
 
   var dirtyHead: ConnectionRef?
   var resumingHead: ConnectionRef?
@@ -102,7 +104,9 @@ package final class Worker: EventLoop, @unchecked Sendable {
     let arena = max(settings.limits.edge.arenaBytes, settings.limits.mesh.arenaBytes)
     streamScratch = HTTP2Scratch(
       arena: .allocate(capacity: arena), arenaBytes: arena, fields: fields, fieldCapacity: FieldSet.capacity)
-    generation = Generation.make(configuration, endpoints: endpoints, labels: labels)
+    var builder = GenerationBuilder(configuration)
+    _ = builder.advance(until: .max, endpoints: endpoints, labels: labels)
+    generation = builder.finish()
     sweepTimer = .allocate(capacity: 1)
     sweepTimer.initialize(to: WheelTimer())
     sweepTimer.pointee.kind = TimerKind.sweep.rawValue

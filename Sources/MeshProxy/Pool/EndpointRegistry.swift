@@ -11,6 +11,8 @@ final class EndpointRegistry {
   private struct Held {
     var cluster: ClusterRef
     var endpoints: [String: EndpointRef] = [:]
+    /// Of the specification that it was last brought up to date with.
+    var revision: UInt64 = 0
   }
 
   private var held: [String: Held] = [:]
@@ -26,7 +28,12 @@ final class EndpointRegistry {
 
   /// The cluster of a specification, brought up to date, with one holder more.
   func take(_ spec: ClusterSpec) -> ClusterRef {
+    if let known = held[spec.key], spec.revision != 0, known.revision == spec.revision {
+      known.cluster.pointee.holders &+= 1
+      return known.cluster
+    }
     var entry = held[spec.key] ?? Held(cluster: makeCluster(spec))
+    entry.revision = spec.revision
     let cluster = entry.cluster
     cluster.pointee.holders &+= 1
     if cluster.pointee.policy.retryBudget != spec.policy.retryBudget {

@@ -215,11 +215,16 @@ package final class Proxy {
       guard let proxy = snapshot.proxy else { return listener.mutualTLS }
       return proxy.inbound.first { $0.appPort == listener.port }?.mutualTLS ?? proxy.mutualTLS
     }
-    onAllWorkers({ worker in
-      worker.adopt(compiled)
-      worker.setModes(modes)
-      return true
-    }) { _ in done() }
+    let gathered = Gathered<Bool>(expected: workers.count) { _ in done() }
+    let back = loop.submitter
+    for worker in workers {
+      worker.submit { inside in
+        inside.adopt(compiled) {
+          inside.setModes(modes)
+          back.submit { gathered.add(true) }
+        }
+      }
+    }
   }
 
   /// Runs `job` on every worker and hands all results to `done`, back on this thread.

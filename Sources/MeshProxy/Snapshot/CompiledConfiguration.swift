@@ -1,77 +1,8 @@
 package import MeshModel
-package import MeshPolicy
-package import MeshReactor
-package import MeshTLS
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTLS
 package import MeshWire
-
-/// An endpoint as the workers take it up.
-package struct EndpointSpec: Sendable {
-  /// `uid:port`, unique in its cluster.
-  package var key: String
-  package var address: SocketAddress
-  /// Whom the connection must lead to; nil: plaintext.
-  package var expectation: TLSExpectation?
-  package var weight: UInt32
-  /// TLS towards an endpoint outside the mesh; nil: plaintext.
-  package var backendTLS: BackendTLS?
-  /// What is spoken with it.
-  package var wire: EndpointWire = .undeclared
-  /// The application's own port, behind its proxy; 0: `address` is the application's.
-  package var applicationPort: UInt16 = 0
-  /// Takes new requests.
-  package var isUsable: Bool
-  /// Where it is, and what policies choose it by.
-  package var locality = Locality()
-  package var labels: [String: String] = [:]
-  /// The number of `key`, the same in every proxy.
-  package var hash: UInt64 = 0
-  /// The number of its subset; 0: none.
-  package var subset: UInt16 = 0
-  /// For labels.
-  package var workload: WorkloadLabels
-}
-
-/// One port of one service as the workers take it up.
-package struct ClusterSpec: Sendable {
-  /// `namespace/name:port`.
-  package var key: String
-  /// `namespace/name`, what people know it by.
-  package var service: String
-  package var port: UInt16
-  package var isTCP: Bool
-  /// Which of the proxy's identities calls it; 0: its own.
-  package var identity = 0
-  /// Nobody has declared what is spoken on the port.
-  package var isUndeclared = false
-  package var policy: TrafficPolicy
-  package var balance: BalanceRules
-  /// Nil: endpoints are not asked how they are.
-  package var healthCheck: HealthCheckSpec?
-  /// Level after level, as `tables` counts them.
-  package var endpoints: [EndpointSpec]
-  package var tables: ClusterTables
-  /// Nil where no route is attached: everything goes to the service itself.
-  package var routes: RouteTable?
-  /// Limits and faults of the service (outbound) or of the port (inbound).
-  package var gate: Gate?
-  /// Those of the rules of `routes`, position by position; empty where no rule has any.
-  package var ruleGates: [Gate?] = []
-  /// Rules for connections; nil where no TCPRoute or TLSRoute is in force.
-  package var streams: StreamTable?
-  /// Sessions of the rules, likewise.
-  package var ruleSessions: [Session?] = []
-}
-
-/// What names a workload in metrics.
-package struct WorkloadLabels: Hashable, Sendable {
-  /// Names the instance; for people, not for metrics.
-  package var uid = ""
-  package var namespace = ""
-  package var workload = ""
-  package var app = ""
-  package var version = ""
-  package var principal = ""
-}
 
 /// A configuration compiled for the traffic path: immutable, shared by all workers, kept as long as one of them uses it.
 package final class CompiledConfiguration: Sendable {
@@ -90,6 +21,9 @@ package final class CompiledConfiguration: Sendable {
 
   /// The limits among them that are shared with other proxies.
   let sharedLimits: [SharedLimit]
+  /// Counts the configurations of this run.
+  private let revision: UInt64
+  private let zone: String
 
   /// Compiles `snapshot` for a proxy with these listeners. One bad service does not keep the others from working: it is
   /// left out and named in `problems`.
@@ -104,8 +38,12 @@ package final class CompiledConfiguration: Sendable {
             namespace: $0.namespace, workload: $0.name, app: $0.app, version: $0.version, principal: $0.identity)
         )
       }, uniquingKeysWith: { first, _ in first })
-    var builder = ConfigurationBuilder(snapshot, formerBuckets: previous?.buckets ?? [:])
-    for spec in previous?.clusters ?? [] { builder.formerTables[spec.key] = spec.tables }
+    revision = (previous?.revision ?? 0) + 1
+    zone = snapshot.proxy?.zone ?? ""
+    var builder = ConfigurationBuilder(snapshot, revision: revision, formerBuckets: previous?.buckets ?? [:])
+    for spec in previous?.clusters ?? [] { builder.formerClusters[spec.key] = spec }
+    // Where the proxy is elsewhere all endpoints are arranged anew.
+    builder.isReusing = previous?.zone == zone
     builder.addServices()
     // Each identity has clusters, and so connections, of its own.
     for name in builder.actingIdentities(listeners) {
@@ -155,12 +93,15 @@ private struct ConfigurationBuilder {
   private var endpoints: [String: [WorkloadConfig]] = [:]
   /// What BackendTLSPolicies say, by their names.
   private var outside: [String: BackendTLS] = [:]
-  /// Of the configuration before, by cluster.
-  var formerTables: [String: ClusterTables] = [:]
+  /// Of the configuration before, by key, and whether what has not changed is taken over.
+  var formerClusters: [String: ClusterSpec] = [:]
+  var isReusing = false
   private let ownLocality: Locality
+  private let revision: UInt64
 
-  init(_ snapshot: Snapshot, formerBuckets: [String: LimitBuckets]) {
+  init(_ snapshot: Snapshot, revision: UInt64, formerBuckets: [String: LimitBuckets]) {
     self.snapshot = snapshot
+    self.revision = revision
     gates = GateBuilder(former: formerBuckets)
     ownLocality = Locality(named: snapshot.proxy?.zone ?? "")
     namespace = snapshot.proxy?.namespace ?? snapshot.node?.namespace ?? "default"
@@ -184,26 +125,20 @@ private struct ConfigurationBuilder {
   mutating func addServices() {
     // All clusters first, so that routes can name any of them.
     for service in snapshot.services {
-      let policy = service.policy.map { TrafficPolicy($0) } ?? TrafficPolicy()
+      let source = ClusterSource(
+        service: service, workloads: endpoints["\(service.namespace)/\(service.name)"] ?? [])
       let rules = AdmissionRules(limits: service.policy?.rateLimits ?? [], faults: service.policy?.faults ?? [])
       let gate = gates.gate(rules, at: "\(service.namespace)/\(service.name)")
-      let balance = BalanceRules(service.policy?.balance)
-      let healthCheck = service.policy?.healthCheck.map { HealthCheckSpec($0, service: service) }
       for port in service.ports {
         guard let number = UInt16(exactly: port.number) else { continue }
-        let tls = BackendTLS.entry(service.backendTLS, port: port.number).map { backendTLS($0) }
         let key = "\(service.namespace)/\(service.name):\(number)\(suffix)"
-        numbers[key] = Int32(clusters.count)
-        let arranged = ArrangedEndpoints(
-          endpointSpecs(service, port, tls), balance, policy.loadBalancer, from: ownLocality,
-          healthCheck: healthCheck, previous: formerTables[key])
-        clusters.append(
-          ClusterSpec(
-            key: key, service: "\(service.namespace)/\(service.name)", port: number,
-            // Where the proxy begins the TLS, what it is given is not TLS.
-            isTCP: port.appProtocol == .tcp || (port.appProtocol == .tls && tls == nil),
-            identity: identity, isUndeclared: port.appProtocol == .unspecified, policy: policy, balance: balance,
-            healthCheck: healthCheck, endpoints: arranged.endpoints, tables: arranged.tables, routes: nil, gate: gate))
+        numbers[key] = Int32(clamping: clusters.count)
+        let former = formerClusters[key]
+        var spec = former ?? makeCluster(source, port, number, key)
+        if former != nil, !isReusing || former?.source != source { spec = makeCluster(source, port, number, key) }
+        (spec.gate, spec.routes, spec.streams) = (gate, nil, nil)
+        (spec.ruleGates, spec.ruleSessions) = ([], [])
+        clusters.append(spec)
       }
     }
     for service in snapshot.services {
@@ -215,6 +150,29 @@ private struct ConfigurationBuilder {
     }
   }
 
+  /// A service's port as it is without its routes.
+  private mutating func makeCluster(
+    _ source: ClusterSource, _ port: ServicePort, _ number: UInt16, _ key: String
+  ) -> ClusterSpec {
+    let service = source.service
+    let policy = service.policy.map { TrafficPolicy($0) } ?? TrafficPolicy()
+    let balance = BalanceRules(service.policy?.balance)
+    let healthCheck = service.policy?.healthCheck.map { HealthCheckSpec($0, service: service) }
+    let tls = BackendTLS.entry(service.backendTLS, port: port.number).map { backendTLS($0) }
+    let arranged = ArrangedEndpoints(
+      endpointSpecs(source, port, tls), balance, policy.loadBalancer, from: ownLocality, healthCheck: healthCheck,
+      previous: formerClusters[key]?.tables)
+    var spec = ClusterSpec(
+      key: key, service: "\(service.namespace)/\(service.name)", port: number,
+      // Where the proxy begins the TLS, what it is given is not TLS.
+      isTCP: port.appProtocol == .tcp || (port.appProtocol == .tls && tls == nil),
+      identity: identity, isUndeclared: port.appProtocol == .unspecified, policy: policy, balance: balance,
+      healthCheck: healthCheck, endpoints: arranged.endpoints, tables: arranged.tables, routes: nil)
+    spec.revision = revision
+    spec.source = source
+    return spec
+  }
+
   /// What a policy says, compiled; ports that say the same share it.
   private mutating func backendTLS(_ config: BackendTLSConfig) -> BackendTLS {
     if let known = outside[config.source], known.source == config { return known }
@@ -223,8 +181,8 @@ private struct ConfigurationBuilder {
     return made
   }
 
-  private func endpointSpecs(_ service: ServiceConfig, _ port: ServicePort, _ tls: BackendTLS?) -> [EndpointSpec] {
-    (endpoints["\(service.namespace)/\(service.name)"] ?? []).compactMap { workload in
+  private func endpointSpecs(_ source: ClusterSource, _ port: ServicePort, _ tls: BackendTLS?) -> [EndpointSpec] {
+    source.workloads.compactMap { workload in
       let target = port.targetPort == 0 ? port.number : port.targetPort
       let entry = Self.port(port, target, of: workload)
       // A workload of the mesh is reached only through its proxy.

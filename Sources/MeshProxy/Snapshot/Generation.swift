@@ -63,64 +63,6 @@ struct Generation {
     return -1
   }
 
-  /// Takes a configuration up: clusters and endpoints that were there keep their connections and what was learned.
-  static func make(
-    _ configuration: CompiledConfiguration, endpoints: EndpointRegistry, labels: LabelDictionary
-  ) -> GenerationRef {
-    let count = configuration.clusters.count
-    let clusters = UnsafeMutablePointer<ClusterRef>.allocate(capacity: max(1, count))
-    let routes = UnsafeMutablePointer<UnsafePointer<RouteTableView>?>.allocate(capacity: max(1, count))
-    let numbers = UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>.allocate(capacity: max(1, count))
-    let streams = UnsafeMutablePointer<UnsafePointer<StreamTableView>?>.allocate(capacity: max(1, count))
-    let streamNumbers = UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>.allocate(capacity: max(1, count))
-    for (index, spec) in configuration.clusters.enumerated() {
-      (clusters + index).initialize(to: endpoints.take(spec))
-      var view: UnsafePointer<RouteTableView>?
-      if let table = spec.routes {
-        let copy = UnsafeMutablePointer<RouteTableView>.allocate(capacity: 1)
-        copy.initialize(to: table.view)
-        view = UnsafePointer(copy)
-      }
-      (numbers + index).initialize(to: view.map { Self.numbers(of: $0.pointee, labels) })
-      (routes + index).initialize(to: view)
-      (streams + index).initialize(to: spec.streams.map { Self.copy($0.view) })
-      (streamNumbers + index).initialize(to: spec.streams.map { Self.numbers(of: $0.view, labels) })
-    }
-    let listeners = configuration.listenerClusters
-    let listenerClusters = UnsafeMutablePointer<Int32>.allocate(capacity: max(1, listeners.count))
-    for (index, number) in listeners.enumerated() { (listenerClusters + index).initialize(to: number) }
-    let generation = GenerationRef.allocate(capacity: 1)
-    generation.initialize(
-      to: Generation(
-        configuration: .passRetained(configuration), hosts: UnsafePointer(configuration.hosts.view), clusters: clusters,
-        clusterCount: count, routes: routes, routeNumbers: numbers, streamRoutes: streams,
-        streamNumbers: streamNumbers, listenerClusters: listenerClusters,
-        listenerCount: listeners.count, gates: GateTable(configuration.clusters)))
-    return generation
-  }
-
-  private static func numbers(of view: RouteTableView, _ labels: LabelDictionary) -> UnsafeMutablePointer<UInt32> {
-    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
-    for (index, rule) in view.rules.enumerated() {
-      (numbers + index).initialize(to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self)))
-    }
-    return numbers
-  }
-
-  private static func numbers(of view: StreamTableView, _ labels: LabelDictionary) -> UnsafeMutablePointer<UInt32> {
-    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
-    for (index, rule) in view.rules.enumerated() {
-      (numbers + index).initialize(to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self)))
-    }
-    return numbers
-  }
-
-  private static func copy(_ view: StreamTableView) -> UnsafePointer<StreamTableView> {
-    let copy = UnsafeMutablePointer<StreamTableView>.allocate(capacity: 1)
-    copy.initialize(to: view)
-    return UnsafePointer(copy)
-  }
-
   /// Lets everything go; no exchange may use it any more.
   static func release(_ generation: GenerationRef, endpoints: EndpointRegistry) {
     for index in 0..<generation.pointee.clusterCount {
@@ -143,18 +85,6 @@ struct Generation {
 }
 
 extension Worker {
-  /// Makes `configuration` the one that new requests begin with. Requests under way keep theirs.
-  package func adopt(_ configuration: CompiledConfiguration) {
-    let fresh = Generation.make(configuration, endpoints: endpoints, labels: labels)
-    let old = generation
-    generation = fresh
-    telemetry.adopt(configuration)
-    if old.pointee.exchangeCount == 0 { Generation.release(old, endpoints: endpoints) } else { retired.append(old) }
-    closeRemoved()
-    // A new endpoint, or a raised limit, may be what somebody waits for.
-    for index in 0..<fresh.pointee.clusterCount { startWaiting(fresh.pointee.clusters[index]) }
-  }
-
   /// The last exchange of an older generation has ended.
   func releaseRetired(_ generation: GenerationRef) {
     retired.removeAll { $0 == generation }
@@ -163,7 +93,7 @@ extension Worker {
   }
 
   /// Closes what idles at endpoints that no configuration names any more.
-  private func closeRemoved() {
+  func closeRemoved() {
     for endpoint in endpoints.takeRemoved() {
       // Kept alive by a use of its own, since closing its last connection would free it under our hands.
       endpoint.pointee.exchangeCount &+= 1
