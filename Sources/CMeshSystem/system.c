@@ -194,6 +194,23 @@ ssize_t cms_send(int fd, const void *bytes, size_t count) {
   return send(fd, bytes, count, MSG_NOSIGNAL);
 }
 
+ssize_t cms_send_pieces(int fd, const struct iovec *pieces, int count) {
+  if (SIMULATED) {
+    ssize_t sent = 0;
+    for (int index = 0; index < count; index++) {
+      if (pieces[index].iov_len == 0) continue;
+      ssize_t taken =
+        simulated->send(simulated->context, fd, pieces[index].iov_base, pieces[index].iov_len);
+      if (taken < 0) return sent > 0 ? sent : told(taken);
+      sent += taken;
+      if ((size_t)taken < pieces[index].iov_len) return sent;
+    }
+    return sent;
+  }
+  struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count};
+  return sendmsg(fd, &message, MSG_NOSIGNAL);
+}
+
 ssize_t cms_receive(int fd, void *bytes, size_t count) {
   if (SIMULATED) return told(simulated->receive(simulated->context, fd, bytes, count));
   return recv(fd, bytes, count, 0);

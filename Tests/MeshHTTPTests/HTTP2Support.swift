@@ -21,6 +21,8 @@ final class Endpoint {
   var streams: [UInt32: HTTP2Stream] = [:]
   /// Whether body bytes are consumed as they come.
   var consumes = true
+  /// Whether bytes are looked through before they are read.
+  var looksAhead = false
 
   init(_ role: HTTP2Connection.Role, _ limits: HTTP2Limits = HTTP2Limits(), huffman: Bool = false) {
     connection = HTTP2Connection(role: role, limits: limits, huffman: huffman)
@@ -31,6 +33,9 @@ final class Endpoint {
   var isDrained: Bool { connection.isDrained }
   var hasOutput: Bool { connection.hasOutput }
   var openStreams: Int { connection.openStreams }
+  var hasWritable: Bool { connection.hasWritable }
+
+  func window(_ stream: HTTP2Stream) -> Int { connection.window(stream) }
 
   /// Takes all output.
   func output(atMost limit: Int = .max) -> [UInt8] {
@@ -48,6 +53,7 @@ final class Endpoint {
       empty.withUnsafeBufferPointer { fallback in
         guard let start = buffer.baseAddress ?? fallback.baseAddress else { return }
         var input = HTTP2Input(start, count: buffer.count)
+        if looksAhead, let reason = connection.lookAhead(input, scratch.value) { seen.append(.failed(reason)) }
         while let next = step(&input) { seen.append(next) }
       }
     }

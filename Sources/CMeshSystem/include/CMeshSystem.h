@@ -79,6 +79,8 @@ void cms_name_thread(const char *name);
 void cms_limit_arenas(int count);
 /// send without SIGPIPE.
 ssize_t cms_send(int fd, const void *bytes, size_t count);
+/// … of several pieces of memory, one after the other, in one call; at most 1024.
+ssize_t cms_send_pieces(int fd, const struct iovec *pieces, int count);
 /// Ends our direction of a connection.
 void cms_shutdown_write(int fd);
 /// recv without flags.

@@ -35,6 +35,8 @@ package enum HTTP2Reason: UInt8, Sendable, CaseIterable {
   case badAuthority, authorityMismatch, badStatus, badContentLength, headTooLarge, badTrailers, unexpectedHead
   // A stream: the rest.
   case contentLengthMismatch, tooManyStreams, frameOnClosedStream, draining
+  // A stream that the peer had reset before it was looked at.
+  case cancelled
 
   /// The code that the peer is told.
   package var code: HTTP2ErrorCode {
@@ -46,6 +48,7 @@ package enum HTTP2Reason: UInt8, Sendable, CaseIterable {
       .controlQueueFull, .headTooLarge:
       .enhanceYourCalm
     case .tooManyStreams, .draining: .refusedStream
+    case .cancelled: .cancel
     case .frameOnClosedStream: .streamClosed
     default: .protocolError
     }
@@ -95,6 +98,7 @@ package enum HTTP2Reason: UInt8, Sendable, CaseIterable {
     case .tooManyStreams: "too_many_streams"
     case .frameOnClosedStream: "frame_on_closed_stream"
     case .draining: "draining"
+    case .cancelled: "cancelled"
     }
   }
 }

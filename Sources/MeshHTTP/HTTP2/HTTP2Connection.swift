@@ -107,6 +107,7 @@ package struct HTTP2Connection: ~Copyable {
   var unannounced: Int64 = 0
   /// Receive window of new streams: the standard's until the peer has acknowledged ours.
   var streamWindow: Int64 = 65_535
+  var probe = WindowProbe()
   var settingsAcknowledged = false
   var lastPeerID: UInt32 = 0
   /// Bit k: the peer opened the stream k places before its last one, rather than leaving its identifier out.
@@ -125,6 +126,8 @@ package struct HTTP2Connection: ~Copyable {
   /// Streams this side has reset lately: what the peer sent before it knew is not held against it.
   var recentResets: InlineArray<128, UInt32> = InlineArray(repeating: 0)
   var recentReset = 0
+  /// Streams after this one may be reset further on in the input being read: see `lookAhead`.
+  var doomedAfter: UInt32?
   /// Where the open header block begins in the output; -1 if none is open.
   var headStart = -1
   /// Whether a stream was refused data because the output is full.

@@ -83,6 +83,10 @@ extension HTTP2Connection {
       finishDrain()
       return .proceed
     }
+    if opaque == Self.windowPing {
+      measured()
+      return .proceed
+    }
     return .event(.pong(opaque))
   }
 

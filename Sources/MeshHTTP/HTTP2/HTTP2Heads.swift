@@ -39,6 +39,11 @@ extension HTTP2Connection {
     countOpened()
     if let last = goAwaySent, !drainPingPending, id > last { return countControl() ?? .proceed }
     if frame.selfDependent { return refuse(id, .badStreamID) }
+    if isDoomed(id, sink.scratch) {
+      if let flood = countEarlyReset() { return flood }
+      rememberReset(id)
+      return .event(.refused(.cancelled))
+    }
     guard streams.count < Int(limits.maxConcurrentStreams) else { return refuse(id, .tooManyStreams) }
     var head = HTTP2Head(sink, kind: .request, endStream: endStream)
     if let problem = HeadBuilder.request(&sink, &head, limits) { return refuse(id, problem) }

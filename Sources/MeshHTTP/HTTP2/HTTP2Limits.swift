@@ -9,6 +9,11 @@ package struct HTTP2Limits: Sendable {
   package var maxConcurrentStreams: UInt32 = 100
   /// Receive window of each stream in bytes; 64 KiB at the edge, larger in tunnels; at most 2^31 - 1.
   package var streamWindowBytes: UInt32 = 64 * 1024
+  /// What a stream's window may grow to where the way is long and its reader quick, at most 2^31 - 1; no more than it
+  /// begins with, as at the edge: it does not grow.
+  package var streamWindowLimitBytes: UInt32 = 0
+  /// By how much the windows of all streams of a connection may grow together, and its own with them; at most 1 GiB.
+  package var windowGrowthBytes: UInt32 = 16 * 1024 * 1024
   /// Receive window of the connection in bytes; 1 MiB at the edge; 65,535 to 2^31 - 1.
   package var connectionWindowBytes: UInt32 = 1024 * 1024
   /// Largest head in bytes, counted as RFC 9113 section 6.5.2 does (names, values and 32 for each field); 60 KiB.
@@ -45,11 +50,12 @@ package struct HTTP2Limits: Sendable {
   package init() {}
 
   /// The defaults with the windows between proxies of a mesh: 256 KiB a stream, which is what a slow reader may cost in
-  /// memory, and as much a connection as all its streams together may need, so that readers who have stopped do not
-  /// keep the others waiting.
+  /// memory, up to 4 MiB for quick ones, and as much a connection as all its streams together may need, so that readers
+  /// who have stopped do not keep the others waiting.
   package static var tunnel: HTTP2Limits {
     var limits = HTTP2Limits()
     limits.streamWindowBytes = 256 * 1024
+    limits.streamWindowLimitBytes = 4 * 1024 * 1024
     limits.connectionWindowBytes = limits.maxConcurrentStreams * limits.streamWindowBytes
     return limits
   }
@@ -68,6 +74,8 @@ package struct HTTP2Scratch {
   let arenaBytes: Int
   let fields: UnsafeMutablePointer<FieldRef>
   let fieldCapacity: Int
+  /// Streams that are reset further on in the input being read, a bit each.
+  let doomed: UnsafeMutablePointer<UInt64>
 
   /// Scratch in memory of the caller's: `arenaBytes` at least `HTTP2Limits.arenaBytes`, `fieldCapacity` at least
   /// `HTTP2Limits.maxFields`.
@@ -78,8 +86,12 @@ package struct HTTP2Scratch {
     self.arenaBytes = arenaBytes
     self.fields = fields
     self.fieldCapacity = fieldCapacity
+    doomed = Self.makeDoomed()
   }
 
   /// Frees the arena; the fields stay their owner's.
-  package func release() { arena.deallocate() }
+  package func release() {
+    arena.deallocate()
+    doomed.deallocate()
+  }
 }

@@ -43,6 +43,7 @@ extension HTTP2Connection {
   mutating func forget(_ stream: HTTP2Stream) {
     guard let slot = streams.slot(stream) else { return }
     if slot.pointee.flags.contains(.ready) { unlinkReady(stream.slot) }
+    takeBackGrowth(slot)
     streams.remove(stream)
   }
 
@@ -74,37 +75,6 @@ extension HTTP2Connection {
       rememberReset(stream.id)
     }
     forget(stream)
-  }
-
-  // MARK: - Receive windows
-
-  /// Says that `count` bytes of body are out of the way, so that the peer may send as many again. Every byte of a
-  /// `.data` event must be told once, also when its stream has ended meanwhile.
-  package mutating func consumed(_ stream: HTTP2Stream, _ count: Int) {
-    guard count > 0, phase != .failed else { return }
-    credit(count)
-    guard let slot = streams.slot(stream), !slot.pointee.flags.contains(.remoteEnded) else { return }
-    slot.pointee.unannounced &+= UInt32(truncatingIfNeeded: count)
-    announce(slot)
-  }
-
-  /// Tells the peer of a stream's consumed bytes when they are half of its window.
-  mutating func announce(_ slot: UnsafeMutablePointer<HTTP2Slot>) {
-    guard slot.pointee.unannounced > 0, Int64(slot.pointee.unannounced) &* 2 >= streamWindow else { return }
-    slot.pointee.receiveWindow &+= Int64(slot.pointee.unannounced)
-    writeWindowUpdate(slot.pointee.id, slot.pointee.unannounced)
-    slot.pointee.unannounced = 0
-  }
-
-  /// Gives the connection's window back.
-  mutating func credit(_ count: Int) {
-    unannounced &+= Int64(count)
-    guard unannounced &* 2 >= Int64(limits.connectionWindowBytes) || receiveWindow < 16_384, unannounced > 0 else {
-      return
-    }
-    receiveWindow &+= unannounced
-    writeWindowUpdate(0, UInt32(truncatingIfNeeded: unannounced))
-    unannounced = 0
   }
 
   // MARK: - Streams that wait to send

@@ -36,6 +36,8 @@ struct HTTP2Slot {
   var receiveWindow: Int64 = 0
   /// Consumed, but not announced yet.
   var unannounced: UInt32 = 0
+  /// By how much our window of this stream has grown.
+  var grown: UInt32 = 0
   /// The announced length of the peer's body, or -1.
   var expected: Int64 = -1
   /// Body bytes received.

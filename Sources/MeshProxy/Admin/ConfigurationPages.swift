@@ -81,6 +81,7 @@ extension ClusterPage {
 extension ClusterReport {
   fileprivate mutating func add(_ other: ClusterReport) {
     retryBudget &+= other.retryBudget
+    if other.detection == "serverFirst" { detection = other.detection }
     for limit in other.limits {
       guard let index = limits.firstIndex(where: { $0.kind == limit.kind }) else { continue }
       limits[index].current &+= limit.current
@@ -115,6 +116,10 @@ extension Worker {
       report.retryBudget = UInt32(clamping: cluster.pointee.budget.available)
       if case .nanoseconds(let limit) = cluster.pointee.policy.requestTimeout {
         report.requestTimeoutMilliseconds = UInt32(clamping: limit / 1_000_000)
+      }
+      if cluster.pointee.isUndeclared {
+        let isLearned = endpoints.key(of: cluster).map { settings.learned.contains($0) } ?? false
+        report.detection = isLearned ? "serverFirst" : "firstBytes"
       }
       report.limits = BreakerKind.allCases.map { kind in
         var limit = LimitReport()

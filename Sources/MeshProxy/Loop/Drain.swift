@@ -15,6 +15,8 @@ extension Worker {
       // What waits in the kernel's queue is taken first, so that nobody who was let in is turned away.
       guard let connection = listener.connection else { continue }
       accept(on: connection)
+      // It may be waiting for descriptors, and must not come back.
+      timers.remove(UnsafeMutableRawPointer(connection).assumingMemoryBound(to: WheelTimer.self))
       cms_close(connection.pointee.fd)
     }
     for index in listeners.indices { listeners[index].connection = nil }

@@ -82,7 +82,11 @@ extension Worker {
     guard let session = connection.pointee.http2 else { return 0 }
     session.pointee.lastRead = now
     var input = HTTP2Input(bytes, count: count)
-    drive(connection, session, &input)
+    if let reason = session.pointee.codec.lookAhead(input, streamScratch) {
+      sessionBroken(connection, session, reason)
+    } else {
+      drive(connection, session, &input)
+    }
     return count
   }
 
@@ -93,17 +97,26 @@ extension Worker {
   }
 
   private func drive(_ connection: ConnectionRef, _ session: HTTP2SessionRef, _ input: inout HTTP2Input) {
+    defer { sendLent() }
     while !connection.pointee.flags.contains(.dead) {
-      switch session.pointee.codec.next(&input, streamScratch) {
+      let event = session.pointee.codec.next(&input, streamScratch)
+      if case .data(let stream, let data) = event {
+        isLending = true
+        dataCame(session, stream, data)
+        isLending = false
+        continue
+      }
+      sendLent()
+      switch event {
       case .needMore:
         if session.pointee.codec.hasOutput { markDirty(connection) }
         return
       case .head(let stream, let head): headCame(connection, session, stream, head)
-      case .data(let stream, let data): dataCame(session, stream, data)
+      case .data: continue
       case .writable(let stream): streamWritable(session, stream)
       case .reset(let stream, let reset): streamReset(connection, session, stream, reset)
-      case .refused: telemetry.count(.http2ProtocolError)
-      case .settings: continue
+      case .refused(let reason): telemetry.count(reason == .cancelled ? .clientReset : .http2ProtocolError)
+      case .settings: settingsCame(connection)
       case .pong: session.pointee.pinged = 0
       case .goAway: leaveMultiplexed(connection)
       case .failed(let reason): sessionBroken(connection, session, reason)
@@ -162,6 +175,7 @@ extension Worker {
     leaveMultiplexed(connection)
     writeOut(connection, session)
     closeAfterFlush(connection)
+    loseAwaiting(connection, reason.meshReason)
   }
 
   /// Ends what the streams of a connection carried.
@@ -196,7 +210,7 @@ extension Worker {
   /// Sends what a connection has gathered, and lets streams that wait for room go on.
   func pump(_ connection: ConnectionRef) {
     guard let session = connection.pointee.http2 else { return flush(connection) }
-    while session.pointee.codec.hasOutput, !isCongested(connection) {
+    while session.pointee.codec.hasOutput || session.pointee.codec.hasWritable, !isCongested(connection) {
       writeOut(connection, session)
       if connection.pointee.flags.contains(.dead) { return }
       driveAgain(connection, session)
@@ -214,7 +228,9 @@ extension Worker {
 
   /// A connection on which everything has been said closes.
   private func settle(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
-    guard !session.pointee.codec.hasOutput, connection.pointee.flags.isDisjoint(with: [.closing, .dead]) else { return }
+    guard !session.pointee.codec.hasOutput, connection.pointee.flags.isDisjoint(with: [.closing, .dead]),
+      connection.pointee.waiting.first == nil
+    else { return }
     let takesNothingNew =
       connection.pointee.flags.contains(.readClosed)
       || connection.pointee.role == .upstreamHTTP2 && !connection.pointee.flags.contains(.multiplexed)
@@ -232,6 +248,7 @@ extension Worker {
     leaveMultiplexed(connection)
     loseStreams(connection, session, .upstreamReset)
     kill(connection)
+    loseAwaiting(connection, .upstreamReset)
   }
 
   /// Lets a session finish what it has and take nothing new.

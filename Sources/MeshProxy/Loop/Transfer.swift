@@ -19,7 +19,7 @@ extension Worker {
       var isShort = true
       var isEnd = false
       if connection.pointee.flags.contains(.unread) {
-        let room = EventLoop.receiveCapacity - Self.parseScratch - kept
+        let room = min(EventLoop.receiveCapacity - Self.parseScratch - kept, readRoom(connection))
         received = cms_receive(connection.pointee.fd, receiveBuffer + kept, room)
         // The end comes with no event of its own where it was announced together with data.
         isShort = received < room && (received < 0 || !connection.pointee.flags.contains(.endAnnounced))
@@ -116,7 +116,7 @@ extension Worker {
     while let session = connection.pointee.tls, !connection.pointee.flags.contains(.dead) {
       let kept = takeInput(connection, into: plaintextBuffer)
       let room = Self.plaintextCapacity - Self.parseScratch - kept
-      sealed.pointee.reset(keeping: Self.outputHighWater)
+      sealed.pointee.reset(keeping: Self.sealedCapacity)
       let result = session.feed(
         bytes + offset, count &- offset, plaintext: plaintextBuffer + kept, capacity: room, output: sealed,
         nowSeconds: nowSeconds)
@@ -199,13 +199,14 @@ extension Worker {
   func write(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
     guard count > 0, !connection.pointee.flags.contains(.dead) else { return }
     guard let session = connection.pointee.tls else { return transmit(connection, bytes, count) }
-    sealed.pointee.reset(keeping: Self.outputHighWater)
+    sealed.pointee.reset(keeping: Self.sealedCapacity)
     if let failure = session.seal(bytes, count, output: sealed) { return sessionFailed(connection, failure) }
     transmitSealed(connection)
   }
 
   /// Sends bytes as they are, keeping what the kernel does not take.
   func transmit(_ connection: ConnectionRef, _ bytes: UnsafePointer<UInt8>, _ count: Int) {
+    if lender == connection { sendLent() }
     var sent = 0
     if connection.pointee.output.isEmpty {
       sent = cms_send(connection.pointee.fd, bytes, count)
@@ -219,13 +220,13 @@ extension Worker {
       }
     }
     if !connection.pointee.flags.contains(.writeClosed) {
-      connection.pointee.output.append(bytes + sent, count &- sent)
+      keep(&connection.pointee.output, bytes + sent, count &- sent)
     }
   }
 
   /// The peer takes no more. The read side will find the reset, with what the peer may have sent before it; a client that
   /// waits for its answer is looked at although it is paused. The kernel tells of a reset only once.
-  private func writeFailed(_ connection: ConnectionRef) {
+  func writeFailed(_ connection: ConnectionRef) {
     connection.pointee.flags.insert([.writeClosed, .unread, .failed])
     if connection.pointee.role == .downstreamHTTP1 { connection.pointee.flags.remove(.paused) }
     lookAgain(connection)
@@ -245,23 +246,6 @@ extension Worker {
     }
     spare(&connection.pointee.output)
     drainedOutput(connection)
-  }
-
-  /// Gives a queue without memory what another has left.
-  func borrow(_ queue: inout ByteQueue) {
-    guard queue.capacity == 0, spareOutputCount > 0 else { return }
-    spareOutputCount &-= 1
-    queue = spareOutputs[spareOutputCount]
-  }
-
-  /// Keeps the memory of an empty queue for the next one that gathers output or waits for a window.
-  func spare(_ queue: inout ByteQueue) {
-    guard queue.capacity > 0, queue.capacity <= 64 * 1024, spareOutputCount < Self.spareOutputLimit else {
-      return queue.shrink(keep: 0)
-    }
-    (spareOutputs + spareOutputCount).initialize(to: queue)
-    spareOutputCount &+= 1
-    queue = ByteQueue()
   }
 
   /// Everything kept has been sent: whoever waited for that goes on.
@@ -303,7 +287,7 @@ extension Worker {
   func shutdownWrite(_ connection: ConnectionRef) {
     guard !connection.pointee.flags.contains(.writeClosed) else { return }
     if let session = connection.pointee.tls {
-      sealed.pointee.reset(keeping: Self.outputHighWater)
+      sealed.pointee.reset(keeping: Self.sealedCapacity)
       session.shutdown(output: sealed)
       transmitSealed(connection)
       if !connection.pointee.output.isEmpty {

@@ -72,9 +72,12 @@ package final class Worker: EventLoop, @unchecked Sendable {
   var upstreamCount = 0
   var exchangeCount = 0
   /// Memory for output that is gathered until the end of a turn, handed from connection to connection.
-  let spareOutputs: UnsafeMutablePointer<ByteQueue>
-  var spareOutputCount = 0
-  static let spareOutputLimit = 64
+  var spares = SpareQueues()
+  /// Parts of a body that are sent from the loop's buffer, and the connection that they are for.
+  var lent = OutputPieces()
+  var lender: ConnectionRef?
+  /// Whether an event's bytes lie in the loop's buffer until `sendLent`.
+  var isLending = false
   var isDraining = false
   var drainDeadline: UInt64 = .max
   var drained: (@Sendable () -> Void)?
@@ -98,7 +101,6 @@ package final class Worker: EventLoop, @unchecked Sendable {
     requestBuffer = .allocate(capacity: Self.requestCapacity)
     let size = EventLoop.receiveHeadroom + Self.plaintextCapacity + 64
     plaintextBuffer = UnsafeMutablePointer<UInt8>.allocate(capacity: size) + EventLoop.receiveHeadroom
-    spareOutputs = .allocate(capacity: Self.spareOutputLimit)
     sealed = .allocate(capacity: 1)
     sealed.initialize(to: TLSOutput())
     let arena = max(settings.limits.edge.arenaBytes, settings.limits.mesh.arenaBytes)
@@ -118,8 +120,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
   deinit {
     fields.deallocate()
     streamScratch.release()
-    for index in 0..<spareOutputCount { spareOutputs[index].release() }
-    spareOutputs.deallocate()
+    spares.deallocate()
+    lent.deallocate()
     headBuffer.deallocate()
     requestBuffer.deallocate()
     (plaintextBuffer - EventLoop.receiveHeadroom).deallocate()

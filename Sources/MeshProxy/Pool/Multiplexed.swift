@@ -29,7 +29,7 @@ extension Worker {
     var opening: ConnectionRef?
     while let connection = current {
       current = connection.pointee.next
-      if connection.pointee.http2 == nil {
+      if connection.pointee.http2 == nil || awaitsSettings(exchange, connection) {
         opening = connection
       } else if beginStream(exchange, connection) {
         return retireWorn(connection, endpoint)
@@ -102,11 +102,37 @@ extension Worker {
       return fallBack(connection, endpoint)
     }
     becomeHTTP2(connection, .client)
-    while let exchange = connection.pointee.waiting.first, !connection.pointee.flags.contains(.dead) {
+    startAwaiting(connection, endpoint)
+  }
+
+  /// Those that waited for a connection, and can go on, do.
+  private func startAwaiting(_ connection: ConnectionRef, _ endpoint: EndpointRef) {
+    var current = connection.pointee.waiting.first
+    while let exchange = current, !connection.pointee.flags.contains(.dead) {
+      if awaitsSettings(exchange, connection) {
+        current = exchange.pointee.next
+        continue
+      }
       stopAwaiting(exchange)
       // More than one connection carries: the rest opens another.
       if !beginStream(exchange, connection) { multiplex(exchange, endpoint) }
+      current = connection.pointee.waiting.first
     }
+  }
+
+  /// Until the server has said how many streams it takes, it may refuse any: what could not be sent again waits for its
+  /// word.
+  private func awaitsSettings(_ exchange: ExchangeRef, _ connection: ConnectionRef) -> Bool {
+    guard let session = connection.pointee.http2, !session.pointee.codec.hasPeerSettings else { return false }
+    return !exchange.pointee.flags.contains(.tunnel)
+      && !exchange.pointee.flags.contains([.requestComplete, .replayable])
+  }
+
+  /// The server has said how many streams it takes.
+  func settingsCame(_ connection: ConnectionRef) {
+    guard connection.pointee.waiting.first != nil, let endpoint = connection.pointee.endpoint else { return }
+    startAwaiting(connection, endpoint)
+    markDirty(connection)
   }
 
   /// The endpoint speaks no HTTP/2: from now on each exchange has a connection for itself.
@@ -126,7 +152,12 @@ extension Worker {
   /// The connection could not be opened: everybody who waited looks for another way.
   func multiplexedLost(_ connection: ConnectionRef, _ reason: Reason) {
     kill(connection)
-    // Its memory stays until the turn ends.
+    loseAwaiting(connection, reason)
+  }
+
+  /// A connection takes nothing any more: those that waited for it look for another way. Its memory stays until the turn
+  /// ends.
+  func loseAwaiting(_ connection: ConnectionRef, _ reason: Reason) {
     while let exchange = connection.pointee.waiting.first {
       stopAwaiting(exchange)
       attemptFailed(exchange, reason)

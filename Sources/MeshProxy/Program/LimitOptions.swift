@@ -77,6 +77,8 @@ package struct ProxyLimits: Sendable {
     Setting("stream-window", 16_384...16_777_216) { $0.edge.streamWindowBytes = UInt32($1) },
     Setting("connection-window", 65_535...1_073_741_824) { $0.edge.connectionWindowBytes = UInt32($1) },
     Setting("mesh-stream-window", 16_384...16_777_216) { $0.mesh.streamWindowBytes = UInt32($1) },
+    Setting("mesh-stream-window-limit", 16_384...67_108_864) { $0.mesh.streamWindowLimitBytes = UInt32($1) },
+    Setting("mesh-window-growth", 0...1_073_741_824) { $0.mesh.windowGrowthBytes = UInt32($1) },
     Setting("mesh-connection-window", 65_535...1_073_741_824) { $0.mesh.connectionWindowBytes = UInt32($1) },
     .both("header-table-bytes", 0...65_536) { $0.headerTableBytes = $1 },
     .both("continuations", 1...4_096) { $0.maxContinuations = $1 },

@@ -85,7 +85,7 @@ extension Worker {
   private func shakeHands(_ connection: ConnectionRef, _ session: TLSSession) {
     connection.pointee.tls = session
     connection.pointee.flags.insert(.handshaking)
-    sealed.pointee.reset(keeping: Self.outputHighWater)
+    sealed.pointee.reset(keeping: Self.sealedCapacity)
     _ = session.start(output: sealed, nowSeconds: nowSeconds)
     transmitSealed(connection)
   }

@@ -10,9 +10,6 @@ package final class LearnedPorts: Sendable {
 
   package init() {}
 
-  /// The ports, `namespace/name:port`.
-  package var all: [String] { keys.withLock { $0.sorted() } }
-
   func contains(_ key: String) -> Bool { keys.withLock { $0.contains(key) } }
 
   func insert(_ key: String) { keys.withLock { _ = $0.insert(key) } }

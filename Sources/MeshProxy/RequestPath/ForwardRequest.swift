@@ -73,10 +73,12 @@ extension Worker {
       return
     }
     if exchange.pointee.isUpstreamStream { return giveRequest(exchange, bytes, count) }
-    if exchange.pointee.isDownstreamStream {
-      giveHTTP1(exchange, upstream, bytes, count)
-    } else {
+    if !exchange.pointee.isDownstreamStream {
       write(upstream, bytes, count)
+    } else if exchange.pointee.flags.contains(.chunkRequest)
+      ? !lendChunk(upstream, bytes, count) : !lend(upstream, bytes, count)
+    {
+      giveHTTP1(exchange, upstream, bytes, count)
     }
     settleRequest(exchange)
   }

@@ -90,7 +90,9 @@ extension Worker {
       switchProtocols(exchange, head)
       return length
     }
-    if !responseInfo.keepAlive || framing == .untilClose { connection.pointee.flags.insert(.lastExchange) }
+    // A server that answers before it has the whole request may not read the rest of it, whatever it says.
+    let isEarly = !exchange.pointee.flags.contains(.requestComplete) || !connection.pointee.output.isEmpty
+    if !responseInfo.keepAlive || framing == .untilClose || isEarly { connection.pointee.flags.insert(.lastExchange) }
     if exchange.pointee.flags.contains(.upgrade) {
       // Bytes that the client sent for a protocol that was not accepted must not become a request.
       exchange.pointee.flags.remove(.keepAlive)

@@ -84,15 +84,25 @@ extension Worker {
         giveUpstream(exchange, bytes, count, ends: false)
       } else {
         // The endpoint is not there yet; the window bounds what can come.
-        exchange.pointee.toUpstream.append(bytes, count)
+        keep(&exchange.pointee.toUpstream, bytes, count)
+        if exchange.pointee.flags.contains(.awaitingName) {
+          if data.endStream { exchange.pointee.flags.insert(.clientDone) }
+          return serverNameOnStream(exchange, isEnd: data.endStream)
+        }
       }
-      if data.endStream { clientSideEnded(exchange) }
+      if data.endStream {
+        endLending()
+        clientSideEnded(exchange)
+      }
       return
     }
     if exchange.pointee.flags.contains(.grpc) { _ = exchange.pointee.requestMessages.scan(bytes, count) }
     if data.endStream { exchange.pointee.flags.insert(.requestComplete) }
     forwardRequestBody(exchange, bytes, count)
-    if data.endStream { requestEnds(exchange) }
+    if data.endStream {
+      endLending()
+      requestEnds(exchange)
+    }
   }
 
   /// Trailers end a request.

@@ -170,21 +170,28 @@ extension Worker {
         _ = decideTunnel(exchange, fromClient: false, bytes, count)
       }
       giveDownstream(exchange, bytes, count, ends: false)
-      if data.endStream { endpointSideEnded(exchange) }
+      if data.endStream {
+        endLending()
+        endpointSideEnded(exchange)
+      }
       return
     }
     if exchange.pointee.flags.contains(.grpc) { _ = exchange.pointee.responseMessages.scan(bytes, count) }
     if exchange.pointee.isDownstreamStream {
       giveDownstream(exchange, bytes, count, ends: data.endStream)
     } else {
+      let downstream = exchange.pointee.downstream
       if exchange.pointee.flags.contains(.chunkResponse) {
-        writeChunk(exchange.pointee.downstream, bytes, count)
-      } else {
-        writeGathered(exchange.pointee.downstream, bytes, count)
+        if !lendChunk(downstream, bytes, count) { writeChunk(downstream, bytes, count) }
+      } else if !lend(downstream, bytes, count) {
+        writeGathered(downstream, bytes, count)
       }
       settleResponse(exchange)
     }
-    if data.endStream { streamFinished(exchange) }
+    if data.endStream {
+      endLending()
+      streamFinished(exchange)
+    }
   }
 
   /// Trailers end an answer; `grpc-status` is among them.

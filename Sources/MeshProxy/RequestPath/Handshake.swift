@@ -60,7 +60,7 @@ extension Worker {
     connection.pointee.role = .undecided
     connection.pointee.tls = session
     connection.pointee.flags.insert(.handshaking)
-    sealed.pointee.reset(keeping: Self.outputHighWater)
+    sealed.pointee.reset(keeping: Self.sealedCapacity)
     _ = session.start(output: sealed, nowSeconds: nowSeconds)
     arm(connection, after: RequestPath.handshakeTimeout)
   }

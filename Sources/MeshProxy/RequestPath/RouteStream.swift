@@ -42,9 +42,10 @@ extension Worker {
     exchange.pointee.deadline = now &+ RequestPath.handshakeTimeout
     armExchange(exchange)
     if exchange.pointee.flags.contains(.connectMethod) {
-      guard downstream.pointee.role == .downstreamHTTP1 else { return refuseTunnel(exchange, .noRoute) }
       exchange.pointee.flags.remove(.connectMethod)
       exchange.pointee.status = 200
+      // What comes on a stream waits in the exchange.
+      if exchange.pointee.isDownstreamStream { return acceptConnect(exchange) }
       let answer: StaticString = "HTTP/1.1 200 Connection Established\r\n\r\n"
       write(downstream, answer.utf8Start, answer.utf8CodeUnitCount)
       downstream.pointee.role = .tunnel
@@ -65,10 +66,24 @@ extension Worker {
     return 0
   }
 
+  /// The same of a stream, whose bytes wait for the endpoint.
+  func serverNameOnStream(_ exchange: ExchangeRef, isEnd: Bool) {
+    guard let bytes = exchange.pointee.toUpstream.bytes else {
+      if isEnd { found(exchange, UnsafeBufferPointer(start: nil, count: 0)) }
+      return
+    }
+    let count = exchange.pointee.toUpstream.count
+    switch ClientHelloParser.parse(bytes, count: count, scratch: headBuffer, capacity: Self.headCapacity) {
+    case .needMore: if isEnd { found(exchange, UnsafeBufferPointer(start: nil, count: 0)) }
+    case .failure: found(exchange, UnsafeBufferPointer(start: nil, count: 0))
+    case .complete(let hello): found(exchange, hello.bytes(hello.serverName))
+    }
+  }
+
   private func found(_ exchange: ExchangeRef, _ name: UnsafeBufferPointer<UInt8>) {
     exchange.pointee.flags.remove(.awaitingName)
     exchange.pointee.deadline = .max
-    pause(exchange.pointee.downstream)
+    if !exchange.pointee.isDownstreamStream { pause(exchange.pointee.downstream) }
     let number = exchange.pointee.generation.pointee.number(of: exchange.pointee.cluster)
     guard let table = exchange.pointee.generation.pointee.streams(number) else { return balance(exchange) }
     take(exchange, number, table, name)

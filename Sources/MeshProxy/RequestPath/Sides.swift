@@ -13,19 +13,18 @@ extension Worker {
   func giveUpstream(_ exchange: ExchangeRef, _ bytes: UnsafePointer<UInt8>, _ count: Int, ends: Bool) {
     guard let upstream = exchange.pointee.upstream else { return }
     guard exchange.pointee.isUpstreamStream, let session = upstream.pointee.http2 else {
-      write(upstream, bytes, count)
+      if !lend(upstream, bytes, count) { write(upstream, bytes, count) }
       if ends { endUpstream(exchange) }
       return settleRequest(exchange)
     }
     var taken = 0
     if exchange.pointee.toUpstream.isEmpty {
-      taken = session.pointee.codec.sendData(exchange.pointee.upstreamStream, bytes, count, endStream: ends) ?? count
+      taken = sendBody(upstream, session, exchange.pointee.upstreamStream, bytes, count, endStream: ends)
       if ends, taken == count { exchange.pointee.flags.insert([.requestEnded, .upstreamEnded]) }
       markDirty(upstream)
     }
     if taken < count {
-      borrow(&exchange.pointee.toUpstream)
-      exchange.pointee.toUpstream.append(bytes + taken, count &- taken)
+      keep(&exchange.pointee.toUpstream, bytes + taken, count &- taken)
       if ends { exchange.pointee.flags.insert(.requestEnded) }
     }
     settleRequest(exchange)
@@ -99,18 +98,17 @@ extension Worker {
   func giveDownstream(_ exchange: ExchangeRef, _ bytes: UnsafePointer<UInt8>, _ count: Int, ends: Bool) {
     let downstream = exchange.pointee.downstream
     guard exchange.pointee.isDownstreamStream, let session = downstream.pointee.http2 else {
-      write(downstream, bytes, count)
+      if !lend(downstream, bytes, count) { write(downstream, bytes, count) }
       return settleResponse(exchange)
     }
     var taken = 0
     if exchange.pointee.toDownstream.isEmpty {
-      taken = session.pointee.codec.sendData(exchange.pointee.downstreamStream, bytes, count, endStream: ends) ?? count
+      taken = sendBody(downstream, session, exchange.pointee.downstreamStream, bytes, count, endStream: ends)
       if ends, taken == count { exchange.pointee.flags.insert(.downstreamEnded) }
       markDirty(downstream)
     }
     if taken < count {
-      borrow(&exchange.pointee.toDownstream)
-      exchange.pointee.toDownstream.append(bytes + taken, count &- taken)
+      keep(&exchange.pointee.toDownstream, bytes + taken, count &- taken)
     }
     settleResponse(exchange)
   }
@@ -183,8 +181,8 @@ extension Worker {
       return write(connection, bytes, count)
     }
     guard !connection.pointee.flags.contains(.dead) else { return }
-    borrow(&connection.pointee.output)
-    connection.pointee.output.append(bytes, count)
+    if lender == connection { sendLent() }
+    keep(&connection.pointee.output, bytes, count)
     markDirty(connection)
   }
 
@@ -227,10 +225,8 @@ extension Worker {
 
   /// An exchange that is given back keeps no bytes of bodies.
   func forgetBodies(_ exchange: ExchangeRef) {
-    exchange.pointee.toUpstream.clear()
-    if exchange.pointee.toUpstream.capacity > 16384 { spare(&exchange.pointee.toUpstream) }
-    exchange.pointee.toDownstream.clear()
-    if exchange.pointee.toDownstream.capacity > 16384 { spare(&exchange.pointee.toDownstream) }
+    spare(&exchange.pointee.toUpstream)
+    spare(&exchange.pointee.toDownstream)
     exchange.pointee.requestTrailers.clear()
     exchange.pointee.requestTrailers.shrink(keep: 4096)
     exchange.pointee.responseTrailers.clear()

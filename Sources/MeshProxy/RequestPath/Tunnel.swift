@@ -39,7 +39,8 @@ extension Worker {
     join(exchange)
   }
 
-  private func acceptConnect(_ exchange: ExchangeRef) {
+  /// `200` on the stream of a CONNECT.
+  func acceptConnect(_ exchange: ExchangeRef) {
     guard let session = exchange.pointee.downstream.pointee.http2,
       session.pointee.codec.beginResponse(exchange.pointee.downstreamStream, status: 200)
     else { return }

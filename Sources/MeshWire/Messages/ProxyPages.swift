@@ -23,6 +23,9 @@ package struct ClusterReport: WireMessage {
   package var requestTimeoutMilliseconds: UInt32 = 0
   package var rules: UInt32 = 0
   package var endpoints: [EndpointReport] = []
+  /// What the proxy goes by where nobody declares the port's protocol: `firstBytes` of each connection, or `serverFirst`,
+  /// once the server has been seen to speak first; empty: the protocol is declared.
+  package var detection = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -35,6 +38,7 @@ package struct ClusterReport: WireMessage {
     try c.field(7, "requestTimeoutMilliseconds", &requestTimeoutMilliseconds)
     try c.field(8, "rules", &rules)
     try c.field(9, "endpoints", &endpoints)
+    try c.field(180, "detection", &detection)
   }
 }
 

@@ -14,14 +14,14 @@ import urllib.request
 class Browser:
     """One page. `problems` gathers what went wrong in it: exceptions, errors of the console, what the policy refused."""
 
-    def __init__(self, folder, width=1280, height=800):
+    def __init__(self, folder, width=1280, height=800, arguments=()):
         self.folder = str(folder)
         program = shutil.which("chromium") or shutil.which("chromium-browser")
         assert program, "chromium is not installed: Scripts/setup-peers tests"
         self.process = subprocess.Popen(
             [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
              "--disable-dev-shm-usage", "--remote-debugging-port=0", f"--user-data-dir={self.folder}/profile",
-             f"--window-size={width},{height}", "about:blank"],
+             f"--window-size={width},{height}", *arguments, "about:blank"],
             stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
         self.problems, self.number = [], 0
         port = self._port()
