@@ -123,6 +123,7 @@ def tables(result):
             found.append(table(f"Latency, µs, 99th percentile, 1000 requests/s by HTTP/2, {name}", [result["resets"]], key))
         found.append(table("What the rapid resets cost others: ratio of these", [result["resets"]], "ratio", digits=2,
                            ratios=False))
+        found.append(table("CPU µs for each connection that resets 400 requests rapidly", [result["resets"]], "cpu_us"))
     names = [name for name in ORDER if name in result["sizes_mb"]]
     if names:
         found.append("Program on disk, stripped, MB\n" + f"{'':24}" + "".join(f"{name:>9}" for name in names) + "\n"

@@ -90,20 +90,7 @@ extension Worker {
       switchProtocols(exchange, head)
       return length
     }
-    // A server that answers before it has the whole request may not read the rest of it, whatever it says.
-    let isEarly = !exchange.pointee.flags.contains(.requestComplete) || !connection.pointee.output.isEmpty
-    if !responseInfo.keepAlive || framing == .untilClose || isEarly { connection.pointee.flags.insert(.lastExchange) }
-    if exchange.pointee.flags.contains(.upgrade) {
-      // Bytes that the client sent for a protocol that was not accepted must not become a request.
-      exchange.pointee.flags.remove(.keepAlive)
-      connection.pointee.flags.insert(.lastExchange)
-    }
-    if framing == .untilClose { exchange.pointee.flags.remove(.keepAlive) }
-    if framing == .chunked, exchange.pointee.flags.contains(.http10) {
-      exchange.pointee.flags.insert(.dechunk)
-      exchange.pointee.flags.remove(.keepAlive)
-    }
-    if isDraining { exchange.pointee.flags.remove(.keepAlive) }
+    decideReuse(exchange, connection, framing)
     connection.pointee.body = HTTP1BodyReader(framing)
     armExchangeForBody(exchange)
     if exchange.pointee.isDownstreamStream {
@@ -145,6 +132,24 @@ extension Worker {
       hold(exchange, connection)
     }
     return length &+ step.consumed
+  }
+
+  /// Whether the two connections may serve another request after this one.
+  private func decideReuse(_ exchange: ExchangeRef, _ connection: ConnectionRef, _ framing: BodyFraming) {
+    // A server that answers before it has the whole request may not read the rest of it, whatever it says.
+    let isEarly = !exchange.pointee.flags.contains(.requestComplete) || !connection.pointee.output.isEmpty
+    if !responseInfo.keepAlive || framing == .untilClose || isEarly { connection.pointee.flags.insert(.lastExchange) }
+    if exchange.pointee.flags.contains(.upgrade) {
+      // Bytes that the client sent for a protocol that was not accepted must not become a request.
+      exchange.pointee.flags.remove(.keepAlive)
+      connection.pointee.flags.insert(.lastExchange)
+    }
+    if framing == .untilClose { exchange.pointee.flags.remove(.keepAlive) }
+    if framing == .chunked, exchange.pointee.flags.contains(.http10) {
+      exchange.pointee.flags.insert(.dechunk)
+      exchange.pointee.flags.remove(.keepAlive)
+    }
+    if isDraining { exchange.pointee.flags.remove(.keepAlive) }
   }
 
   private func writeResponseHead(
