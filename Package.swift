@@ -69,7 +69,7 @@ let package = Package(
     .target(
       name: "MeshTLS", dependencies: ["MeshModel", .product(name: "NIOSSL", package: "swift-nio-ssl")],
       swiftSettings: common),
-    .target(name: "MeshTelemetry", dependencies: ["MeshModel"], swiftSettings: common),
+    .target(name: "MeshTelemetry", dependencies: ["MeshModel", "MeshWire"], swiftSettings: common),
     .target(
       name: "MeshIdentity",
       dependencies: [
@@ -195,7 +195,8 @@ let package = Package(
       swiftSettings: common),
     // The house rules, checked like anything else.
     .testTarget(name: "MeshPolicyTests", dependencies: ["MeshPolicy", "MeshModel"], swiftSettings: common),
-    .testTarget(name: "MeshTelemetryTests", dependencies: ["MeshTelemetry", "MeshModel"], swiftSettings: common),
+    .testTarget(
+      name: "MeshTelemetryTests", dependencies: ["MeshTelemetry", "MeshModel", "MeshWire"], swiftSettings: common),
     .testTarget(name: "MeshSimulationTests", dependencies: ["MeshSimulation"], swiftSettings: common),
     .testTarget(name: "TidyTests", swiftSettings: common),
     .testTarget(name: "MeshHTTPTests", dependencies: ["MeshHTTP", "MeshModel"], swiftSettings: common),

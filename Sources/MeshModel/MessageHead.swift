@@ -64,6 +64,7 @@ package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   // Trust boundary and tracing.
   case xForwardedFor, xForwardedProto, xForwardedHost, xForwardedClientCert, forwarded, via
   case xRequestID, traceparent, tracestate, baggage, b3
+  case xB3TraceID, xB3SpanID, xB3ParentSpanID, xB3Sampled, xB3Flags, userAgent
   // Deadlines, retries, gRPC.
   case grpcTimeout, grpcStatus, grpcMessage, grpcRetryPushback, expectedRequestTimeout, retryAfter
   case contentType, server, date, cookie, authorization, location, apusReason
@@ -100,6 +101,12 @@ package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .tracestate: "tracestate"
     case .baggage: "baggage"
     case .b3: "b3"
+    case .xB3TraceID: "x-b3-traceid"
+    case .xB3SpanID: "x-b3-spanid"
+    case .xB3ParentSpanID: "x-b3-parentspanid"
+    case .xB3Sampled: "x-b3-sampled"
+    case .xB3Flags: "x-b3-flags"
+    case .userAgent: "user-agent"
     case .grpcTimeout: "grpc-timeout"
     case .grpcStatus: "grpc-status"
     case .grpcMessage: "grpc-message"

@@ -1,15 +1,17 @@
 /// Owns memory that is written once, while something is compiled, and only read ever after: the traffic path reads it
 /// through plain pointers, with nothing to retain, for as long as its owner lives.
-final class FrozenStore: @unchecked Sendable {
+package final class FrozenStore: @unchecked Sendable {
   // Unchecked: `blocks` changes only before the owner is handed out, and what it points at never does after.
   private var blocks: [UnsafeMutableRawPointer] = []
+
+  package init() {}
 
   deinit {
     for block in blocks { block.deallocate() }
   }
 
   /// A copy of `elements` that lives as long as this store. Never empty memory: there is always an address.
-  func freeze<Element: BitwiseCopyable>(_ elements: [Element]) -> UnsafeBufferPointer<Element> {
+  package func freeze<Element: BitwiseCopyable>(_ elements: [Element]) -> UnsafeBufferPointer<Element> {
     let block = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(1, elements.count))
     blocks.append(UnsafeMutableRawPointer(block.baseAddress.unsafelyUnwrapped))
     _ = block.initialize(from: elements)

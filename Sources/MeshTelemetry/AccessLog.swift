@@ -1,7 +1,7 @@
 package import MeshModel
 
 /// How lines of the access log are written.
-package enum AccessLogFormat: UInt8, Sendable {
+package enum AccessLogFormat: UInt8, Sendable, BitwiseCopyable {
   /// One JSON object a line.
   case json
   /// The fields of Envoy's default format in its order, then route, reason and the peers' identities.
@@ -35,7 +35,6 @@ package struct AccessRecord {
   package var forwardedFor = Bytes(start: nil, count: 0)
   package var userAgent = Bytes(start: nil, count: 0)
   package var requestID = Bytes(start: nil, count: 0)
-  package var traceparent = Bytes(start: nil, count: 0)
   package var authority = Bytes(start: nil, count: 0)
   /// `address:port` of the endpoint.
   package var upstreamHost = Bytes(start: nil, count: 0)
@@ -49,6 +48,14 @@ package struct AccessRecord {
   package var destinationPrincipal = Bytes(start: nil, count: 0)
   /// `namespace/name/rule`.
   package var route = Bytes(start: nil, count: 0)
+  /// The object of configuration that decided, where the mesh gave a reason.
+  package var decidingObject = Bytes(start: nil, count: 0)
+  /// Where the request stands in its trace.
+  package var mark = TraceMark()
+  /// From the first byte of the request to the first of the answer; nil where there was none.
+  package var responseNanoseconds: Int64?
+  /// Header fields that formats ask for, by their places in `WantedFields`.
+  package var notes = UnsafeBufferPointer<Bytes>(start: nil, count: 0)
 
   package init() {}
 
@@ -154,7 +161,14 @@ package struct AccessRecord {
     string(",\"x_forwarded_for\":", forwardedFor, into: &writer)
     string(",\"user_agent\":", userAgent, into: &writer)
     string(",\"request_id\":", requestID, into: &writer)
-    string(",\"traceparent\":", traceparent, into: &writer)
+    writer.append(",\"traceparent\":")
+    if mark.isPresent {
+      writer.append("\"")
+      TraceFields.writeParent(mark, into: &writer)
+      writer.append("\"")
+    } else {
+      writer.append("null")
+    }
     string(",\"authority\":", authority, into: &writer)
     string(",\"upstream_host\":", upstreamHost, into: &writer)
     string(",\"upstream_cluster\":", upstreamService, into: &writer)

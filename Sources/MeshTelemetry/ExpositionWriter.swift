@@ -67,15 +67,19 @@ package struct ExpositionWriter {
     append(" \(value)\n")
   }
 
-  /// The samples of a histogram; its sum is divided by `sumScale`.
-  package mutating func sample(_ labels: [UInt8], _ histogram: Histogram, sumScale: Double) {
+  /// The samples of a histogram; its sum is divided by `sumScale`. Exemplars are written in OpenMetrics only.
+  package mutating func sample(
+    _ labels: [UInt8], _ histogram: Histogram, sumScale: Double, exemplar: (Int) -> Exemplar? = { _ in nil }
+  ) {
     var total: UInt64 = 0
     for bucket in 0..<Histogram.bucketCount {
       total &+= histogram.counts[bucket]
       append(name)
       append("_bucket")
       braces(labels, bound: bound(bucket))
-      append(" \(total)\n")
+      append(" \(total)")
+      if format == .openMetrics, let exemplar = exemplar(bucket) { append(" # \(exemplar.openMetrics)") }
+      append("\n")
     }
     append(name)
     append("_sum")

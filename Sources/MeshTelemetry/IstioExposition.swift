@@ -81,7 +81,9 @@ package struct IstioExposition {
       let labels = edges.labels(series.key)
       switch family {
       case 0: writer.sample(labels, count: series.duration.count)
-      case 1: writer.sample(labels, series.duration, sumScale: 1_000_000)
+      case 1:
+        let exemplars = snapshot.exemplars
+        writer.sample(labels, series.duration, sumScale: 1_000_000) { exemplars.find(series.key, bucket: $0) }
       case 2: writer.sample(labels, series.requestBytes, sumScale: 1)
       case 3: writer.sample(labels, series.responseBytes, sumScale: 1)
       default:

@@ -33,6 +33,20 @@ package final class LoopMetrics {
     series.pointee.usedAt = now
   }
 
+  /// Keeps a sampled request as the exemplar of its duration's bucket.
+  ///
+  /// - Parameter wallNanoseconds: when it ended, nanoseconds since 1970.
+  package func noteExemplar(
+    _ key: RequestKey, durationNanoseconds: Int64, _ mark: TraceMark, wallNanoseconds: UInt64
+  ) {
+    let duration = UInt64(max(0, durationNanoseconds))
+    state.pointee.exemplars.note(
+      key.packed, bucket: Histogram.bucket(duration, scale: 1_000_000),
+      Exemplar(
+        high: mark.high, low: mark.low, span: mark.outgoingSpan, durationNanoseconds: duration,
+        wallNanoseconds: wallNanoseconds))
+  }
+
   /// Counts the messages of a call of gRPC.
   package func recordMessages(_ key: RequestKey, request: UInt64, response: UInt64) {
     guard let series = state.pointee.requestSlot(key) else { return }
@@ -95,6 +109,7 @@ struct MetricsState {
   let limit: Int
   var counters = InlineArray<32, UInt64>(repeating: 0)
   var gauges = InlineArray<16, Int64>(repeating: 0)
+  var exemplars = ExemplarStore()
   private var requests: SeriesStore<RequestSeries>
   private var connections: SeriesStore<ConnectionSeries>
 
@@ -107,6 +122,7 @@ struct MetricsState {
   func deallocate() {
     requests.deallocate()
     connections.deallocate()
+    exemplars.deallocate()
   }
 
   @inline(__always)
@@ -145,6 +161,7 @@ struct MetricsState {
     for gauge in ProxyGauge.allCases { result.gauges[Int(gauge.rawValue)] = gauges[Int(gauge.rawValue)] }
     result.requests = requests.copy()
     result.connections = connections.copy()
+    result.exemplars = exemplars.copy()
     return result
   }
 }

@@ -2,6 +2,7 @@
 package struct MetricsSnapshot: Sendable {
   package internal(set) var requests: [RequestSeries] = []
   package internal(set) var connections: [ConnectionSeries] = []
+  package internal(set) var exemplars = ExemplarSet()
   var counters = [UInt64](repeating: 0, count: MetricsState.counterCapacity)
   var gauges = [Int64](repeating: 0, count: MetricsState.gaugeCapacity)
 
@@ -32,6 +33,7 @@ package struct MetricsSnapshot: Sendable {
           result.connections.append(series)
         }
       }
+      result.exemplars.merge(part.exemplars)
       for index in result.counters.indices { result.counters[index] &+= part.counters[index] }
       for index in result.gauges.indices { result.gauges[index] &+= part.gauges[index] }
     }

@@ -5,6 +5,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
   case retries, retriesRefusedByBudget, retriesRefusedByBreaker, circuitRefusals
   case ejections, snapshotsTaken, malformedRequests, seriesDropped, accessLogLines, accessLogDropped
   case endpointRests, mirroredRequests, hedgedRequests, healthFailures, healthRecoveries
+  case spansRecorded, spansDropped
 
   /// The name without `_total`, as OpenMetrics wants it for the family.
   package var name: StaticString {
@@ -31,6 +32,8 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .hedgedRequests: "apus_hedged_requests"
     case .healthFailures: "apus_health_check_failures"
     case .healthRecoveries: "apus_health_check_recoveries"
+    case .spansRecorded: "apus_spans_recorded"
+    case .spansDropped: "apus_spans_dropped"
     }
   }
 
@@ -59,6 +62,8 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .hedgedRequests: "Second attempts made beside a first one that took long."
     case .healthFailures: "Endpoints that health checks found to be ill."
     case .healthRecoveries: "Endpoints that health checks found to be well again."
+    case .spansRecorded: "Spans handed over to be sent to a collector."
+    case .spansDropped: "Spans dropped because nobody took them in time."
     }
   }
 }

@@ -84,16 +84,23 @@ package struct Histogram: Sendable, BitwiseCopyable {
 
   package init() {}
 
-  /// Counts `value`, which has `scale` parts to the bucket's unit: 1,000,000 for nanoseconds in milliseconds, 1 for
-  /// bytes. The sum is kept in parts.
+  /// The bucket of `value`, as `add` counts it.
   @inline(__always)
-  mutating func add(_ value: UInt64, scale: UInt64) {
+  static func bucket(_ value: UInt64, scale: UInt64) -> Int {
     // Rounded up, so that "at most the bound" stays true.
     let (doubled, overflow) = value.multipliedReportingOverflow(by: 2)
     let halves = overflow ? .max : (scale == 1 ? doubled : (doubled &+ (scale &- 1)) / scale)
     var bucket = 0
-    if halves > Self.halfBounds[9] { bucket = 10 }
-    while bucket < 19, halves > Self.halfBounds[bucket] { bucket &+= 1 }
+    if halves > halfBounds[9] { bucket = 10 }
+    while bucket < 19, halves > halfBounds[bucket] { bucket &+= 1 }
+    return bucket
+  }
+
+  /// Counts `value`, which has `scale` parts to the bucket's unit: 1,000,000 for nanoseconds in milliseconds, 1 for
+  /// bytes. The sum is kept in parts.
+  @inline(__always)
+  mutating func add(_ value: UInt64, scale: UInt64) {
+    let bucket = Self.bucket(value, scale: scale)
     counts[bucket] &+= 1
     sum &+= value
   }

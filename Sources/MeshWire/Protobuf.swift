@@ -1,22 +1,13 @@
 /// Writes proto3 binary format (https://protobuf.dev/programming-guides/encoding/).
 struct ProtobufEncoder: WireCoder {
-  var bytes: [UInt8] = []
+  private var writer = ProtobufWriter()
 
-  private mutating func varint(_ value: UInt64) {
-    var rest = value
-    while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
-      rest >>= 7
-    }
-    bytes.append(UInt8(truncatingIfNeeded: rest))
-  }
+  var bytes: [UInt8] { writer.bytes }
 
-  private mutating func tag(_ number: UInt32, _ type: WireType) { varint(UInt64(number) << 3 | UInt64(type.rawValue)) }
-
+  private mutating func varint(_ value: UInt64) { writer.varint(value) }
+  private mutating func tag(_ number: UInt32, _ type: WireType) { writer.tag(number, type) }
   private mutating func delimited(_ number: UInt32, _ content: some Collection<UInt8>) {
-    tag(number, .delimited)
-    varint(UInt64(content.count))
-    bytes.append(contentsOf: content)
+    writer.delimited(number, content)
   }
 
   mutating func field(_ number: UInt32, _ name: StaticString, _ value: inout String) {
@@ -40,7 +31,7 @@ struct ProtobufEncoder: WireCoder {
   mutating func field(_ number: UInt32, _ name: StaticString, _ value: inout Double) {
     guard value != 0 else { return }
     tag(number, .fixed64)
-    withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes.append(contentsOf: $0) }
+    writer.eight(value.bitPattern)
   }
   mutating func field(_ number: UInt32, _ name: StaticString, _ value: inout UInt32?) {
     guard let value else { return }

@@ -16,7 +16,7 @@ enum Confinement {
     "Sources/MeshTelemetry/": "plain counters, and a ring that two threads share",
     "Sources/MeshModel/MessageHead.swift": "views of received bytes without a copy, once per request",
     "Sources/MeshModel/FixedWriter.swift": "writes into memory that the caller bounds",
-    "Sources/MeshWire/Protobuf.swift": "writes the bytes of a number",
+    "Sources/MeshWire/ProtobufWriter.swift": "writes the bytes of a number",
     "Sources/MeshProxy/Program/Log.swift": "calls the kernel with addresses",
     "Sources/MeshAPI/YAMLReader.swift": "calls the YAML library's C half",
     "Sources/MeshXDS/Transport/WireCoding.swift": "copies a message out of the transport's buffer",

@@ -11,7 +11,7 @@ enum ImportRules {
     "MeshHTTP": Set(["MeshModel"]).union(libc),
     "MeshReactor": Set(["CMeshSystem", "Synchronization"]).union(libc),
     "MeshTLS": Set(["MeshModel", "CNIOBoringSSL", "Synchronization"]).union(libc),
-    "MeshTelemetry": Set(["MeshModel", "Synchronization"]).union(libc),
+    "MeshTelemetry": Set(["MeshModel", "MeshWire", "Synchronization"]).union(libc),
     "MeshProxy": Set([
       "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshTelemetry", "CMeshSystem",
       "Synchronization",

@@ -87,7 +87,7 @@ struct HPACKEncoder: ~Copyable {
   /// Fields whose values are new each time.
   private static func isVolatile(_ known: KnownHeader) -> Bool {
     switch known {
-    case .xRequestID, .traceparent, .contentLength: true
+    case .xRequestID, .traceparent, .b3, .xB3TraceID, .xB3SpanID, .xB3ParentSpanID, .contentLength: true
     default: false
     }
   }

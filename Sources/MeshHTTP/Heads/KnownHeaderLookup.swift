@@ -2,7 +2,7 @@ package import MeshModel
 
 extension KnownHeader {
   /// The interned name of `count` bytes that form a token or a pseudo-header name, without regard to case; `.other` if
-  /// the mesh gives the name no meaning. A switch over the length, then at most five comparisons of whole words.
+  /// the mesh gives the name no meaning. A switch over the length, then at most six comparisons of whole words.
   package static func lookup(_ name: UnsafePointer<UInt8>, _ count: Int) -> KnownHeader {
     if count <= 10 { return short(name, count) }
     if count <= 13 { return middle(name, count) }
@@ -41,10 +41,12 @@ extension KnownHeader {
       if matches(name, ":protocol") { return .pseudoProtocol }
       if matches(name, "forwarded") { return .forwarded }
     case 10:
+      if matches(name, "user-agent") { return .userAgent }
       if matches(name, "connection") { return .connection }
       if matches(name, "tracestate") { return .tracestate }
       if matches(name, ":authority") { return .pseudoAuthority }
       if matches(name, "keep-alive") { return .keepAlive }
+      if matches(name, "x-b3-flags") { return .xB3Flags }
     default: break
     }
     return .other
@@ -57,11 +59,14 @@ extension KnownHeader {
       if matches(name, "traceparent") { return .traceparent }
       if matches(name, "grpc-status") { return .grpcStatus }
       if matches(name, "retry-after") { return .retryAfter }
+      if matches(name, "x-b3-spanid") { return .xB3SpanID }
     case 12:
       if matches(name, "content-type") { return .contentType }
       if matches(name, "x-request-id") { return .xRequestID }
       if matches(name, "grpc-timeout") { return .grpcTimeout }
       if matches(name, "grpc-message") { return .grpcMessage }
+      if matches(name, "x-b3-traceid") { return .xB3TraceID }
+      if matches(name, "x-b3-sampled") { return .xB3Sampled }
     case 13:
       if matches(name, "authorization") { return .authorization }
       if matches(name, "x-apus-reason") { return .apusReason }
@@ -84,6 +89,7 @@ extension KnownHeader {
       if matches(name, "transfer-encoding") { return .transferEncoding }
       if matches(name, "x-forwarded-proto") { return .xForwardedProto }
       if matches(name, "sec-websocket-key") { return .secWebSocketKey }
+      if matches(name, "x-b3-parentspanid") { return .xB3ParentSpanID }
     case 18: if matches(name, "proxy-authenticate") { return .proxyAuthenticate }
     case 19: if matches(name, "proxy-authorization") { return .proxyAuthorization }
     case 20: if matches(name, "sec-websocket-accept") { return .secWebSocketAccept }

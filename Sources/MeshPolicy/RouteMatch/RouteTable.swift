@@ -299,7 +299,7 @@ struct RouteTableBuilder {
 
 extension KnownHeader {
   /// The interned name equal to `name` in lower case.
-  static func named(_ name: String) -> KnownHeader {
+  package static func named(_ name: String) -> KnownHeader {
     allCases.first { $0 != .other && $0.name.description == name } ?? .other
   }
 }

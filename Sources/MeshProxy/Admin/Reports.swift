@@ -1,4 +1,4 @@
-// Unsafe by design: log lines pass from the rings to the kernel.
+// Unsafe by design: counts lie in memory of the workers.
 internal import CMeshSystem
 internal import Glibc
 internal import MeshModel
@@ -29,8 +29,8 @@ struct TunnelSums {
 }
 
 extension Worker {
-  /// Everything counted; `takingEdges` begins the edges anew.
-  func report(takingEdges: Bool) -> WorkerReport {
+  /// Measures what is counted nowhere.
+  func refreshGauges() {
     telemetry.metrics.set(.downstreamConnections, to: Int64(downstreamCount))
     telemetry.metrics.set(.upstreamConnections, to: Int64(upstreamCount))
     telemetry.metrics.set(.activeRequests, to: Int64(exchangeCount))
@@ -47,6 +47,11 @@ extension Worker {
     telemetry.metrics.set(.pendingRequests, to: pending)
     telemetry.metrics.set(.ejectedEndpoints, to: ejected)
     telemetry.metrics.set(.idleUpstreamConnections, to: idle)
+  }
+
+  /// Everything counted; `takingEdges` begins the edges anew.
+  func report(takingEdges: Bool) -> WorkerReport {
+    refreshGauges()
     telemetry.metrics.expire(before: clock - 600_000_000_000)
     return WorkerReport(
       metrics: telemetry.metrics.snapshot(), edges: takingEdges ? telemetry.edges.drain() : [],
@@ -74,6 +79,7 @@ extension Proxy {
       writer.family("apus_certificate_begin_seconds", .gauge, help: "When the certificate began, seconds since 1970.")
       writer.sample([], Double(certificateNotBefore))
       writeClusters(reports.map(\.clusters), into: &writer)
+      carrier.write(into: &writer)
       writer.family("apus_loop_turn_seconds", .gauge, help: "The longest turn of a loop since the last scrape.")
       for (index, report) in reports.enumerated() {
         writer.sample(
@@ -170,13 +176,5 @@ extension Proxy {
     let parts = bytes.split(separator: 0x20)
     guard parts.count > 1, let pages = UInt64(String(decoding: parts[1], as: UTF8.self)) else { return 0 }
     return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
-  }
-
-  /// Carries the access log's lines from the workers to standard output.
-  func carryLog() {
-    for ring in rings {
-      while ring.read({ max(0, Glibc.write(1, $0.baseAddress, $0.count)) }) {}
-    }
-    loop.after(50_000_000) { [weak self] in self?.carryLog() }
   }
 }

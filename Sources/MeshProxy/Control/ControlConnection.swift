@@ -1,6 +1,5 @@
 // Unsafe by design: ciphertext and frames pass through buffers of this connection.
 internal import CMeshSystem
-internal import Glibc
 internal import MeshHTTP
 internal import MeshModel
 internal import MeshReactor
@@ -22,9 +21,9 @@ final class ControlCall {
   init() {}
 }
 
-/// The connection to the control plane: TLS 1.3, HTTP/2, gRPC with messages as bytes. One for each set of credentials;
-/// when it is lost its owner makes another.
-final class ControlConnection: SideHandler {
+/// A connection for gRPC, messages as bytes: HTTP/2 under TLS 1.3 to the control plane, or to a collector of telemetry as
+/// its endpoint says. One for each set of credentials; when it is lost its owner makes another.
+final class ControlConnection {
   /// Largest message that is taken, bytes.
   static let maximumMessage = 64 << 20
   /// Time to connect and to shake hands; silence after which the peer is asked whether it still lives, and then given up.
@@ -33,81 +32,88 @@ final class ControlConnection: SideHandler {
 
   private let loop: SideLoop
   private let authority: String
-  private let session: TLSSession
-  private let descriptor: Int32
+  private let scheme: String
+  private let peer: String
+  private let stream: SideStream
   private var http = HTTP2Connection(role: .client)
   private var calls: [UInt32: ControlCall] = [:]
-  private var isConnected = false
-  private var isOpen = false
-  private var isClosed = false
-  private var pending: [UInt8] = []
-  private var lastHeard: UInt64 = 0
   private var isPinged = false
-  private let plaintext: UnsafeMutablePointer<UInt8>
   private let arena: UnsafeMutablePointer<UInt8>
   private let fields: UnsafeMutablePointer<FieldRef>
-  private let sealed: UnsafeMutablePointer<TLSOutput>
-  private static let plaintextCapacity = 64 * 1024
   private let arenaBytes: Int
-  private let opened: () -> Void
   private let lost: (String) -> Void
   private var timer: SideTimer?
-  private let clockOffset: Int64
 
   /// Begins to connect. `opened` is called once calls can be made, `lost` once when the connection has gone, with why.
+  ///
+  /// - Parameters:
+  ///   - context: nil for plaintext, which only collectors have.
+  ///   - authority: what requests name as their host; nil: the address.
+  ///   - peer: what the other end is called in what `lost` says.
   init(
-    loop: SideLoop, address: SocketAddress, context: TLSContext, expectation: TLSExpectation?, clockOffset: Int64,
-    opened: @escaping () -> Void, lost: @escaping (String) -> Void
+    loop: SideLoop, address: SocketAddress, context: TLSContext?, expectation: TLSExpectation?, clockOffset: Int64,
+    authority: String? = nil, peer: String = "the control plane", opened: @escaping () -> Void,
+    lost: @escaping (String) -> Void
   ) throws(SystemError) {
     self.loop = loop
-    self.opened = opened
     self.lost = lost
-    self.clockOffset = clockOffset
-    authority = "\(address)"
-    descriptor = Sockets.connect(address)
-    guard descriptor >= 0 else { throw SystemError("connect to \(address)", code: -descriptor) }
-    guard let session = TLSSession(context: context, expectation: expectation) else {
-      Glibc.close(descriptor)
-      throw SystemError("TLS session", code: ENOMEM)
-    }
-    self.session = session
-    plaintext = .allocate(capacity: Self.plaintextCapacity)
+    self.peer = peer
+    self.authority = authority ?? "\(address)"
+    scheme = context == nil ? "http" : "https"
+    stream = try SideStream(
+      loop: loop, address: address, context: context, expectation: expectation, clockOffset: clockOffset, peer: peer)
     let limits = HTTP2Limits()
     arenaBytes = limits.arenaBytes
     arena = .allocate(capacity: arenaBytes)
     fields = .allocate(capacity: limits.maxFields)
     fields.initialize(repeating: FieldRef(name: .empty, value: .empty, known: .other), count: limits.maxFields)
-    sealed = .allocate(capacity: 1)
-    sealed.initialize(to: TLSOutput())
-    super.init()
-    try loop.register(descriptor, self)
+    stream.opened = { [weak self] in
+      guard let self else { return }
+      self.timer?.cancel()
+      self.watch(after: Self.silence)
+      opened()
+    }
+    // The stream lives as long as its descriptor is open, and keeps this alive.
+    stream.received = { [self] bytes, count in
+      isPinged = false
+      frames(bytes, count)
+    }
+    stream.settled = { [self] in flush() }
+    stream.closed = { [self] why in ended(why) }
     watch(after: Self.connectTimeout)
   }
 
   deinit {
-    session.free()
-    plaintext.deallocate()
     arena.deallocate()
     fields.deallocate()
-    sealed.pointee.deallocate()
-    sealed.deallocate()
   }
 
   /// Whether calls can be made.
-  var isUsable: Bool { isOpen }
+  var isUsable: Bool { stream.isOpen }
 
   /// Begins a call. Nil: the connection takes no more.
-  func call(_ path: String, token: String? = nil) -> ControlCall? {
-    guard isOpen, let stream = http.openRequest() else { return nil }
+  func call(_ path: String, token: String? = nil, headers: [String: String] = [:]) -> ControlCall? {
+    guard isUsable, let stream = http.openRequest() else { return nil }
     let call = ControlCall()
     call.stream = stream
-    http.requestHead(stream, method: "POST", scheme: "https", authority: authority, path: path) { connection in
+    http.requestHead(stream, method: "POST", scheme: scheme, authority: authority, path: path) { connection in
       connection.field(.contentType, "application/grpc")
       connection.field(.te, "trailers")
       if let token { connection.field(.authorization, text: "Bearer \(token)") }
+      for (name, value) in headers { Self.field(&connection, name, value) }
     }
     calls[stream.id] = call
     return call
+  }
+
+  private static func field(_ connection: inout HTTP2Connection, _ name: String, _ value: String) {
+    let (name, value) = (Array(name.lowercased().utf8), Array(value.utf8))
+    name.withUnsafeBufferPointer { name in
+      value.withUnsafeBufferPointer { value in
+        guard let nameStart = name.baseAddress, let valueStart = value.baseAddress else { return }
+        connection.field(name: nameStart, name.count, valueStart, value.count)
+      }
+    }
   }
 
   /// Sends a message; `isLast`: the last of the call.
@@ -134,73 +140,11 @@ final class ControlConnection: SideHandler {
 
   // MARK: Bytes
 
-  override func ready(_ readiness: Readiness) {
-    if isClosed { return }
-    if !isConnected {
-      let code = Sockets.pendingError(descriptor)
-      guard code == 0 else { return close("connect: \(String(cString: strerror(code)))") }
-      guard readiness.contains(.writable) else { return }
-      isConnected = true
-      sealed.pointee.reset(keeping: 1 << 16)
-      _ = session.start(output: sealed, nowSeconds: nowSeconds)
-      takeSealed()
-    }
-    read()
-    if !isClosed { flush() }
-  }
-
-  private var nowSeconds: Int64 { Int64(cms_wall_nanoseconds() / 1_000_000_000) + clockOffset }
-
-  private func takeSealed() {
-    if let base = sealed.pointee.base, sealed.pointee.count > 0 {
-      pending += UnsafeBufferPointer(start: base, count: sealed.pointee.count)
-    }
-    sealed.pointee.reset(keeping: 1 << 16)
-  }
-
-  private func read() {
-    while !isClosed {
-      let received = recv(descriptor, loop.receiveBuffer, EventLoop.receiveCapacity, 0)
-      if received == 0 { return close("the control plane closed the connection") }
-      if received < 0 {
-        if errno != EAGAIN && errno != EINTR { close("receive: \(String(cString: strerror(errno)))") }
-        return
-      }
-      lastHeard = cms_monotonic_nanoseconds()
-      isPinged = false
-      open(loop.receiveBuffer, received)
-    }
-  }
-
-  private func open(_ bytes: UnsafePointer<UInt8>, _ count: Int) {
-    var offset = 0
-    while !isClosed {
-      let result = session.feed(
-        bytes + offset, count - offset, plaintext: plaintext, capacity: Self.plaintextCapacity, output: sealed,
-        nowSeconds: nowSeconds)
-      offset += result.consumed
-      takeSealed()
-      if result.produced > 0 { frames(result.produced) }
-      switch result.state {
-      case .wantMore: return
-      case .plaintextFull: continue
-      case .handshakeDone:
-        isOpen = true
-        lastHeard = cms_monotonic_nanoseconds()
-        timer?.cancel()
-        watch(after: Self.silence)
-        opened()
-      case .closeNotify: return close("the control plane closed the connection")
-      case .failure(let failure): return close("TLS: \(failure.name)")
-      }
-    }
-  }
-
-  private func frames(_ count: Int) {
-    var input = HTTP2Input(plaintext, count: count)
+  private func frames(_ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) {
+    var input = HTTP2Input(bytes, count: count)
     let scratch = HTTP2Scratch(
       arena: arena, arenaBytes: arenaBytes, fields: fields, fieldCapacity: HTTP2Limits().maxFields)
-    while !isClosed {
+    while !stream.isClosed {
       switch http.next(&input, scratch) {
       case .needMore: return
       case .head(let stream, let head): self.head(stream, head)
@@ -240,13 +184,13 @@ final class ControlConnection: SideHandler {
     while call.input.count >= 5 {
       let length = call.input[1..<5].reduce(0) { $0 << 8 | Int($1) }
       guard call.input[0] == 0, length <= Self.maximumMessage else {
-        return close("a message of the control plane is compressed or too large")
+        return close("a message of \(peer) is compressed or too large")
       }
       guard call.input.count >= 5 + length else { break }
       let message = Array(call.input[5..<(5 + length)])
       call.input.removeFirst(5 + length)
       call.received(message)
-      if isClosed { return }
+      if self.stream.isClosed { return }
     }
     if data.endStream { finish(stream, call.status ?? 2, "the stream ended without a status") }
   }
@@ -257,16 +201,16 @@ final class ControlConnection: SideHandler {
     call.ended(status, message)
   }
 
-  /// Sends what HTTP/2 and TLS have ready.
+  /// Sends what HTTP/2 has ready.
   private func flush() {
-    guard isConnected, !isClosed else { return }
-    while isOpen, http.hasOutput {
+    while stream.isOpen, http.hasOutput {
       let bytes = http.pendingOutput
       guard let base = bytes.baseAddress else { break }
-      if let failure = session.seal(base, bytes.count, output: sealed) { return close("TLS: \(failure.name)") }
+      stream.send(base, bytes.count)
+      if stream.isClosed { return }
       http.didWrite(bytes.count)
-      takeSealed()
-      var none = HTTP2Input(plaintext, count: 0)
+      // No bytes come in here: the arena stands for them.
+      var none = HTTP2Input(arena, count: 0)
       let scratch = HTTP2Scratch(
         arena: arena, arenaBytes: arenaBytes, fields: fields, fieldCapacity: HTTP2Limits().maxFields)
       waiting: while true {
@@ -277,25 +221,16 @@ final class ControlConnection: SideHandler {
         }
       }
     }
-    var sent = 0
-    while sent < pending.count {
-      let count = pending[sent...].withUnsafeBytes { cms_send(descriptor, $0.baseAddress, $0.count) }
-      guard count > 0 else {
-        if errno != EAGAIN && errno != EINTR { close("send: \(String(cString: strerror(errno)))") }
-        break
-      }
-      sent += count
-    }
-    pending.removeFirst(min(sent, pending.count))
+    stream.flush()
   }
 
   /// Gives up a peer that says nothing, having asked it once.
   private func watch(after delay: UInt64) {
     timer = loop.after(delay) { [weak self] in
-      guard let self, !self.isClosed else { return }
-      guard self.isOpen else { return self.close("no connection within 5 s") }
-      if cms_monotonic_nanoseconds() &- self.lastHeard >= Self.silence {
-        if self.isPinged { return self.close("the control plane does not answer") }
+      guard let self, !self.stream.isClosed else { return }
+      guard self.stream.isOpen else { return self.close("no connection within 5 s") }
+      if cms_monotonic_nanoseconds() &- self.stream.lastHeard >= Self.silence {
+        if self.isPinged { return self.close("\(self.peer) does not answer") }
         self.isPinged = true
         self.http.ping(1)
         self.flush()
@@ -306,16 +241,17 @@ final class ControlConnection: SideHandler {
   }
 
   /// Ends the connection and everything on it.
-  func close(_ why: String) {
-    guard !isClosed else { return }
-    isClosed = true
-    isOpen = false
+  func close(_ why: String) { stream.close(why) }
+
+  private func ended(_ why: String) {
     timer?.cancel()
-    Glibc.close(descriptor)
-    loop.unregister(self)
     let open = calls
     calls = [:]
     for call in open.values { call.ended(14, why) }
     lost(why)
+    // What it holds of this may go now.
+    stream.received = { _, _ in }
+    stream.settled = {}
+    stream.closed = { _ in }
   }
 }

@@ -3,6 +3,7 @@ internal import MeshHTTP
 internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
+internal import MeshTelemetry
 
 typealias ExchangeRef = UnsafeMutablePointer<Exchange>
 
@@ -163,6 +164,9 @@ struct Exchange {
   var admission = Admission()
   /// What it is for, if no client asked for it, and a second try beside it (`Errand.swift`).
   var errand = Errand()
+  /// Where the request stands in its trace, and what is kept of it for its span and the log (`Observe/`).
+  var mark = TraceMark()
+  var observation: ObservationRef?
   /// Which endpoint it should go to (`Affinity.swift`).
   var preference = Preference()
   /// Links of the cluster's waiting list, or of the free list.

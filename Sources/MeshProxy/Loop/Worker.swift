@@ -272,6 +272,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     exchange.pointee.request.clear()
     exchange.pointee.request.shrink(keep: 16384)
     forgetBodies(exchange)
+    telemetry.forget(exchange)
     if exchange.pointee.errand.kind != .none { keepSink(exchange.pointee.downstream) }
     exchange.pointee.next = freeExchanges
     freeExchanges = exchange

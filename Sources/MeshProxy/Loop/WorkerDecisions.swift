@@ -34,7 +34,7 @@ extension WorkerTelemetry {
     decisions.note(decision, Self.texts(exchange))
   }
 
-  private static func flags(_ exchange: ExchangeRef) -> Decision.Flags {
+  static func flags(_ exchange: ExchangeRef) -> Decision.Flags {
     var flags: Decision.Flags = []
     if exchange.pointee.isInbound { flags.insert(.inbound) }
     if exchange.pointee.flags.contains(.mutualTLS) { flags.insert(.mutualTLS) }
@@ -45,7 +45,7 @@ extension WorkerTelemetry {
     return flags
   }
 
-  private static func texts(_ exchange: ExchangeRef) -> DecisionTexts {
+  static func texts(_ exchange: ExchangeRef) -> DecisionTexts {
     var texts = DecisionTexts()
     if let base = exchange.pointee.request.bytes {
       let end = exchange.pointee.request.count

@@ -12,27 +12,37 @@ internal import MeshWire
 package final class WorkerTelemetry {
   let metrics = LoopMetrics()
   let edges = MeshTelemetry.EdgeStatistics()
-  let ring: LogRing?
+  /// Lines for standard output, and lines for a collector.
+  let ring = LogRing(capacity: 1 << 20)
+  let exported = LogRing(capacity: 1 << 20)
+  /// Spans for a collector.
+  let spans = SpanRing()
+  var observations = ObservationPool()
   /// The last decisions, for whoever asks why.
   let decisions = DecisionRing()
   private let labels: LabelDictionary
-  private let format: AccessLogFormat?
   let node: NodeIdentity
-  private let scratch: UnsafeMutableBufferPointer<UInt8>
-  private let addresses: UnsafeMutableBufferPointer<UInt8>
+  let scratch: UnsafeMutableBufferPointer<UInt8>
+  let addresses: UnsafeMutableBufferPointer<UInt8>
+  /// Kept header fields, for the line being written.
+  let noteTexts: UnsafeMutablePointer<UnsafeBufferPointer<UInt8>>
+  /// What is to be recorded and logged.
+  private(set) var plan: UnsafePointer<TelemetryView>
   private var configuration: CompiledConfiguration
   /// How often each reason ended a connection before there was a request.
   let refusals: UnsafeMutablePointer<UInt64>
 
   init(
-    labels: LabelDictionary, node: NodeIdentity, format: AccessLogFormat?, configuration: CompiledConfiguration
+    labels: LabelDictionary, node: NodeIdentity, configuration: CompiledConfiguration
   ) {
     self.labels = labels
     self.node = node
-    self.format = format
+    plan = configuration.telemetry.view
     self.configuration = configuration
-    ring = format == nil ? nil : LogRing(capacity: 1 << 20)
-    scratch = .allocate(capacity: format == nil ? 1 : AccessRecord.maxLineBytes)
+    // Memory that is never written is never taken from the system.
+    scratch = .allocate(capacity: AccessRecord.maxLineBytes)
+    noteTexts = .allocate(capacity: 48)
+    noteTexts.initialize(repeating: UnsafeBufferPointer(start: nil, count: 0), count: 48)
     addresses = .allocate(capacity: 256)
     refusals = .allocate(capacity: 256)
     refusals.initialize(repeating: 0, count: 256)
@@ -42,6 +52,8 @@ package final class WorkerTelemetry {
     scratch.deallocate()
     addresses.deallocate()
     refusals.deallocate()
+    noteTexts.deallocate()
+    observations.deallocate()
   }
 
   /// Counts something that happened to a connection outside any request.
@@ -52,6 +64,7 @@ package final class WorkerTelemetry {
 
   func adopt(_ configuration: CompiledConfiguration) {
     self.configuration = configuration
+    plan = configuration.telemetry.view
     metrics.count(.snapshotsTaken)
   }
 
@@ -60,7 +73,14 @@ package final class WorkerTelemetry {
   }
 
   /// Counts and logs an exchange that has ended.
-  func record(_ exchange: ExchangeRef, now: UInt64, wallNow: UInt64, peers: PeerTable) {
+  ///
+  /// - Parameters:
+  ///   - object: the object of configuration that decided, where the mesh gave a reason.
+  ///   - chance: a random number, for logs that tell of a share.
+  func record(
+    _ exchange: ExchangeRef, now: UInt64, wallNow: UInt64, peers: PeerTable, object: UnsafeBufferPointer<UInt8>,
+    chance: UInt64
+  ) {
     let edge = edge(of: exchange, peers)
     let duration = Int64(bitPattern: now &- exchange.pointee.started)
     let flag = exchange.pointee.reason?.flag ?? .none
@@ -81,6 +101,7 @@ package final class WorkerTelemetry {
       metrics.recordRequest(
         key, durationNanoseconds: duration, requestBytes: exchange.pointee.requestBytes,
         responseBytes: exchange.pointee.responseBytes, now: Int64(bitPattern: now))
+      noteExemplar(exchange, key, duration: duration, wallNow: wallNow)
       if key.requestProtocol == .grpc {
         metrics.recordMessages(
           key, request: exchange.pointee.requestMessages.messages, response: exchange.pointee.responseMessages.messages)
@@ -91,7 +112,10 @@ package final class WorkerTelemetry {
       if exchange.pointee.retryCount > 0 { metrics.count(.retries, by: UInt64(exchange.pointee.retryCount)) }
     }
     remember(exchange, edge: edge, duration: duration, now: now, wallNow: wallNow)
-    if ring != nil { log(exchange, duration: duration, wallNow: wallNow, flag: flag, peers) }
+    emitSpan(exchange, edge: edge, duration: duration, wallNow: wallNow, peers: peers, object: object)
+    if plan.pointee.logs.count > 0 {
+      log(exchange, duration: duration, wallNow: wallNow, flag: flag, peers, object: object, chance: chance)
+    }
   }
 
   /// The status of a call of gRPC; one that ended without is UNKNOWN, or CANCELLED where its client gave up.
@@ -189,81 +213,5 @@ package final class WorkerTelemetry {
     labels.serviceNamespace = parts[0]
     labels.serviceName = parts[1]
     labels.service = "\(parts[1]).\(parts[0]).svc.cluster.local"
-  }
-
-  // MARK: Access log
-
-  private func log(
-    _ exchange: ExchangeRef, duration: Int64, wallNow: UInt64, flag: ResponseFlag, _ peers: PeerTable
-  ) {
-    guard let ring, let format else { return }
-    var record = AccessRecord()
-    record.startMilliseconds = Int64(bitPattern: wallNow) / 1_000_000 &- duration / 1_000_000
-    record.status = exchange.pointee.status
-    record.flag = flag
-    record.reason = exchange.pointee.reason
-    record.requestBytes = exchange.pointee.requestBytes
-    record.responseBytes = exchange.pointee.responseBytes
-    record.durationNanoseconds = duration
-    record.attempts = exchange.pointee.attempts
-    if exchange.pointee.firstByte > 0 {
-      record.upstreamNanoseconds = Int64(bitPattern: exchange.pointee.firstByte &- exchange.pointee.attemptStarted)
-    }
-    if let base = exchange.pointee.request.bytes {
-      let end = exchange.pointee.request.count
-      record.method = Self.token(base, end)
-      record.path = Self.part(base, exchange.pointee.path, end)
-      record.authority = Self.part(base, exchange.pointee.authority, end)
-      record.requestID = Self.part(base, exchange.pointee.requestID, end)
-    }
-    if !exchange.pointee.flags.contains(.tunnel) {
-      record.httpVersion =
-        exchange.pointee.wasStream ? "HTTP/2" : exchange.pointee.flags.contains(.http10) ? "HTTP/1.0" : "HTTP/1.1"
-      record.grpcStatus = Self.grpcStatus(exchange)
-    }
-    if let cluster = exchange.pointee.cluster { record.upstreamService = cluster.pointee.label }
-    if let routes = exchange.pointee.routes, exchange.pointee.rule >= 0 {
-      record.route = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)
-    }
-    record.sourcePrincipal = peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity
-    var writer = FixedWriter(addresses)
-    write(exchange.pointee.downstream.pointee.address, &writer)
-    let split = writer.count
-    if exchange.pointee.attempts > 0 { write(exchange.pointee.lastAddress, &writer) }
-    let written = writer.written
-    record.downstreamAddress = UnsafeBufferPointer(rebasing: written[..<split])
-    record.upstreamHost = UnsafeBufferPointer(rebasing: written[split...])
-    if !ring.append(record, format, scratch: scratch) {
-      metrics.count(.accessLogDropped)
-    } else {
-      metrics.count(.accessLogLines)
-    }
-  }
-
-  static func part(_ base: UnsafePointer<UInt8>, _ range: ByteRange, _ end: Int) -> UnsafeBufferPointer<UInt8> {
-    range.end <= end
-      ? UnsafeBufferPointer(start: base + Int(range.offset), count: Int(range.length)) : .init(start: nil, count: 0)
-  }
-
-  /// The method: the bytes before the first space, or all where only parts were kept.
-  private static func token(_ base: UnsafePointer<UInt8>, _ end: Int) -> UnsafeBufferPointer<UInt8> {
-    var index = 0
-    while index < min(end, 32), base[index] &- 0x41 < 26 { index &+= 1 }
-    return UnsafeBufferPointer(start: base, count: index)
-  }
-
-  /// `address:port` without allocation for IPv4; IPv6 in hexadecimal groups.
-  private func write(_ address: SocketAddress, _ writer: inout FixedWriter) {
-    if address.family == 2 {
-      for shift in 0..<4 {
-        if shift > 0 { writer.append(UInt8(ascii: ".")) }
-        writer.append(decimal: (address.bytes.0 >> UInt64(8 * shift)) & 255)
-      }
-    } else if address.family != 0 {
-      var text = "[\(address.host)]"
-      text.withUTF8 { writer.append($0) }
-    }
-    writer.append(UInt8(ascii: ":"))
-    writer.append(decimal: UInt64(address.port))
   }
 }

@@ -31,7 +31,8 @@ package final class Proxy {
   private(set) var admin: AdminServer?
   private(set) var control: ControlClient?
   let labels = LabelDictionary()
-  private(set) var rings: [LogRing] = []
+  private(set) lazy var carrier = TelemetryCarrier(self)
+  private var isFinishing = false
   /// TCP connections as last reported.
   var lastTunnels: [UInt32: TunnelSums] = [:]
   private let tickets = TLSTicketKeys()
@@ -64,7 +65,7 @@ package final class Proxy {
       becomeReady()
       keepSharedLimits()
     }
-    if !rings.isEmpty { carryLog() }
+    carrier.adopt(configuration.telemetry)
     log.write(.info, "apus-proxy started: \(workers.count) workers, admin on port \(admin?.port ?? 0)")
     withExtendedLifetime(signals) { loop.run() }
     return exitStatus
@@ -125,7 +126,7 @@ package final class Proxy {
   private var descriptors: [[Int32]] = []
 
   private func startWorkers() throws {
-    configuration = CompiledConfiguration(snapshot, listeners: listeners)
+    configuration = CompiledConfiguration(snapshot, listeners: listeners, accessLog: options.accessLog)
     report(configuration.problems)
     var settings = ProxySettings()
     settings.workers = descriptors.count
@@ -138,9 +139,9 @@ package final class Proxy {
       let worker = try Worker(
         index: index, settings: settings, configuration: configuration,
         telemetry: WorkerTelemetry(
-          labels: labels, node: snapshot.node ?? options.node, format: options.accessLog, configuration: configuration),
+          labels: labels, node: snapshot.node ?? options.node, configuration: configuration),
         labels: labels, seed: seed)
-      if let ring = worker.telemetry.ring { rings.append(ring) }
+      carrier.add(worker.telemetry.rings)
       worker.credentials = credentials
       worker.furtherCredentials = furtherCredentials
       for (position, listener) in listeners.enumerated() {
@@ -206,7 +207,8 @@ package final class Proxy {
   func apply(_ fresh: Snapshot, done: @escaping () -> Void = {}) {
     snapshot = fresh
     snapshot.listeners = listeners
-    let compiled = CompiledConfiguration(snapshot, listeners: listeners, previous: configuration)
+    let compiled = CompiledConfiguration(
+      snapshot, listeners: listeners, previous: configuration, accessLog: options.accessLog)
     configuration = compiled
     report(compiled.problems)
     let modes = listeners.map { listener -> MutualTLSMode in
@@ -215,7 +217,10 @@ package final class Proxy {
       guard let proxy = snapshot.proxy else { return listener.mutualTLS }
       return proxy.inbound.first { $0.appPort == listener.port }?.mutualTLS ?? proxy.mutualTLS
     }
-    let gathered = Gathered<Bool>(expected: workers.count) { _ in done() }
+    let gathered = Gathered<Bool>(expected: workers.count) { [weak self] _ in
+      if let self { self.carrier.adopt(self.configuration.telemetry) }
+      done()
+    }
     let back = loop.submitter
     for worker in workers {
       worker.submit { inside in
@@ -302,8 +307,12 @@ package final class Proxy {
   }
 
   private func finish() {
-    log.write(.info, "ended")
-    loop.stop()
+    if isFinishing { return }
+    isFinishing = true
+    carrier.finish { [unowned self] in
+      log.write(.info, "ended")
+      loop.stop()
+    }
   }
 }
 

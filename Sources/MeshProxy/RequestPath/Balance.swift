@@ -66,6 +66,7 @@ extension Worker {
     exchange.pointee.tried = (
       endpoint.pointee.id, exchange.pointee.tried.0, exchange.pointee.tried.1, exchange.pointee.tried.2
     )
+    noteAttempt(exchange)
     let slot = endpoint.pointee.slot
     if slot >= 0 { endpoint.pointee.cluster.pointee.set.base[Int(slot)].began() }
   }

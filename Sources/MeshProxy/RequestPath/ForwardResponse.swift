@@ -58,6 +58,7 @@ extension Worker {
       guard let exchange = winner(exchange, head.status) else { return count }
       exchange.pointee.firstByte = now
       if retriesStatus(exchange, head) { return count }
+      noteResponse(exchange, head)
       return beginResponse(exchange, connection, head, bytes, length, count)
     }
   }

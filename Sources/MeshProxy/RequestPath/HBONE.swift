@@ -23,7 +23,7 @@ extension Worker {
     writeDestination(&writer, endpoint)
     session.pointee.codec.field(.pseudoAuthority, headBuffer, writer.count)
     writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
-    TraceContext.write(&writer, &random)
+    writeTrace(&writer, exchange)
     writer.text("baggage: ")
     telemetry.writeBaggage(&writer, to: endpoint)
     writer.endOfLine()

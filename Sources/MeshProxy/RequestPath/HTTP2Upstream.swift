@@ -110,6 +110,7 @@ extension Worker {
     if retriesStatus(exchange, head) { return }
     exchange.pointee.status = head.status
     exchange.pointee.flags.insert(.responseStarted)
+    noteResponse(exchange, head)
     if exchange.pointee.flags.contains(.upgrade), head.status < 300, !message.endStream {
       return switchProtocols(exchange, head)
     }

@@ -81,6 +81,7 @@ extension Worker {
     exchange.pointee.tried = twin.pointee.tried
     exchange.pointee.attemptStarted = twin.pointee.attemptStarted
     exchange.pointee.attempts &+= 1
+    noteAttempt(exchange)
     exchange.pointee.flags.formUnion(twin.pointee.flags.intersection([.sent, .requestEnded, .upstreamEnded]))
     if let upstream = exchange.pointee.upstream {
       if exchange.pointee.isUpstreamStream {

@@ -127,7 +127,7 @@ extension Worker {
   }
 
   /// The object of configuration that a reason is about: the route's rule, else the service.
-  private func decidingObject(_ exchange: ExchangeRef, _ reason: Reason) -> UnsafeBufferPointer<UInt8>? {
+  func decidingObject(_ exchange: ExchangeRef, _ reason: Reason) -> UnsafeBufferPointer<UInt8>? {
     if let policy = decidingPolicy(exchange, reason) { return policy }
     if exchange.pointee.rule >= 0, let routes = exchange.pointee.routes {
       let label = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)

@@ -12,7 +12,7 @@ extension Worker {
       // Nobody has said anything from its beginning to its end.
       telemetry.tunnelOpened(exchange, now: now, peers)
     }
-    if !endErrand(exchange) { telemetry.record(exchange, now: now, wallNow: wallNow, peers: peers) }
+    if !endErrand(exchange) { recordTelemetry(exchange) }
     release(exchange)
   }
 

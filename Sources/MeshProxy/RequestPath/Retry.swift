@@ -52,6 +52,7 @@ extension Worker {
           ? .resetBeforeResponse : .connectFailure
       }
     exchange.pointee.attemptReason = reason
+    noteFailedAttempt(exchange, reason: reason)
     judge(exchange, .localFailure)
     endAttempt(exchange)
     finishRetry(exchange)
@@ -98,6 +99,7 @@ extension Worker {
       if case .giveUp(let reason) = decision, reason != .retryLimit { exchange.pointee.reason = reason }
       return false
     }
+    noteFailedAttempt(exchange, status: status)
     exchange.pointee.grpcStatus = 255
     endAttempt(exchange)
     abandonUpstream(exchange)

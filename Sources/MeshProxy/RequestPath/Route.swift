@@ -10,6 +10,7 @@ extension Worker {
   func route(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     let listener = listeners[Int(exchange.pointee.downstream.pointee.listener)]
     exchange.pointee.isInbound = listener.kind == .inbound
+    observe(exchange, head)
     if exchange.pointee.isInbound, head.methodToken == .connect, exchange.pointee.isDownstreamStream {
       return inboundConnect(exchange, head)
     }

@@ -3,48 +3,6 @@ internal import MeshHTTP
 internal import MeshPolicy
 internal import MeshTLS
 
-/// W3C trace context (https://www.w3.org/TR/trace-context/), the parts a hop needs.
-enum TraceContext {
-  /// Whether a `traceparent` can be passed on: version, ids of the right length in lower-case hex, not all zero.
-  static func isValid(_ value: UnsafeBufferPointer<UInt8>) -> Bool {
-    guard value.count >= 55, value[2] == 0x2D, value[35] == 0x2D, value[52] == 0x2D else { return false }
-    if value[0] == 0x66, value[1] == 0x66 { return false }
-    if value[0] == 0x30, value[1] == 0x30, value.count != 55 { return false }
-    if value.count > 55, value[55] != 0x2D { return false }
-    return isHex(value, 0, 2) && isID(value, 3, 32) && isID(value, 36, 16) && isHex(value, 53, 2)
-  }
-
-  private static func isHex(_ value: UnsafeBufferPointer<UInt8>, _ start: Int, _ count: Int) -> Bool {
-    var index = start
-    while index < start &+ count {
-      let byte = value[index]
-      guard byte &- 0x30 < 10 || byte &- 0x61 < 6 else { return false }
-      index &+= 1
-    }
-    return true
-  }
-
-  private static func isID(_ value: UnsafeBufferPointer<UInt8>, _ start: Int, _ count: Int) -> Bool {
-    var isZero = true
-    var index = start
-    while index < start &+ count {
-      if value[index] != 0x30 { isZero = false }
-      index &+= 1
-    }
-    return !isZero && isHex(value, start, count)
-  }
-
-  /// Begins a trace that is not sampled.
-  static func write(_ writer: inout HTTP1Writer, _ random: inout FastRandom) {
-    writer.text("traceparent: 00-")
-    Hex.write(&writer, random.next() | 1, digits: 16)
-    Hex.write(&writer, random.next(), digits: 16)
-    writer.byte(0x2D)
-    Hex.write(&writer, random.next() | 1, digits: 16)
-    writer.text("-00\r\n")
-  }
-}
-
 /// Keys of WebSocket handshakes that a client on HTTP/2 did not have to make (RFC 6455, section 4.1; RFC 8441, section
 /// 5): 16 random bytes in base64.
 enum WebSocketKey {

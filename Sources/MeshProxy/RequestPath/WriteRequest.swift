@@ -17,7 +17,6 @@ extension Worker {
     exchange.pointee.request.clear()
     var dropped = requestInfo.hopByHop
     var requestID: FieldRef?
-    var hasTrace = false
     let isInbound = listeners[Int(exchange.pointee.downstream.pointee.listener)].kind == .inbound
     let isTrusted = !isInbound || exchange.pointee.flags.contains(.mutualTLS)
     var index = 0
@@ -31,8 +30,8 @@ extension Worker {
       case .xRequestID:
         dropped.insert(index)
         if requestID == nil, !field.value.isEmpty, field.value.length <= 128 { requestID = field }
-      case .traceparent:
-        if !hasTrace, TraceContext.isValid(head.bytes(field.value)) { hasTrace = true } else { dropped.insert(index) }
+      case .traceparent, .tracestate, .b3, .xB3TraceID, .xB3SpanID, .xB3ParentSpanID, .xB3Sampled, .xB3Flags:
+        if replacesTrace(field, exchange) { dropped.insert(index) }
       default:
         if edit >= 0, let routes,
           routes.pointee.drops(routes.pointee.edits[Int(edit)], field, base: head.base)
@@ -53,7 +52,7 @@ extension Worker {
     }
     if edit >= 0, let routes { append(&writer, routes, edit) }
     writeRequestID(&writer, exchange, head, requestID)
-    if !hasTrace { TraceContext.write(&writer, &random) }
+    writeTrace(&writer, exchange)
     writeForwarding(&writer, exchange, isInbound: isInbound, isTrusted: isTrusted)
     writeDeadline(&writer, exchange, head)
     writeFraming(&writer, exchange, head)

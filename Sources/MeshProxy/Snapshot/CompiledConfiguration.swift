@@ -2,6 +2,7 @@ package import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
 internal import MeshTLS
+package import MeshTelemetry
 package import MeshWire
 
 /// A configuration compiled for the traffic path: immutable, shared by all workers, kept as long as one of them uses it.
@@ -18,6 +19,8 @@ package final class CompiledConfiguration: Sendable {
   package let workloads: [String: WorkloadLabels]
   /// The buckets of its rate limits, by what they belong to: the next configuration goes on with them.
   let buckets: [String: LimitBuckets]
+  /// What is recorded and logged of requests.
+  let telemetry: TelemetryPlan
 
   /// The limits among them that are shared with other proxies.
   let sharedLimits: [SharedLimit]
@@ -27,9 +30,15 @@ package final class CompiledConfiguration: Sendable {
 
   /// Compiles `snapshot` for a proxy with these listeners. One bad service does not keep the others from working: it is
   /// left out and named in `problems`.
-  /// - Parameter previous: the configuration before; limits that stay go on where they are.
-  package init(_ snapshot: Snapshot, listeners: [ListenerConfig], previous: CompiledConfiguration? = nil) {
+  /// - Parameters:
+  ///   - previous: the configuration before; limits that stay go on where they are.
+  ///   - accessLog: the format of the access log, where the configuration does not decide; nil: none.
+  package init(
+    _ snapshot: Snapshot, listeners: [ListenerConfig], previous: CompiledConfiguration? = nil,
+    accessLog: AccessLogFormat? = nil
+  ) {
     source = snapshot
+    telemetry = .plan(snapshot.proxy?.telemetry, accessLog, previous: previous?.telemetry)
     workloads = Dictionary(
       snapshot.workloads.filter { !$0.identity.isEmpty }.map {
         (
@@ -52,7 +61,7 @@ package final class CompiledConfiguration: Sendable {
     }
     listenerClusters = listeners.map { builder.cluster(for: $0) }
     clusters = builder.clusters
-    problems = builder.problems + builder.gates.problems
+    problems = builder.problems + builder.gates.problems + telemetry.problems
     buckets = builder.gates.buckets
     sharedLimits = buckets.values.compactMap(\.shared)
     hosts = HostTable(builder.hosts)

@@ -105,6 +105,8 @@ package struct ProxyConfig: WireMessage {
   package var inbound: [InboundPortConfig] = []
   /// Where it runs; empty: not known.
   package var zone = ""
+  /// Absent: nothing but what is scraped, and the access log that the proxy was started with.
+  package var telemetry: TelemetryConfig?
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -115,6 +117,7 @@ package struct ProxyConfig: WireMessage {
     try c.field(5, "mutualTLS", &mutualTLS)
     try c.field(6, "inbound", &inbound)
     try c.field(40, "zone", &zone)
+    try c.field(160, "telemetry", &telemetry)
   }
 }
 

@@ -1,0 +1,240 @@
+// Unsafe by design: what is kept of a request lies in blocks of the worker.
+internal import MeshHTTP
+internal import MeshModel
+internal import MeshPolicy
+internal import MeshReactor
+internal import MeshTelemetry
+
+typealias ObservationRef = UnsafeMutablePointer<Observation>
+
+/// What is kept of a request while it is under way, for its span and its line in the log: header fields that somebody
+/// asks for, and its tries. A block of a fixed size; requests that nobody asks anything of have none.
+struct Observation {
+  /// Room for texts: fields, and the path as the client sent it.
+  static let textBytes = 3_072
+  /// Most of one field.
+  private static let maxFieldBytes = 512
+
+  var next: ObservationRef?
+  /// The plan that its places belong to.
+  var plan: UInt32 = 0
+  /// A span is recorded.
+  var isSampled = false
+  /// Fields by their places: of the request, then of the response.
+  var notes = InlineArray<48, ByteRange>(repeating: .empty)
+  /// Path and query as they came.
+  var path = ByteRange.empty
+  var attempts = InlineArray<6, AttemptNote>(repeating: AttemptNote())
+  var attemptCount = 0
+  private var used = 0
+  let texts: UnsafeMutablePointer<UInt8>
+
+  init() { texts = .allocate(capacity: Self.textBytes) }
+
+  /// Begins anew.
+  mutating func reset(plan: UInt32) {
+    self.plan = plan
+    isSampled = false
+    notes = InlineArray<48, ByteRange>(repeating: .empty)
+    path = .empty
+    attemptCount = 0
+    used = 0
+  }
+
+  /// Keeps a text; what does not fit is cut.
+  mutating func keep(_ text: UnsafeBufferPointer<UInt8>, most: Int = Observation.maxFieldBytes) -> ByteRange {
+    let count = min(text.count, min(most, Self.textBytes &- used))
+    guard count > 0, let start = text.baseAddress else { return .empty }
+    (texts + used).update(from: start, count: count)
+    let range = ByteRange(offset: UInt32(truncatingIfNeeded: used), length: UInt32(truncatingIfNeeded: count))
+    used &+= count
+    return range
+  }
+
+  /// Keeps the path and the query behind it.
+  mutating func keepPath(_ path: UnsafeBufferPointer<UInt8>, query: UnsafeBufferPointer<UInt8>) {
+    var range = keep(path, most: 1_024)
+    if !query.isEmpty, used < Self.textBytes {
+      texts[used] = 0x3F
+      used &+= 1
+      range.length &+= 1 &+ keep(query, most: 1_024).length
+    }
+    self.path = range
+  }
+
+  func text(_ range: ByteRange) -> UnsafeBufferPointer<UInt8> {
+    UnsafeBufferPointer(start: texts + Int(range.offset), count: Int(range.length))
+  }
+}
+
+/// Blocks that wait to be used again.
+struct ObservationPool {
+  /// Most that wait; more go back to the system.
+  private static let limit = 512
+
+  private var first: ObservationRef?
+  private var count = 0
+
+  mutating func take(plan: UInt32) -> ObservationRef {
+    guard let found = first else {
+      let fresh = ObservationRef.allocate(capacity: 1)
+      fresh.initialize(to: Observation())
+      fresh.pointee.reset(plan: plan)
+      return fresh
+    }
+    first = found.pointee.next
+    count &-= 1
+    found.pointee.next = nil
+    found.pointee.reset(plan: plan)
+    return found
+  }
+
+  mutating func giveBack(_ block: ObservationRef) {
+    guard count < Self.limit else {
+      block.pointee.texts.deallocate()
+      return block.deallocate()
+    }
+    block.pointee.next = first
+    first = block
+    count &+= 1
+  }
+
+  mutating func deallocate() {
+    while let block = first {
+      first = block.pointee.next
+      block.pointee.texts.deallocate()
+      block.deallocate()
+    }
+    count = 0
+  }
+}
+
+extension Worker {
+  /// A request's head is there: finds out where it stands in its trace, decides whether a span is recorded, and keeps what
+  /// logs and tags ask for.
+  func observe(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
+    let plan = telemetry.plan
+    var mark = TraceFields.read(head)
+    var share = plan.pointee.share
+    var isForced = false
+    var candidate: UInt64 = 0
+    if plan.pointee.isTracing {
+      // Who is not of the mesh does not decide what it costs.
+      if isTrusted(exchange) { isForced = asksForTrace(head, plan) }
+      if mark.flags.contains(.undecided) { share = self.share(head, plan) }
+    }
+    if !mark.isPresent { candidate = random.next() }
+    let decision = SamplingDecision.decide(
+      mark, isOn: plan.pointee.isTracing, isForced: isForced, share: share, candidate: candidate)
+    if !mark.isPresent || decision.isRecorded {
+      mark = mark.continued(decision, ids: (mark.isPresent ? 0 : random.next(), candidate, random.next()))
+    } else {
+      mark = mark.continued(decision, ids: (0, 0, 0))
+    }
+    mark.flags.formUnion(plan.pointee.forms)
+    exchange.pointee.mark = mark
+    if decision.isRecorded || plan.pointee.keepsAll { keep(exchange, head, plan, isSampled: decision.isRecorded) }
+  }
+
+  /// Whether the caller is the application beside the proxy, or of the mesh.
+  private func isTrusted(_ exchange: ExchangeRef) -> Bool {
+    listeners[Int(exchange.pointee.downstream.pointee.listener)].kind != .inbound
+      || exchange.pointee.flags.contains(.mutualTLS)
+  }
+
+  private func asksForTrace(_ head: borrowing MessageHead, _ plan: UnsafePointer<TelemetryView>) -> Bool {
+    let force = plan.pointee.force
+    guard let found = HeaderSearch.first(force.name, force.known, head) else { return false }
+    let value = head.bytes(found)
+    return value.count == 1 && value[0] == 0x31 || value.count == 4 && value[0] | 0x20 == 0x74
+  }
+
+  /// The share of traces that begin with such a request.
+  private func share(_ head: borrowing MessageHead, _ plan: UnsafePointer<TelemetryView>) -> SamplingShare {
+    guard let rules = plan.pointee.rules else { return plan.pointee.share }
+    let hit = rules.pointee.match(head)
+    guard !hit.isNone, Int(hit.rule) < plan.pointee.ruleShares.count else { return plan.pointee.share }
+    return plan.pointee.ruleShares[Int(hit.rule)]
+  }
+
+  private func keep(
+    _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ plan: UnsafePointer<TelemetryView>, isSampled: Bool
+  ) {
+    let block = telemetry.observations.take(plan: plan.pointee.serial)
+    block.pointee.isSampled = isSampled
+    exchange.pointee.observation = block
+    Self.keepFields(plan.pointee.requestFields, at: 0, head, block)
+    if plan.pointee.keepsAll {
+      block.pointee.keepPath(head.bytes(head.path.isEmpty ? head.target : head.path), query: head.bytes(head.query))
+    }
+  }
+
+  private static func keepFields(
+    _ wanted: UnsafeBufferPointer<WantedField>, at place: Int, _ head: borrowing MessageHead, _ block: ObservationRef
+  ) {
+    var index = 0
+    while index < wanted.count {
+      if let value = HeaderSearch.first(wanted[index].name, wanted[index].known, head) {
+        block.pointee.notes[place &+ index] = block.pointee.keep(head.bytes(value))
+      }
+      index &+= 1
+    }
+  }
+
+  /// The head of the answer that goes to the client is there.
+  func noteResponse(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
+    guard let block = exchange.pointee.observation, block.pointee.plan == telemetry.plan.pointee.serial else { return }
+    Self.keepFields(telemetry.plan.pointee.responseFields, at: WantedFields.limit, head, block)
+  }
+
+  /// The exchange has ended: counts it, and tells of it.
+  func recordTelemetry(_ exchange: ExchangeRef) {
+    var object = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    if let reason = exchange.pointee.reason, let found = decidingObject(exchange, reason) { object = found }
+    let chance = telemetry.plan.pointee.keepsAll ? random.next() : 0
+    telemetry.record(exchange, now: now, wallNow: wallNow, peers: peers, object: object, chance: chance)
+  }
+
+  // MARK: Tries
+
+  /// A try begins; `exchange.attempts` counts it already.
+  func noteAttempt(_ exchange: ExchangeRef) {
+    guard let block = exchange.pointee.observation, block.pointee.isSampled else { return }
+    var note = AttemptNote()
+    note.startNanoseconds = now &- exchange.pointee.started
+    note.family = exchange.pointee.lastAddress.family
+    note.address = exchange.pointee.lastAddress.bytes
+    note.port = exchange.pointee.lastAddress.port
+    let index = min(max(1, Int(exchange.pointee.attempts)), SpanRecord.maxAttempts) &- 1
+    block.pointee.attempts[index] = note
+    block.pointee.attemptCount = index &+ 1
+  }
+
+  /// The try under way has failed, or its answer was not passed on.
+  func noteFailedAttempt(_ exchange: ExchangeRef, reason: Reason? = nil, status: UInt16 = 0) {
+    guard let block = exchange.pointee.observation, block.pointee.isSampled, block.pointee.attemptCount > 0 else {
+      return
+    }
+    let index = block.pointee.attemptCount &- 1
+    guard block.pointee.attempts[index].endNanoseconds == 0 else { return }
+    block.pointee.attempts[index].endNanoseconds = max(1, now &- exchange.pointee.started)
+    block.pointee.attempts[index].reason = reason?.rawValue ?? 0
+    block.pointee.attempts[index].status = status
+  }
+
+  /// Writes the fields by which the next hop finds the trace.
+  func writeTrace(_ writer: inout HTTP1Writer, _ exchange: ExchangeRef) {
+    if !exchange.pointee.mark.isPresent {
+      // Bytes that are not HTTP: a trace that nobody records.
+      let (ids, read) = ((random.next(), random.next(), random.next()), TraceMark())
+      exchange.pointee.mark = read.continued(.off, ids: ids)
+    }
+    let mark = exchange.pointee.mark
+    writer.fields { TraceFields.write(mark, into: &$0) }
+  }
+
+  /// Whether a field of the request is left out because `writeTrace` says it anew.
+  func replacesTrace(_ field: FieldRef, _ exchange: ExchangeRef) -> Bool {
+    field.known != .tracestate || exchange.pointee.mark.flags.contains(.dropsState)
+  }
+}
