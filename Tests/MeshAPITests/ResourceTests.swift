@@ -130,7 +130,8 @@ import Testing
     #expect(workload["status"]?["identity"]?.text == "spiffe://cluster.local/ns/default/sa/cart")
     #expect(await api.send(.get, "/apis/apus.dev/v1/workloads").body["items"]?.elements?.count == 1)
     let kinds = await api.send(.get, "/apis/apus.dev/v1").body["resources"]?.elements?.compactMap { $0["name"]?.text }
-    #expect(kinds == ["trafficpolicies", "peerauthentications", "directresponses", "rollouts", "workloads"])
+    #expect(
+      kinds == ["trafficpolicies", "peerauthentications", "directresponses", "rollouts", "telemetries", "workloads"])
   }
 
   @Test func `an API that other machines could reach is refused unless permitted`() {

@@ -140,6 +140,57 @@ import Testing
       "PeerAuthentication", #"{"selector": {"matchLabels": {}}, "mode": "STRICT"}"#,
       "spec.selector.matchLabels FieldValueRequired"
     ),
+    ("Telemetry", #"{}"#, "spec FieldValueRequired"),
+    (
+      "Telemetry", #"{"selector": {"matchLabels": {"a": "b"}}, "targetRefs": [{"kind": "Service", "name": "a"}]}"#,
+      "spec.targetRefs FieldValueForbidden"
+    ),
+    ("Telemetry", #"{"targetRefs": [{"kind": "Pod", "name": "a"}]}"#, "spec.targetRefs[0].kind FieldValueNotSupported"),
+    ("Telemetry", #"{"exporter": {"endpoint": "https://a"}}"#, "spec.exporter.endpoint FieldValueInvalid"),
+    (
+      "Telemetry", #"{"exporter": {"endpoint": "http://a", "headers": {"a b": "c"}}}"#,
+      "spec.exporter.headers[\"a b\"] FieldValueInvalid"
+    ),
+    (
+      "Telemetry", #"{"exporter": {"endpoint": "http://a", "timeout": "2m"}}"#,
+      "spec.exporter.timeout FieldValueInvalid"
+    ),
+    ("Telemetry", #"{"tracing": {"samplingPercentage": 101}}"#, "spec.tracing.samplingPercentage FieldValueInvalid"),
+    (
+      "Telemetry", #"{"tracing": {"rules": [{"samplingPercentage": 1}]}}"#,
+      "spec.tracing.rules[0].matches FieldValueRequired"
+    ),
+    (
+      "Telemetry", #"{"tracing": {"customTags": [{"name": "a b", "literal": "x"}]}}"#,
+      "spec.tracing.customTags[0].name FieldValueInvalid"
+    ),
+    (
+      "Telemetry", #"{"tracing": {"customTags": [{"name": "a", "literal": "x", "header": {"name": "y"}}]}}"#,
+      "spec.tracing.customTags[0] FieldValueInvalid"
+    ),
+    ("Telemetry", #"{"tracing": {"forceHeader": "a b"}}"#, "spec.tracing.forceHeader FieldValueInvalid"),
+    ("Telemetry", #"{"metrics": {"interval": "10ms"}}"#, "spec.metrics.interval FieldValueInvalid"),
+    ("Telemetry", #"{"accessLogging": [{"text": "x"}]}"#, "spec.accessLogging[0].text FieldValueForbidden"),
+    (
+      "Telemetry", #"{"accessLogging": [{"format": "Text", "json": {"a": "b"}}]}"#,
+      "spec.accessLogging[0].json FieldValueForbidden"
+    ),
+    (
+      "Telemetry", #"{"accessLogging": [{"json": {"a": "%NOPE%"}}]}"#,
+      "spec.accessLogging[0].json[\"a\"] FieldValueInvalid"
+    ),
+    (
+      "Telemetry", #"{"accessLogging": [{"when": {"statuses": [404, "5xx", "99"]}}]}"#,
+      "spec.accessLogging[0].when.statuses[2] FieldValueInvalid"
+    ),
+    (
+      "Telemetry", #"{"accessLogging": [{"when": {"reasons": ["nope"]}}]}"#,
+      "spec.accessLogging[0].when.reasons[0] FieldValueNotSupported"
+    ),
+    (
+      "Telemetry", #"{"accessLogging": [{"disabled": true}, {"format": "JSON"}]}"#,
+      "spec.accessLogging FieldValueForbidden"
+    ),
     ("DirectResponse", #"{"status": 199}"#, "spec.status FieldValueInvalid"),
     ("DirectResponse", #"{"status": 204, "body": "x"}"#, "spec.body FieldValueForbidden"),
   ])

@@ -85,6 +85,7 @@ package struct ResourceTable: Sendable {
           ($0["spec"]?["selector"]?["matchLabels"] ?? $0["spec"]?["selector"])?.labelText
         },
       ]
+    case "Telemetry": telemetryFields
     case "BackendTLSPolicy":
       [
         Field(column: .init("TARGETS", minimumWidth: 10)) { list($0["spec"]?["targetRefs"], reference) },
@@ -115,6 +116,18 @@ package struct ResourceTable: Sendable {
     case "Workload": workloadFields
     default: []
     }
+  }
+
+  private static var telemetryFields: [Field] {
+    [
+      Field(column: .init("SETS", minimumWidth: 20)) { telemetry in
+        telemetry["spec"]?.members?.map(\.name).filter { $0 != "selector" && $0 != "targetRefs" }.joined(
+          separator: ",")
+      },
+      Field(column: .init("SELECTOR", minimumWidth: 12)) {
+        $0["spec"]?["selector"]?["matchLabels"]?.labelText ?? list($0["spec"]?["targetRefs"], reference)
+      },
+    ]
   }
 
   private static var rolloutFields: [Field] {

@@ -15,7 +15,7 @@ struct Get: Verb {
       Kinds go by plural, singular or short name: services (svc), httproutes, grpcroutes, tlsroutes, tcproutes, \
       endpointslices, trafficpolicies (tp), backendtlspolicies (btlspolicy), referencegrants (refgrant), \
       configmaps (cm), peerauthentications (pa), directresponses (dr), rollouts (ro), \
-      workloads (wl).
+      telemetries (tel), workloads (wl).
 
       EXAMPLES
         apus get services

@@ -96,6 +96,7 @@ extension MeshIndex {
       addAdmission(of: services, to: &entry)
       return entry
     }
+    config.telemetry = telemetry(labels: labels, namespace: proxy.namespace, services: chosenBy)
     return ConfigResource(name: "self", bytes: config.protobuf())
   }
 

@@ -58,6 +58,7 @@ package struct MeshIndex: Sendable {
   package private(set) var grants: [ResourceKey: Typed<ReferenceGrantSpec>] = [:]
   package private(set) var backendPolicies: [ResourceKey: Typed<BackendTLSPolicySpec>] = [:]
   package private(set) var configMaps: [ResourceKey: Typed<ConfigMapSpec>] = [:]
+  package private(set) var telemetries: [ResourceKey: Typed<TelemetrySpec>] = [:]
   package private(set) var workloads: [String: MeshWorkload] = [:]
   /// Whether routes need a ReferenceGrant for backends in other namespaces. Default no, as GEP-1294 has it for meshes.
   package let requiresGrants: Bool
@@ -114,6 +115,8 @@ package struct MeshIndex: Sendable {
       for target in policy.targets { backendPoliciesByTarget[target, default: []].insert(key) }
     } else if let map = Typed<ConfigMapSpec>(resource) {
       configMaps[key] = map
+    } else if let telemetry = Typed<TelemetrySpec>(resource) {
+      telemetries[key] = telemetry
     }
     affected.formUnion(dependents(of: key))
     return affected
@@ -147,6 +150,7 @@ package struct MeshIndex: Sendable {
       guard let policy = backendPolicies.removeValue(forKey: key) else { break }
       for target in policy.targets { backendPoliciesByTarget[target]?.remove(key) }
     case ConfigMapSpec.kind.groupKind: configMaps[key] = nil
+    case TelemetrySpec.kind.groupKind: telemetries[key] = nil
     default: break
     }
     return affected

@@ -67,7 +67,7 @@ package enum KindRegistry {
     ServiceSpec.self, HTTPRouteSpec.self, EndpointSliceSpec.self, TrafficPolicySpec.self,
     PeerAuthenticationSpec.self, DirectResponseSpec.self,
     GRPCRouteSpec.self, TCPRouteSpec.self, TLSRouteSpec.self, ReferenceGrantSpec.self, BackendTLSPolicySpec.self,
-    ConfigMapSpec.self, RolloutSpec.self,
+    ConfigMapSpec.self, RolloutSpec.self, TelemetrySpec.self,
   ]
 
   package static var kinds: [KindInfo] { types.map { $0.kind } }

@@ -169,9 +169,11 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
       case .deleted: affected.formUnion(index.remove(event.resource.key))
       }
     }
-    guard affected != Affected() || events.contains(where: { $0.resource.spec is PeerAuthenticationSpec }) else {
-      return
+    // These change what proxies know of themselves only.
+    let isAboutProxies = events.contains { event in
+      event.resource.spec is PeerAuthenticationSpec || event.resource.spec is TelemetrySpec
     }
+    guard affected != Affected() || isAboutProxies else { return }
     recompile(affected)
   }
 
@@ -214,13 +216,22 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
 
 extension MeshIndex {
   var allKeys: [ResourceKey] {
-    services.values.map(\.key) + Array(routes.keys) + Array(slices.keys) + Array(policies.keys)
-      + Array(authentications.keys) + Array(directResponses.keys) + Array(grants.keys) + Array(backendPolicies.keys)
-      + Array(configMaps.keys)
+    var keys = services.values.map(\.key)
+    keys += routes.keys
+    keys += slices.keys
+    keys += policies.keys
+    keys += authentications.keys
+    keys += directResponses.keys
+    keys += grants.keys
+    keys += backendPolicies.keys
+    keys += configMaps.keys
+    keys += telemetries.keys
+    return keys
   }
 
   func metadata(of key: ResourceKey) -> Metadata? {
-    services[ServiceName(namespace: key.namespace, name: key.name)].flatMap { $0.key == key ? $0.metadata : nil }
+    if let telemetry = telemetries[key] { return telemetry.metadata }
+    return services[ServiceName(namespace: key.namespace, name: key.name)].flatMap { $0.key == key ? $0.metadata : nil }
       ?? routes[key]?.metadata ?? slices[key]?.metadata ?? policies[key]?.metadata
       ?? authentications[key]?.metadata ?? directResponses[key]?.metadata ?? grants[key]?.metadata
       ?? backendPolicies[key]?.metadata ?? configMaps[key]?.metadata
