@@ -1,7 +1,8 @@
 // Preloaded into a program: counts allocations, and retains and releases where the Swift runtime is linked dynamically.
 //
 // The counters live in a file that $COUNT_FILE names (mapped, so that another process reads them at any time):
-// eight unsigned 64-bit numbers, in the order of `enum counter`.
+// eight unsigned 64-bit numbers, in the order of `enum counter` for all threads, then again for those that are named
+// `worker-…`.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -9,15 +10,28 @@
 #include <stdatomic.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
-enum counter { ALLOCATIONS, FREES, RETAINS, RELEASES, COUNTERS = 8 };
+enum counter { ALLOCATIONS, FREES, RETAINS, RELEASES, WORKERS, COUNTERS = 8 };
 
 static _Atomic unsigned long unmapped[COUNTERS];
 static _Atomic unsigned long *counters = unmapped;
 
-static void count(enum counter which) { atomic_fetch_add_explicit(&counters[which], 1, memory_order_relaxed); }
+static __thread __attribute__((tls_model("initial-exec"))) unsigned events;
+static __thread __attribute__((tls_model("initial-exec"))) char is_worker;
+
+static void count(enum counter which) {
+  atomic_fetch_add_explicit(&counters[which], 1, memory_order_relaxed);
+  // A thread is named a moment after it has begun, and keeps its name.
+  if (!is_worker && (events++ < 64 || events % 1024 == 0)) {
+    char name[16] = "";
+    is_worker = prctl(PR_GET_NAME, name) == 0 && strncmp(name, "worker-", 7) == 0;
+  }
+  if (is_worker) atomic_fetch_add_explicit(&counters[WORKERS + which], 1, memory_order_relaxed);
+}
 
 __attribute__((constructor)) static void map_counters(void) {
   const char *path = getenv("COUNT_FILE");

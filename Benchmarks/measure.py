@@ -171,6 +171,7 @@ class Backend:
                 f"uwsgi_temp_path {folder}; scgi_temp_path {folder}; open_file_cache max=10;\n"
                 f"server {{ listen 127.0.0.1:{self.port} backlog=4096; listen 127.0.0.1:{self.http2_port} http2;\n"
                 f"root {folder};\n"
+                "location /v1/ { return 200; }\n"
                 "location = / { return 200 'Hello, world!'; } } }\n")
         self.process = spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], LOAD_CPU,
                                      os.path.join(folder, "log"))

@@ -39,13 +39,16 @@ class Proxy:
     suffix = "conf"
 
     def launch(self, shape, upstream):
-        if shape == "features" and not hasattr(self, "_add_features"):
-            raise Unavailable("the policies of this row are those of Apus")
+        if shape in ("features", "observed") and not hasattr(self, "_add_features"):
+            raise Unavailable("what this row has on is Apus's")
         port = measure.free_port()
         path = os.path.join(self.folder, f"{shape}.{self.suffix}")
         with open(path, "w") as file:
             file.write(self.config(shape, port, upstream))
-        process = measure.spawn(self.command(path), measure.PROXY_CPU, os.path.join(self.folder, f"{shape}.log"))
+        log = os.path.join(self.folder, f"{shape}.log")
+        if os.path.exists(log):
+            os.remove(log)
+        process = measure.spawn(self.command(path), measure.PROXY_CPU, log)
         self.processes.append(process)
         self.ready_seconds = measure.wait_port(port, process)
         return port
@@ -300,12 +303,17 @@ class Apus(Proxy):
             services[0]["routes"] = [rule(0, "/other/", "other"), rule(1, "/", "backend")]
         if shape == "features":
             self._add_features(services[0], rule)
+        # 1 % of the requests traced, and the access log in JSON; metrics are on in every row.
+        told = {"tracing": {"samplePerMillion": 10_000,
+                            "exporter": {"endpoint": f"http://127.0.0.1:{upstream}", "protocol": "http"}},
+                "decidesAccessLogs": True, "accessLogs": [{"source": "default/bench"}]}
         account = "backend" if is_server else "load"
         snapshot = {
             "node": {"uid": account, "namespace": "default", "workload": account, "service": account,
                      "serviceAccount": account, "trustDomain": "cluster.local"},
             "listeners": [listener], "services": services, "workloads": [workload("backend"), workload("other")],
-            "proxy": {"namespace": "default", "workload": account, "trustDomain": "cluster.local"}}
+            "proxy": {"namespace": "default", "workload": account, "trustDomain": "cluster.local",
+                      **({"telemetry": told} if shape == "observed" else {})}}
         if is_server or is_client:
             certificate, key = (c.server, c.server_key) if is_server else (c.client, c.client_key)
             snapshot["certificate"] = {"certificateChain": certificate, "privateKey": key, "roots": c.root}

@@ -32,6 +32,7 @@ WORK = [
     ("plain 13 B, 64 conn", "plain", "13 B", 64, True),
     ("plain 13 B, 1000 conn", "plain", "13 B", 1000, False),
     ("policies 13 B, 64 conn", "features", "13 B", 64, True),
+    ("all seen 13 B, 64 conn", "observed", "13 B", 64, True),
     ("plain 1 KB, 64 conn", "plain", "1 KB", 64, False),
     ("plain 100 KB, 64 conn", "plain", "100 KB", 64, False),
     ("mTLS 13 B, 64 conn", "mtls", "13 B", 64, True),
