@@ -158,8 +158,8 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
   the kernel's share of a hop; a proxy pays that too, so it bounds every ratio.
 - *1,000 services …* is a sidecar under a real control plane, with 2,000 requests a second meanwhile; what the longest turn
   of the loop takes is what a request can at most wait for a change of the configuration.
-- *all seen* is the plain hop with 1 % of the requests traced (OTLP/HTTP) and an access log in JSON written to a file;
-  metrics are on in every row. What it costs above *plain* is the price of seeing.
+- *all seen* is the plain hop with 1 % of the requests traced (OTLP/HTTP) and an access log in JSON written to
+  `/dev/null`; metrics are on in every row. What it costs above *plain* is the price of seeing.
 - Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
 
 ## The machine

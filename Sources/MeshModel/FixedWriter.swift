@@ -77,11 +77,18 @@ package struct FixedWriter {
   /// Appends `value` in decimal.
   @inlinable
   package mutating func append(decimal value: UInt64) {
-    var divisor: UInt64 = 1
-    while value / divisor >= 10 { divisor = divisor &* 10 }
-    while divisor > 0 {
-      append(UInt8(truncatingIfNeeded: 48 &+ (value / divisor) % 10))
-      divisor /= 10
+    if value < 10 { return append(UInt8(truncatingIfNeeded: 48 &+ value)) }
+    var digits = InlineArray<20, UInt8>(repeating: 48)
+    var place = 20
+    var rest = value
+    while rest > 0 {
+      place &-= 1
+      digits[place] = UInt8(truncatingIfNeeded: 48 &+ rest % 10)
+      rest /= 10
+    }
+    while place < 20 {
+      append(digits[place])
+      place &+= 1
     }
   }
 }

@@ -24,13 +24,23 @@ enum CivilTime {
     writer.append("Z")
   }
 
-  /// `count` decimal digits of `value`, with zeros before it.
+  @inline(__always)
+  private static func pair(_ value: UInt64, into writer: inout FixedWriter) {
+    writer.append(UInt8(truncatingIfNeeded: 48 &+ value / 10 % 10))
+    writer.append(UInt8(truncatingIfNeeded: 48 &+ value % 10))
+  }
+
+  /// `count` decimal digits of `value`, with zeros before it: 2, 3 or 4 of them.
   static func digits(_ value: UInt64, _ count: Int, into writer: inout FixedWriter) {
-    var divisor: UInt64 = 1
-    for _ in 1..<max(1, count) { divisor &*= 10 }
-    for _ in 0..<count {
-      writer.append(UInt8(truncatingIfNeeded: 48 &+ value / divisor % 10))
-      divisor = max(1, divisor / 10)
+    // Divisions by constants are multiplications; those by variables cost as much as the rest of a line.
+    switch count {
+    case 2: pair(value, into: &writer)
+    case 3:
+      writer.append(UInt8(truncatingIfNeeded: 48 &+ value / 100 % 10))
+      pair(value, into: &writer)
+    default:
+      pair(value / 100, into: &writer)
+      pair(value, into: &writer)
     }
   }
 

@@ -17,7 +17,7 @@ package final class WorkerTelemetry {
   let exported = LogRing(capacity: 1 << 20)
   /// Spans for a collector.
   let spans = SpanRing()
-  var observations = ObservationPool()
+  let observations: UnsafeMutablePointer<ObservationPool>
   /// The last decisions, for whoever asks why.
   let decisions = DecisionRing()
   private let labels: LabelDictionary
@@ -44,6 +44,8 @@ package final class WorkerTelemetry {
     noteTexts = .allocate(capacity: 48)
     noteTexts.initialize(repeating: UnsafeBufferPointer(start: nil, count: 0), count: 48)
     addresses = .allocate(capacity: 256)
+    observations = .allocate(capacity: 1)
+    observations.initialize(to: ObservationPool())
     refusals = .allocate(capacity: 256)
     refusals.initialize(repeating: 0, count: 256)
   }
@@ -53,6 +55,7 @@ package final class WorkerTelemetry {
     addresses.deallocate()
     refusals.deallocate()
     noteTexts.deallocate()
+    observations.pointee.deallocate()
     observations.deallocate()
   }
 

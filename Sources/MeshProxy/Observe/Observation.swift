@@ -160,7 +160,7 @@ extension Worker {
   private func keep(
     _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ plan: UnsafePointer<TelemetryView>, isSampled: Bool
   ) {
-    let block = telemetry.observations.take(plan: plan.pointee.serial)
+    let block = telemetry.observations.pointee.take(plan: plan.pointee.serial)
     block.pointee.isSampled = isSampled
     exchange.pointee.observation = block
     Self.keepFields(plan.pointee.requestFields, at: 0, head, block)

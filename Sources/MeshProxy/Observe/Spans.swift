@@ -86,6 +86,6 @@ extension WorkerTelemetry {
   func forget(_ exchange: ExchangeRef) {
     guard let block = exchange.pointee.observation else { return }
     exchange.pointee.observation = nil
-    observations.giveBack(block)
+    observations.pointee.giveBack(block)
   }
 }
