@@ -158,6 +158,10 @@ package struct WeightedBackend: Hashable, Sendable {
   package var requestHeaders: HeaderModification
   /// Applied before the rule's own changes, to answers of this backend.
   package var responseHeaders: HeaderModification
+  /// Host and path of requests of this backend; what it leaves out is the rule's.
+  package var rewrite: URLRewrite?
+  /// Copies of requests of this backend, besides the rule's.
+  package var mirrors: [Mirror] = []
 
   package init(
     _ reference: BackendReference, weight: UInt32 = 1, requestHeaders: HeaderModification = .init(),

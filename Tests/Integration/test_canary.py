@@ -164,3 +164,27 @@ def test_a_route_that_cannot_work_is_reported_and_answered_with_500(mesh, namesp
     assert conditions["ResolvedRefs"]["status"] == "False"
     assert conditions["ResolvedRefs"]["reason"] == "BackendNotFound"
     assert conditions["Accepted"]["status"] == "True"
+
+
+def test_a_backend_rewrites_and_copies_for_itself(mesh, namespace, versions):
+    """URLRewrite and RequestMirror of one backend leave the other's requests alone."""
+    first, second = (backend(f"catalog-{version}", weight=1) for version in ("v1", "v2"))
+    copied = mesh.server("copied", namespace=namespace)
+    second["filters"] = [
+        {"type": "URLRewrite", "urlRewrite": {"hostname": "inner.test", "path": {
+            "type": "ReplacePrefixMatch", "replacePrefixMatch": "/headers"}}},
+        {"type": "RequestMirror", "requestMirror": {"backendRef": {"name": "copied", "port": 80}}}]
+    mesh.apply(route("catalog", {"matches": [{"path": {"type": "PathPrefix", "value": "/status/204"}}],
+                                 "backendRefs": [first, second]}, namespace=namespace))
+    client = versions[0]
+
+    def both():
+        found = [client.get("http://catalog/status/204") for _ in range(40)]
+        assert {answer.status for answer in found} == {200, 204}, found
+        return found
+    answers = [answer for answer in raw.eventually(both, 15) if answer.status == 200]
+    seen = json.loads(answers[0].body)
+    assert seen["target"] == "/headers" and ["host", "inner.test"] in [
+        [name.lower(), value] for name, value in seen["fields"]], seen
+    raw.eventually(lambda: copied.counts().get("/headers", 0) >= len(answers))
+    assert "/status/204" not in copied.counts()

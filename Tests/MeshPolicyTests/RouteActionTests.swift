@@ -26,7 +26,9 @@ import Testing
       defer { keep(table, fixture) }
       let hit = table.view.match(fixture.head)
       #expect(!hit.isNone)
-      let target = written { table.view.writeTarget(hit, fixture.head, into: &$0) }
+      let target = written {
+        table.view.writeTarget(hit, table.view.rewrite(hit, backend: -1), fixture.head, into: &$0)
+      }
       #expect(target == item.result + "?a=1", "\(item)")
     }
   }
@@ -36,9 +38,38 @@ import Testing
     let fixture = HeadFixture("/a/b", query: "x")
     defer { keep(table, fixture) }
     let hit = table.view.match(fixture.head)
-    #expect(written { table.view.writeTarget(hit, fixture.head, into: &$0) } == "/a/b?x")
-    #expect(written(capacity: 5) { table.view.writeTarget(hit, fixture.head, into: &$0) } == nil)
-    #expect(written(capacity: 0) { table.view.writeTarget(hit, fixture.head, into: &$0) } == nil)
+    #expect(
+      written { table.view.writeTarget(hit, table.view.rewrite(hit, backend: -1), fixture.head, into: &$0) } == "/a/b?x"
+    )
+    #expect(
+      written(capacity: 5) {
+        table.view.writeTarget(hit, table.view.rewrite(hit, backend: -1), fixture.head, into: &$0)
+      } == nil)
+    #expect(
+      written(capacity: 0) {
+        table.view.writeTarget(hit, table.view.rewrite(hit, backend: -1), fixture.head, into: &$0)
+      } == nil)
+  }
+
+  @Test func aBackendsRewriteGoesBeforeTheRules() throws {
+    let table = try single {
+      var own = WeightedBackend(BackendReference(namespace: "shop", name: "a", port: 80))
+      own.rewrite = URLRewrite(hostname: "a.test", path: .replacePrefix("/new"))
+      own.mirrors = [Mirror(BackendReference(namespace: "shop", name: "b", port: 80))]
+      let plain = WeightedBackend(BackendReference(namespace: "shop", name: "b", port: 80))
+      $0.matches = [RouteMatch(path: .prefix("/old"))]
+      $0.action = .forward([own, plain])
+      $0.rewrite = URLRewrite(hostname: "rule.test", path: .replaceFull("/whole"))
+    }
+    let fixture = HeadFixture("/old/x")
+    defer { keep(table, fixture) }
+    let hit = table.view.match(fixture.head)
+    for (backend, host, path) in [(0, "a.test", "/new/x"), (1, "rule.test", "/whole"), (-1, "rule.test", "/whole")] {
+      let rewrite = table.view.rewrite(hit, backend: Int32(backend))
+      #expect(String(decoding: table.view.text(rewrite.host), as: UTF8.self) == host)
+      #expect(written { table.view.writeTarget(hit, rewrite, fixture.head, into: &$0) } == path)
+    }
+    #expect(table.view.backends[0].mirrors.count == 1 && table.view.backends[1].mirrors.count == 0)
   }
 
   @Test func redirectsNameSchemeHostAndPortAsGatewayAPISays() throws {

@@ -130,7 +130,9 @@ package struct RouteObject: Sendable {
   /// a whole: half of a route would be another route.
   var unsupported: [String] {
     var found: [String] = []
-    let ofBackends: Set<HTTPRouteFilter.Kind> = [.requestHeaderModifier, .responseHeaderModifier]
+    let ofBackends: Set<HTTPRouteFilter.Kind> = [
+      .requestHeaderModifier, .responseHeaderModifier, .urlRewrite, .requestMirror,
+    ]
     for (index, rule) in rules.enumerated() {
       let here = "rules[\(index)]"
       for (place, filter) in rule.filters.enumerated() where !filter.type.isSupported {

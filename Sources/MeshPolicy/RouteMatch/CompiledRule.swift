@@ -24,9 +24,20 @@ package enum CompiledAction: UInt8, Sendable, BitwiseCopyable {
   case respond
 }
 
-/// How a path is changed; the text is `CompiledRule.pathText` or `CompiledRule.redirectPathText`.
+/// How a path is changed; the text is beside it.
 package enum CompiledPathChange: UInt8, Sendable, BitwiseCopyable {
   case none, replaceFull, replacePrefix
+}
+
+/// What requests have in place of their own host and path.
+package struct CompiledRewrite: Sendable, BitwiseCopyable {
+  /// The new Host; empty to leave it.
+  package var host = ByteRange.empty
+  package var pathChange = CompiledPathChange.none
+  package var pathText = ByteRange.empty
+
+  /// Changes nothing.
+  package init() {}
 }
 
 /// A rule as the traffic path reads it: numbers, and ranges relative to `RouteTableView.bytes`.
@@ -40,10 +51,7 @@ package struct CompiledRule: Sendable, BitwiseCopyable {
   package var requestEdit: Int32?
   /// Index in `RouteTableView.edits` of the changes to answers where no backend was chosen; nil for none.
   package var responseEdit: Int32?
-  /// The new Host; empty to leave it.
-  package var rewriteHost = ByteRange.empty
-  package var pathChange = CompiledPathChange.none
-  package var pathText = ByteRange.empty
+  package var rewrite = CompiledRewrite()
   package var redirect = CompiledRedirect()
   package var answerStatus: UInt16 = 0
   package var answerContentType = ByteRange.empty
@@ -94,6 +102,10 @@ package struct CompiledBackend: Sendable, BitwiseCopyable {
   package var requestEdit: Int32?
   /// The same for answers.
   package var responseEdit: Int32?
+  /// The backend's, with what it leaves out taken from the rule.
+  package var rewrite = CompiledRewrite()
+  /// Index range in `RouteTableView.mirrors`, besides the rule's.
+  package var mirrors = TableSlice.empty
 }
 
 /// What a backend's name stands for, as the owner of the clusters knows it.

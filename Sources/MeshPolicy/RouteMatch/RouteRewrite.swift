@@ -3,14 +3,20 @@ package import MeshModel
 // What a rule makes of a request's path and of a redirect's Location, written into memory of the caller.
 
 extension RouteTableView {
-  /// Writes the request target (path and query) for the upstream as the rule `hit.rule` rewrites it.
+  /// What becomes of host and path: as the backend says, or, where none is chosen (-1), the rule.
+  package func rewrite(_ hit: RouteHit, backend: Int32) -> CompiledRewrite {
+    if backend >= 0, Int(backend) < backends.count { return backends[Int(backend)].rewrite }
+    return hit.rule >= 0 && Int(hit.rule) < rules.count ? rules[Int(hit.rule)].rewrite : CompiledRewrite()
+  }
+
+  /// Writes the request target (path and query) for the upstream as `rewrite` has it.
   ///
-  /// Where the rule changes nothing (`pathChange == .none`) this is the canonical path with the query. The writer's
+  /// Where that changes nothing (`pathChange == .none`) this is the canonical path with the query. The writer's
   /// `overflowed` says that it did not fit.
-  package func writeTarget(_ hit: RouteHit, _ head: borrowing MessageHead, into writer: inout FixedWriter) {
-    guard hit.rule >= 0, Int(hit.rule) < rules.count else { return }
-    let change = rules[Int(hit.rule)].pathChange
-    writePath(change, rules[Int(hit.rule)].pathText, hit, head, into: &writer)
+  package func writeTarget(
+    _ hit: RouteHit, _ rewrite: CompiledRewrite, _ head: borrowing MessageHead, into writer: inout FixedWriter
+  ) {
+    writePath(rewrite.pathChange, rewrite.pathText, hit, head, into: &writer)
     writeQuery(head, into: &writer)
   }
 

@@ -113,8 +113,7 @@ struct RouteTableBuilder {
     compiled.sharing = rule.cors.map { add($0) }
     compiled.requestEdit = edit(rule.requestHeaders)
     compiled.responseEdit = edit(rule.responseHeaders)
-    compiled.rewriteHost = intern(rule.rewrite?.hostname ?? "")
-    (compiled.pathChange, compiled.pathText) = change(rule.rewrite?.path)
+    compiled.rewrite = rewrite(rule.rewrite)
     switch rule.action {
     case .forward(let targets): add(targets, of: rule, to: &compiled, resolve: resolve)
     case .redirect(let redirect):
@@ -150,6 +149,8 @@ struct RouteTableBuilder {
         requestEdit: edit(rule.requestHeaders, target.requestHeaders),
         responseEdit: edit(
           rule.cors == nil ? HeaderModification() : CORSPolicy.answered, target.responseHeaders, rule.responseHeaders))
+      backend.rewrite = rewrite(target.rewrite, else: compiled.rewrite)
+      backend.mirrors = copies(target.mirrors, resolve: resolve)
       switch resolve(target.reference) {
       case .cluster(let number): backend.cluster = number
       case .unusable(let reason): backend.unusable = reason
@@ -157,14 +158,27 @@ struct RouteTableBuilder {
       backends.append(backend)
     }
     compiled.backends = slice(from: start, to: backends.count)
-    let firstMirror = mirrors.count
-    for mirror in rule.mirrors where mirror.numerator > 0 {
+    compiled.mirrors = copies(rule.mirrors, resolve: resolve)
+  }
+
+  private mutating func copies(
+    _ wanted: [Mirror], resolve: (BackendReference) -> BackendResolution
+  ) -> TableSlice {
+    let first = mirrors.count
+    for mirror in wanted where mirror.numerator > 0 {
       // A copy that has nowhere to go is no reason for the request to fail.
       guard case .cluster(let number) = resolve(mirror.backend) else { continue }
       mirrors.append(
         CompiledMirror(cluster: number, numerator: mirror.numerator, denominator: mirror.denominator))
     }
-    compiled.mirrors = slice(from: firstMirror, to: mirrors.count)
+    return slice(from: first, to: mirrors.count)
+  }
+
+  private mutating func rewrite(_ wanted: URLRewrite?, else common: CompiledRewrite = .init()) -> CompiledRewrite {
+    var compiled = common
+    if let host = wanted?.hostname { compiled.host = intern(host) }
+    if let path = wanted?.path { (compiled.pathChange, compiled.pathText) = change(path) }
+    return compiled
   }
 
   private mutating func change(_ modifier: PathModifier?) -> (CompiledPathChange, ByteRange) {

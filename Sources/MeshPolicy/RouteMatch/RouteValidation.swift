@@ -24,7 +24,14 @@ extension RouteRule {
       check.modifier(rewrite.path, matches, at: "\(path).filters.urlRewrite.path")
     }
     switch action {
-    case .forward(let backends): check.backends(backends, at: "\(path).backendRefs")
+    case .forward(let backends):
+      check.backends(backends, at: "\(path).backendRefs")
+      for (index, backend) in backends.enumerated() {
+        let place = "\(path).backendRefs[\(index)].filters"
+        check.host(backend.rewrite?.hostname, at: "\(place).urlRewrite.hostname")
+        check.modifier(backend.rewrite?.path, matches, at: "\(place).urlRewrite.path")
+        check.count(backend.mirrors.count, at: "\(place).requestMirror")
+      }
     case .redirect(let redirect): check.redirect(redirect, matches, at: "\(path).filters.requestRedirect")
     case .respond(let answer): check.answer(answer, at: "\(path).filters.extensionRef")
     }

@@ -9,7 +9,12 @@ extension Worker {
   /// copied.
   func mirror(_ exchange: ExchangeRef) {
     guard exchange.pointee.rule >= 0, let routes = exchange.pointee.routes else { return }
-    let slice = routes.pointee.rules[Int(exchange.pointee.rule)].mirrors
+    mirror(exchange, routes, routes.pointee.rules[Int(exchange.pointee.rule)].mirrors)
+    guard exchange.pointee.backend >= 0 else { return }
+    mirror(exchange, routes, routes.pointee.backends[Int(exchange.pointee.backend)].mirrors)
+  }
+
+  private func mirror(_ exchange: ExchangeRef, _ routes: UnsafePointer<RouteTableView>, _ slice: TableSlice) {
     var index = Int(slice.start)
     while index < Int(slice.start &+ slice.count) {
       let target = routes.pointee.mirrors[index]

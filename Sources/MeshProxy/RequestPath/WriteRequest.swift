@@ -75,9 +75,10 @@ extension Worker {
     writer.byte(0x20)
     let pathStart = writer.count
     var host = head.bytes(head.authority)
-    if let routes, !hit.isNone, routes.pointee.rules[Int(hit.rule)].pathChange != .none {
+    let rewrite = routes?.pointee.rewrite(hit, backend: exchange.pointee.backend) ?? CompiledRewrite()
+    if let routes, rewrite.pathChange != .none {
       var target = FixedWriter(base: headBuffer, capacity: Self.headCapacity)
-      routes.pointee.writeTarget(hit, head, into: &target)
+      routes.pointee.writeTarget(hit, rewrite, head, into: &target)
       writer.bytes(target.written)
     } else {
       if head.path.isEmpty { writer.bytes(head.bytes(head.target)) } else { writer.bytes(head.bytes(head.path)) }
@@ -89,10 +90,7 @@ extension Worker {
     exchange.pointee.path = ByteRange(
       offset: UInt32(truncatingIfNeeded: pathStart), length: UInt32(truncatingIfNeeded: writer.count &- pathStart))
     writer.text(" HTTP/1.1\r\nhost: ")
-    if let routes, !hit.isNone {
-      let rewritten = routes.pointee.rules[Int(hit.rule)].rewriteHost
-      if !rewritten.isEmpty { host = routes.pointee.text(rewritten) }
-    }
+    if let routes, !rewrite.host.isEmpty { host = routes.pointee.text(rewrite.host) }
     exchange.pointee.authority = ByteRange(
       offset: UInt32(truncatingIfNeeded: writer.count), length: UInt32(truncatingIfNeeded: host.count))
     writer.bytes(host)

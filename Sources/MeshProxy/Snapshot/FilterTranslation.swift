@@ -59,6 +59,16 @@ extension WeightedBackend {
       weight: config.weight,
       requestHeaders: HeaderModification(config.filters?.requestHeaders),
       responseHeaders: HeaderModification(config.filters?.responseHeaders))
+    rewrite = config.filters?.rewrite.map { URLRewrite($0) }
+    mirrors = (config.filters?.mirrors ?? []).filter { $0.invalidReason.isEmpty }.map { Mirror($0) }
+  }
+}
+
+extension URLRewrite {
+  init(_ config: RewriteConfig) {
+    self.init(
+      hostname: config.hostname.isEmpty ? nil : config.hostname,
+      path: PathModifier(config.pathReplacement, config.path))
   }
 }
 

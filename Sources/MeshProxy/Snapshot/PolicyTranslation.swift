@@ -153,11 +153,7 @@ extension RouteRule {
     self.init(origin: origin, matches: config.matches.map { RouteMatch($0) }, action: RouteAction(config))
     requestHeaders = HeaderModification(config.filters?.requestHeaders)
     responseHeaders = HeaderModification(config.filters?.responseHeaders)
-    if let change = config.filters?.rewrite {
-      rewrite = URLRewrite(
-        hostname: change.hostname.isEmpty ? nil : change.hostname,
-        path: PathModifier(change.pathReplacement, change.path))
-    }
+    rewrite = config.filters?.rewrite.map { URLRewrite($0) }
     requestTimeout = TimeLimit(milliseconds: config.timeouts?.requestMilliseconds)
     backendRequestTimeout = TimeLimit(milliseconds: config.timeouts?.backendRequestMilliseconds)
     retry = config.retry.map { RetryOverride($0) }
