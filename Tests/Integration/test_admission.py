@@ -116,6 +116,22 @@ def test_more_than_an_application_can_do_is_refused_at_once(static):
     assert [proxy.get().status for _ in range(20)] == [200] * 20
 
 
+def test_at_five_times_the_capacity_as_much_is_done_as_at_the_peak(static):
+    """One request at a time, five milliseconds each: 200 a second at most."""
+    server = static.server(options=["--serial", "5"])
+    proxy = static.proxy([server], inbound={"concurrency": {"least": 1, "initial": 4}})
+    # Two connections that always have a request under way: the application is never idle, and nothing is refused.
+    peak = static.proxy([server]).load(connections=2, seconds=3)
+    assert set(peak["statuses"]) == {"200"}, peak
+    flood = proxy.load(connections=64, rate=1000, seconds=5)
+    assert set(flood["statuses"]) == {"200", "503"} and flood["failed"] == 0, flood
+    done, best = flood["statuses"]["200"] / 5, peak["statuses"]["200"] / 3
+    assert done >= 0.9 * best, (done, best)
+    assert flood["statuses"]["503"] > 2 * flood["statuses"]["200"], flood
+    # What is refused is refused at once: more than half of the answers take no time to speak of.
+    assert flood["p50_us"] < 50_000, flood
+
+
 def test_limits_of_a_service_and_of_a_route_come_into_force_by_apply(mesh, namespace):
     servers = [mesh.server(namespace=namespace) for _ in range(2)]
     client = mesh.client(namespace=namespace)

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import threading
 import time
 
 from support import processes, raw
@@ -13,6 +15,38 @@ def killed(workload):
     for pid in (workload.program.pid, workload.sidecar_pid, workload.app_pid):
         processes.kill(pid)
     workload.program.process.wait()
+
+
+class Relay:
+    """Another loopback address that leads to a server."""
+
+    def __init__(self, target, port):
+        self.address, self.target = "127.0.0.77", target
+        self.listener = socket.create_server((self.address, port), backlog=128)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                here = self.listener.accept()[0]
+            except OSError:
+                return
+            there = socket.create_connection(("127.0.0.1", self.target))
+            for source, sink in ((here, there), (there, here)):
+                threading.Thread(target=self.carry, args=(source, sink), daemon=True).start()
+
+    @staticmethod
+    def carry(source, sink):
+        try:
+            while data := source.recv(65536):
+                sink.sendall(data)
+            sink.shutdown(socket.SHUT_WR)
+        except OSError:
+            source.close()
+            sink.close()
+
+    def close(self):
+        self.listener.close()
 
 
 def test_an_application_killed_under_load_fails_no_idempotent_request(mesh, namespace):
@@ -165,3 +199,43 @@ def test_an_answer_that_breaks_off_is_a_reset_and_not_a_shorter_answer(mesh, nam
         except EOFError:
             pass
     assert client.get("http://server/").status == 200
+
+
+def test_an_endpoint_that_comes_and_goes_every_100_ms_fails_nothing_and_leaves_nothing(mesh, namespace, static):
+    """An endpoint without a proxy, named by an EndpointSlice that changes under load."""
+    stays, comes = static.server("stays"), static.server("comes")
+    client = mesh.client(namespace=namespace)
+
+    def endpoints(*servers):
+        return {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+                "metadata": {"name": "outside", "namespace": namespace,
+                             "labels": {"kubernetes.io/service-name": "outside"}},
+                "addressType": "IPv4", "endpoints": [{"addresses": [address]} for address in servers],
+                "ports": [{"name": "http", "port": stays.port}]}
+    # One port, two addresses: the second server listens on another loopback address through a relay of its own.
+    relay = Relay(comes.port, stays.port)
+    mesh.apply({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "outside", "namespace": namespace},
+                "spec": {"ports": [{"name": "http", "port": 80, "appProtocol": "http"}]}}, endpoints("127.0.0.1"))
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices/outside"
+    try:
+        mesh.wait_for(client, "http://outside/")
+        with client.load("http://outside/", rate=200, connections=8) as load:
+            def turn_over(seconds):
+                end, number = time.monotonic() + seconds, 0
+                while time.monotonic() < end:
+                    number += 1
+                    addresses = ["127.0.0.1", relay.address][:1 + number % 2]
+                    body = [{"addresses": [address]} for address in addresses]
+                    status, answer = mesh.api("PATCH", path, {"endpoints": body}, "application/merge-patch+json")
+                    assert status == 200, answer
+                    mesh.pause(0.1)
+                return number
+            turn_over(3)
+            before = processes.resident_bytes(client.sidecar_pid)
+            turns = turn_over(6)
+            after = processes.resident_bytes(client.sidecar_pid)
+        load.assert_all_answered(at_least=1000)
+        assert turns >= 20 and comes.counts()["/"] > 50, (turns, comes.counts())
+        assert after - before < 1_500_000, f"{before} bytes became {after} in {turns} changes"
+    finally:
+        relay.close()

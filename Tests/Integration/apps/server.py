@@ -3,6 +3,7 @@
   server.py NAME [--record FILE] [--env FILE]      listens on 127.0.0.1:$PORT
             [--fail SHARE] [--status N] [--wait MS]   answers that share with 500, or with N; waits so long before
                                                       every answer
+            [--serial MS]                             does one request at a time, and takes so long for each
 
 Everything it receives is appended to the record, byte for byte. Paths:
 
@@ -72,8 +73,9 @@ class Reader:
 
 
 class Server:
-    def __init__(self, name, record, fail=0.0, status="500", wait=0.0):
-        self.name, self.record, self.wait = name.encode(), record, wait
+    def __init__(self, name, record, fail=0.0, status="500", wait=0.0, serial=0.0):
+        self.name, self.record, self.wait, self.serial = name.encode(), record, wait, serial
+        self.turn = asyncio.Lock()
         self.fail, self.status, self.owed = fail, status.encode(), 0.0
         self.counts = collections.Counter()
 
@@ -141,6 +143,9 @@ class Server:
         is_head = method == b"HEAD"
         if self.wait:
             await asyncio.sleep(self.wait)
+        if self.serial:
+            async with self.turn:
+                await asyncio.sleep(self.serial)
         self.owed += self.fail
         if self.owed >= 1:
             self.owed -= 1
@@ -210,7 +215,7 @@ async def main():
     files = dict(zip(arguments[::2], arguments[1::2]))
     record = open(files["--record"], "ab") if "--record" in files else None
     server = Server(name, record, float(files.get("--fail", 0)), files.get("--status", "500"),
-                    float(files.get("--wait", 0)) / 1000)
+                    float(files.get("--wait", 0)) / 1000, float(files.get("--serial", 0)) / 1000)
     listening = await asyncio.start_server(
         server.serve, os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]), backlog=2048)
     if "--env" in files:

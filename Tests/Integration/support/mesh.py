@@ -149,14 +149,14 @@ class Mesh:
         text = "\n---\n".join(o if isinstance(o, str) else yaml.safe_dump(o) for o in objects)
         return self.cli("apply", "-n", namespace, "-f", "-", stdin=text)
 
-    def api(self, method, path, body=None):
+    def api(self, method, path, body=None, content="application/json"):
         """The HTTP API: status and parsed answer."""
         with open(os.path.join(self.data, "api-token")) as file:
             token = file.read().strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.api_port}{path}", method=method,
             data=None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"})
+            headers={"Authorization": f"Bearer {token}", "Content-Type": content})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with opener.open(request, timeout=20) as answer:
