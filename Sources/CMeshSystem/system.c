@@ -189,6 +189,12 @@ void cms_limit_arenas(int count) {
 #endif
 }
 
+void cms_release_memory(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
 ssize_t cms_send(int fd, const void *bytes, size_t count) {
   if (SIMULATED) return told(simulated->send(simulated->context, fd, bytes, count));
   return send(fd, bytes, count, MSG_NOSIGNAL);

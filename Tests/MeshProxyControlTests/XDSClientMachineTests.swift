@@ -164,4 +164,15 @@ private func completed(
     foreign.typeURL = "type.googleapis.com/else"
     #expect(machine.received(foreign) == nil)
   }
+
+  @Test func whatComesInPartsIsPutInForceAsAWhole() {
+    var machine = completed()
+    let first = machine.received(response(.service, [resource(service("a"), version: "1")], system: "2+"))
+    #expect(first?.isToBeApplied == false && first?.reply.errorDetail == nil)
+    #expect(machine.received(response(.workload))?.isToBeApplied == true)
+    _ = machine.received(response(.service, [resource(service("b"), version: "1")], system: "3+"))
+    #expect(
+      machine.received(response(.service, [resource(service("c"), version: "1")], system: "3"))?.isToBeApplied == true)
+    #expect(machine.received(response(.service))?.isToBeApplied == false)
+  }
 }

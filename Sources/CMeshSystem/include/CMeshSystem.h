@@ -77,6 +77,8 @@ int cms_next_signal(int fd);
 void cms_name_thread(const char *name);
 /// Bounds the number of the allocator's arenas.
 void cms_limit_arenas(int count);
+/// Gives memory that the allocator holds and does not use back to the kernel. Takes milliseconds: not for a traffic loop.
+void cms_release_memory(void);
 /// send without SIGPIPE.
 ssize_t cms_send(int fd, const void *bytes, size_t count);
 /// … of several pieces of memory, one after the other, in one call; at most 1024.

@@ -25,7 +25,8 @@ package struct XDSClientMachine: Sendable {
     package var reply: DeltaDiscoveryRequest
     /// What was refused, with the type, for the log.
     package var refused: [RefusedResource]
-    /// Whether the snapshot has changed and is complete, so that it is to be put in force.
+    /// Whether the snapshot has changed and is complete, so that it is to be put in force. What comes in several
+    /// responses waits for the last of them.
     package var isToBeApplied: Bool
   }
 
@@ -110,12 +111,14 @@ package struct XDSClientMachine: Sendable {
     }
     for name in response.removed where kept[type]?.removeValue(forKey: name) != nil { hasChanged = true }
     var isNewlyComplete = false
-    if !response.systemVersion.hasSuffix("+"), !isComplete {
+    let isPartial = response.systemVersion.hasSuffix("+")
+    if !isPartial, !isComplete {
       complete.insert(type)
       isNewlyComplete = isComplete
     }
     hasUnappliedChanges = hasUnappliedChanges || hasChanged
-    let isToBeApplied = isNewlyComplete || (isComplete && hasUnappliedChanges)
+    // A large change is put in force as a whole, once its last part is there.
+    let isToBeApplied = isNewlyComplete || (isComplete && hasUnappliedChanges && !isPartial)
     if isToBeApplied { hasUnappliedChanges = false }
     return Outcome(reply: reply(to: response, refused: refused), refused: refused, isToBeApplied: isToBeApplied)
   }

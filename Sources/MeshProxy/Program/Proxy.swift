@@ -254,6 +254,8 @@ package final class Proxy {
   func becomeReady() {
     guard !isReady else { return }
     isReady = true
+    // Reading and compiling a large configuration leaves much behind that is not needed again.
+    cms_release_memory()
     let milliseconds = (cms_monotonic_nanoseconds() - started) / 1_000_000
     log.write(.info, "ready after \(milliseconds) ms")
     guard let descriptor = options.readyDescriptor else { return }

@@ -66,11 +66,17 @@ package struct ClusterSpec: Sendable {
   var source: ClusterSource?
 }
 
-/// What a cluster's endpoints, policy and tables are made of. Comparing is quick where nothing has changed, since the
-/// parts are the same memory.
-struct ClusterSource: Equatable, Sendable {
+/// What a cluster's endpoints, policy and tables are made of.
+struct ClusterSource: Sendable {
   var service: ServiceConfig
-  var workloads: [WorkloadConfig]
+  /// Where the service's workloads stand in the snapshot that it was compiled from.
+  var workloads: [Int32]
+
+  /// Whether two say the same. Quick where nothing has changed, since the parts are the same memory then.
+  func isSame(as other: ClusterSource, in mine: Snapshot, and theirs: Snapshot) -> Bool {
+    service == other.service && workloads.count == other.workloads.count
+      && zip(workloads, other.workloads).allSatisfy { mine.workloads[Int($0)] == theirs.workloads[Int($1)] }
+  }
 }
 
 /// What names a workload in metrics.

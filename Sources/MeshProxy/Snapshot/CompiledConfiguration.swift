@@ -52,7 +52,7 @@ package final class CompiledConfiguration: Sendable {
     var builder = ConfigurationBuilder(snapshot, revision: revision, formerBuckets: previous?.buckets ?? [:])
     for spec in previous?.clusters ?? [] { builder.formerClusters[spec.key] = spec }
     // Where the proxy is elsewhere all endpoints are arranged anew.
-    builder.isReusing = previous?.zone == zone
+    if previous?.zone == zone { builder.formerSnapshot = previous?.source }
     builder.addServices()
     // Each identity has clusters, and so connections, of its own.
     for name in builder.actingIdentities(listeners) {
@@ -99,12 +99,13 @@ private struct ConfigurationBuilder {
   /// The identity that clusters are made for: its place among the proxy's, and what its clusters' keys end in.
   private var identity = 0
   private var suffix = ""
-  private var endpoints: [String: [WorkloadConfig]] = [:]
+  /// Places of a service's workloads in the snapshot.
+  private var endpoints: [String: [Int32]] = [:]
   /// What BackendTLSPolicies say, by their names.
   private var outside: [String: BackendTLS] = [:]
-  /// Of the configuration before, by key, and whether what has not changed is taken over.
+  /// Of the configuration before, by key, and what it was made of; nil: nothing is taken over.
   var formerClusters: [String: ClusterSpec] = [:]
-  var isReusing = false
+  var formerSnapshot: Snapshot?
   private let ownLocality: Locality
   private let revision: UInt64
 
@@ -114,8 +115,8 @@ private struct ConfigurationBuilder {
     gates = GateBuilder(former: formerBuckets)
     ownLocality = Locality(named: snapshot.proxy?.zone ?? "")
     namespace = snapshot.proxy?.namespace ?? snapshot.node?.namespace ?? "default"
-    for workload in snapshot.workloads {
-      for service in workload.services { endpoints[service, default: []].append(workload) }
+    for (place, workload) in snapshot.workloads.enumerated() {
+      for service in workload.services { endpoints[service, default: []].append(Int32(clamping: place)) }
     }
   }
 
@@ -142,9 +143,15 @@ private struct ConfigurationBuilder {
         guard let number = UInt16(exactly: port.number) else { continue }
         let key = "\(service.namespace)/\(service.name):\(number)\(suffix)"
         numbers[key] = Int32(clamping: clusters.count)
-        let former = formerClusters[key]
-        var spec = former ?? makeCluster(source, port, number, key)
-        if former != nil, !isReusing || former?.source != source { spec = makeCluster(source, port, number, key) }
+        var spec: ClusterSpec
+        if let known = formerClusters[key], let same = known.source, let formerSnapshot,
+          source.isSame(as: same, in: snapshot, and: formerSnapshot)
+        {
+          spec = known
+          spec.source = source
+        } else {
+          spec = makeCluster(source, port, number, key)
+        }
         (spec.gate, spec.routes, spec.streams) = (gate, nil, nil)
         (spec.ruleGates, spec.ruleSessions) = ([], [])
         clusters.append(spec)
@@ -191,7 +198,8 @@ private struct ConfigurationBuilder {
   }
 
   private func endpointSpecs(_ source: ClusterSource, _ port: ServicePort, _ tls: BackendTLS?) -> [EndpointSpec] {
-    source.workloads.compactMap { workload in
+    source.workloads.compactMap { place in
+      let workload = snapshot.workloads[Int(place)]
       let target = port.targetPort == 0 ? port.number : port.targetPort
       let entry = Self.port(port, target, of: workload)
       // A workload of the mesh is reached only through its proxy.
