@@ -90,8 +90,8 @@ def large(found):
         "1,000 services with 10 endpoints each and 2,000 rules, from the control plane",
         f"{'memory of the proxy, MB (resident)':52}{found['rss']:9.1f}",
         f"{'longest turn of its loop, ms, with nothing changing':52}{found['calm_ms']:9.2f}",
-        f"{'… while an endpoint changes, 20 times':52}{found['one_ms']:9.2f}",
-        f"{'… while all endpoints change, 3 times':52}{found['all_ms']:9.2f}"])
+        f"{'… while an endpoint changes, 10 times':52}{found['one_ms']:9.2f}",
+        f"{'… while all endpoints change, twice':52}{found['all_ms']:9.2f}"])
 
 
 def tables(result):

@@ -10,6 +10,8 @@ package struct ProxySettings: Sendable {
   package var workers = 1
   /// When workers wait a moment for more events.
   package var coalescing = Coalescing()
+  /// The longest time of one turn that taking up a configuration may use, nanoseconds; 0: one cluster a turn.
+  package var adoptionSliceNanoseconds: UInt64 = 250_000
   /// Added to the wall clock where certificates are judged; only tests set it.
   package var clockOffsetSeconds: Int64 = 0
 

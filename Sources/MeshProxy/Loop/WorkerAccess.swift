@@ -35,8 +35,11 @@ extension Worker {
     credentials: Credentials?, seed: UInt64
   ) throws -> Worker {
     let labels = LabelDictionary()
+    var settings = ProxySettings()
+    // Requests come between any two clusters of a configuration that is taken up.
+    settings.adoptionSliceNanoseconds = 0
     let worker = try Worker(
-      index: 0, settings: ProxySettings(), configuration: configuration,
+      index: 0, settings: settings, configuration: configuration,
       telemetry: WorkerTelemetry(
         labels: labels, node: configuration.source.node ?? NodeIdentity(), configuration: configuration),
       labels: labels, seed: seed)

@@ -16,8 +16,6 @@ struct GenerationBuilder {
   private let streamNumbers: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>
   private let count: Int
   private var next = 0
-  /// Clusters after which the clock is looked at.
-  private static let stride = 4
 
   init(_ configuration: CompiledConfiguration) {
     self.configuration = configuration
@@ -34,7 +32,7 @@ struct GenerationBuilder {
     while next < count {
       take(configuration.clusters[next], next, endpoints, labels)
       next += 1
-      if next % Self.stride == 0, next < count, cms_monotonic_nanoseconds() >= deadline { return false }
+      if next < count, cms_monotonic_nanoseconds() >= deadline { return false }
     }
     return true
   }
@@ -95,8 +93,6 @@ struct Adoptions {
   /// Who waits for the current one, and for the one after it.
   fileprivate var done: [@Sendable () -> Void] = []
   fileprivate var doneLater: [@Sendable () -> Void] = []
-  /// The longest time of one turn that is spent on it, nanoseconds.
-  fileprivate static let slice: UInt64 = 250_000
 }
 
 extension Worker {
@@ -115,7 +111,7 @@ extension Worker {
   }
 
   private func goOnAdopting() {
-    let deadline = cms_monotonic_nanoseconds() &+ Adoptions.slice
+    let deadline = cms_monotonic_nanoseconds() &+ settings.adoptionSliceNanoseconds
     guard adoptions.current?.advance(until: deadline, endpoints: endpoints, labels: labels) == true,
       let builder = adoptions.current
     else {
