@@ -34,9 +34,13 @@ import Testing
     #expect(table.round(now: 2) == [:])
     table.report(report(2, keys: [(7, 1, 0)]), stream: 1, settings: settings, now: 3)
     #expect(table.round(now: 4)[1]?.sequence == 2)
-    // Once the proxy has gone there is nothing left to do.
+    // Everybody has what is needed: there is nothing left to do until somebody says otherwise.
+    #expect(!table.isActive)
+    table.report(report(3, keys: [(7, 1, 40)]), stream: 1, settings: settings, now: 5)
+    _ = table.round(now: 6)
+    #expect(table.isActive)
     table.close(stream: 1)
-    #expect(table.round(now: 5) == [:] && !table.isActive)
+    #expect(table.round(now: 7) == [:] && !table.isActive)
   }
 
   @Test func aLimitThatIsNotThereIsPassedOver() {

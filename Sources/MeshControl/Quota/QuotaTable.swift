@@ -120,7 +120,7 @@ package struct QuotaTable: Sendable {
         grants[grant.stream, default: [:]][name.quota, default: []].append(key)
       }
     }
-    due = due.filter { buckets[$0]?.isUnused == false }
+    due = due.filter { buckets[$0]?.isUnused == false && buckets[$0]?.isShort == true }
     if now - lastSweep > Self.sweepNanoseconds { sweep(now) }
     var messages: [UInt64: QuotaGrants] = [:]
     for (stream, held) in streams where held.isOwed || grants[stream] != nil {

@@ -45,6 +45,8 @@ package struct QuotaBucket: Sendable {
   private var lastTime: Int64
   /// In the order in which they came.
   private var parts: [Part] = []
+  /// Whether a proxy needed more at the last division than there was: the next one is worth while without a report.
+  package private(set) var isShort = false
   /// Where single requests that cannot be divided begin to be given out.
   private var turn = 0
   private static let mostNanoseconds: Int64 = 31_536_000_000_000_000
@@ -108,6 +110,7 @@ package struct QuotaBucket: Sendable {
     let interval = settings.interval
     let pool = max(0, level / interval)
     let shares = Self.divide(pool, among: parts.map(\.demand), from: turn)
+    isShort = zip(shares, parts).contains { $0 < $1.demand }
     let equal = UInt32(1_000_000 / parts.count)
     return parts.indices.compactMap { index in
       parts[index].allowed = parts[index].used + shares[index]
