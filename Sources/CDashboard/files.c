@@ -28,6 +28,9 @@ static const unsigned char mesh_pages_js[] = {
 static const unsigned char more_pages_js[] = {
 #embed "Files/more-pages.js"
 };
+static const unsigned char live_pages_js[] = {
+#embed "Files/live-pages.js"
+};
 static const unsigned char icon_svg[] = {
 #embed "Files/icon.svg"
 };
@@ -43,6 +46,7 @@ static const cdb_file files[] = {
   {"graph.js", SCRIPT, graph_js, sizeof graph_js},
   {"mesh-pages.js", SCRIPT, mesh_pages_js, sizeof mesh_pages_js},
   {"more-pages.js", SCRIPT, more_pages_js, sizeof more_pages_js},
+  {"live-pages.js", SCRIPT, live_pages_js, sizeof live_pages_js},
   {"icon.svg", "image/svg+xml", icon_svg, sizeof icon_svg},
 };
 

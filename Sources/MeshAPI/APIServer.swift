@@ -10,6 +10,8 @@ package struct APISources: Sendable {
   package var proxies: any ProxyDirectory
   package var statistics: any StatsSource
   package var pages: any ProxyPages
+  /// Absent: explanations name objects as far as proxies know them.
+  package var objects: (any DecidingObjects)?
   /// Absent: changes are not evaluated.
   package var evaluator: (any ChangeEvaluator)?
   package var minter: any TokenMinter
@@ -20,7 +22,7 @@ package struct APISources: Sendable {
 
   package init(
     store: any ResourceStore, workloads: any WorkloadDirectory, proxies: any ProxyDirectory,
-    statistics: any StatsSource, pages: any ProxyPages = NoProxyPages(),
+    statistics: any StatsSource, pages: any ProxyPages = NoProxyPages(), objects: (any DecidingObjects)? = nil,
     evaluator: (any ChangeEvaluator)? = nil, minter: any TokenMinter, rollouts: (any RolloutControl)? = nil,
     unready: @escaping @Sendable () async -> [String]
   ) {
@@ -29,6 +31,7 @@ package struct APISources: Sendable {
     self.proxies = proxies
     self.statistics = statistics
     self.pages = pages
+    self.objects = objects
     self.evaluator = evaluator
     self.minter = minter
     self.rollouts = rollouts

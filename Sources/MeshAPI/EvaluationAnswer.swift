@@ -56,8 +56,18 @@ struct EvaluationAnswer {
         Value.Member("sampleCount", .integer(effect.sampleCount)),
       ])
     }
+    let conditions = evaluation.conditions.map { condition in
+      Value.object([
+        Value.Member("from", .string(condition.from)), Value.Member("to", .string(condition.to)),
+        Value.Member("carries", .string(condition.carries)),
+        Value.Member("mostPerHour", Value(.number(condition.mostPerHour.rounded()))),
+        Value.Member("after", .string(condition.after)), Value.Member("sentence", .string(condition.sentence)),
+      ])
+    }
     return .object([
-      Value.Member("answers", .list(answers)), Value.Member("effects", .list(effects)),
+      Value.Member("answers", .list(answers)),
+      Value.Member("sentences", .list(evaluation.sentences.map(Value.string))),
+      Value.Member("effects", .list(effects)), Value.Member("conditions", .list(conditions)),
       Value.Member("unchangedPerHour", Value(.number(evaluation.unchangedPerHour.rounded()))),
       Value.Member("unknownPerHour", Value(.number(evaluation.unknownPerHour.rounded()))),
       Value.Member("problems", .list(evaluation.problems.map(Value.string))),

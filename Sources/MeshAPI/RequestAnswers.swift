@@ -33,7 +33,7 @@ struct RequestAnswers {
 
   private func why(_ request: Request) async throws -> Response {
     let explainer = TrafficExplainer(
-      pages: sources.pages, statistics: sources.statistics, workloads: sources.workloads)
+      pages: sources.pages, statistics: sources.statistics, workloads: sources.workloads, objects: sources.objects)
     if let id = request.parameter("id"), !id.isEmpty {
       guard let explanation = await explainer.explain(requestID: id) else {
         throw StatusAnswer.notFound(
@@ -42,10 +42,14 @@ struct RequestAnswers {
       }
       return APIResponder.json(explanation.value)
     }
-    guard let from = request.parameter("from"), let to = request.parameter("to"), !from.isEmpty, !to.isEmpty else {
-      throw StatusAnswer.badRequest("say which request: id=REQUEST-ID, or from=NAME&to=NAME with, perhaps, path=/…")
+    let (from, to) = (request.parameter("from") ?? "", request.parameter("to") ?? "")
+    guard !from.isEmpty || !to.isEmpty else {
+      throw StatusAnswer.badRequest(
+        "say which request: id=REQUEST-ID, or from=NAME, to=NAME or both, with, perhaps, path=/… and reason=REASON")
     }
-    return APIResponder.json(await explainer.explain(from: from, to: to, path: request.parameter("path")).value)
+    let reason = request.parameter("reason").flatMap { $0.isEmpty ? nil : $0 }
+    return APIResponder.json(
+      await explainer.explain(from: from, to: to, path: request.parameter("path"), reason: reason).value)
   }
 
   private func decisions(_ request: Request) async throws -> Response {
@@ -98,6 +102,7 @@ struct RequestAnswers {
     return DecisionQuery(
       requestID: request.parameter("id"), from: request.parameter("from"), to: request.parameter("to"),
       path: request.parameter("path"), reason: request.parameter("reason"),
+      method: request.parameter("method"), status: request.parameter("status"),
       isNotable: request.parameter("notable") == "1" || request.parameter("notable") == "true", limit: limit)
   }
 }

@@ -6,17 +6,17 @@
 package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   // Routing: the mesh could not tell where to send the request, or answered it itself.
   case noService = 1, noRoute, backendNotFound, backendNotPermitted, noBackendWeight
-  case noEndpoint, noHealthyEndpoint, connectTargetForbidden, loopDetected, directResponse, redirect, corsPreflight
+  case noEndpoint, noHealthyEndpoint, connectTargetForbidden, directResponse, redirect, corsPreflight
   // The upstream.
   case connectFailure, connectRefused, connectTimeout, upstreamReset, upstreamRefusedStream, upstreamTruncated
   case upstreamProtocolError, upstreamHeadTooLarge
   // Time.
   case requestTimeout, backendRequestTimeout, perTryTimeout, callerDeadlineExceeded, headerTimeout, bodyTimeout
-  case streamIdleTimeout, connectionIdleTimeout
+  case streamIdleTimeout
   // Limits.
   case circuitOpenConnections, circuitOpenPending, circuitOpenRequests, circuitOpenRetries
   case retryBudgetExhausted, retryLimit, retryBodyTooLarge
-  case overload, connectionLimit, descriptorLimit, draining, notReady, rateLimited, faultInjected, quotaExceeded
+  case overload, connectionLimit, descriptorLimit, rateLimited, faultInjected, quotaExceeded
   // What the client sent.
   case malformedRequest, malformedRequestLine, invalidHeaderField, obsoleteLineFolding, conflictingFraming
   case invalidContentLength, invalidTransferEncoding, unsupportedTransferEncoding, invalidChunk

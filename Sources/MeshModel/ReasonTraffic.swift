@@ -37,10 +37,6 @@ extension Reason {
       ReasonDetail(
         "connect_target_forbidden", 403, .noRoute, "CONNECT asked for an address that this proxy does not serve.",
         "Ask for a service of the mesh by name and port.")
-    case .loopDetected:
-      ReasonDetail(
-        "loop_detected", 508, .noRoute, "The request came back to a proxy that it had already passed.",
-        "Look for a route or an upstream address that points at the proxy itself.")
     case .directResponse:
       ReasonDetail(
         "direct_response", 0, .none, "A route answered the request itself, as configured.",
@@ -120,19 +116,15 @@ extension Reason {
     case .headerTimeout:
       ReasonDetail(
         "header_timeout", 408, .streamIdle, "The client did not send a complete request head in time.",
-        "A slow or hostile client; the limit is 15 seconds unless set.")
+        "A slow or hostile client; the limit is 15 seconds.")
     case .bodyTimeout:
       ReasonDetail(
         "body_timeout", 408, .streamIdle, "The client stopped sending the request's body.",
         "A slow or hostile client, or a broken network.")
-    case .streamIdleTimeout:
+    default:  // streamIdleTimeout
       ReasonDetail(
         "stream_idle_timeout", 504, .streamIdle, "Nothing moved in either direction for longer than the idle limit.",
-        "Raise the stream idle timeout, or make the application send something now and then.")
-    default:  // connectionIdleTimeout
-      ReasonDetail(
-        "connection_idle_timeout", 0, .streamIdle, "The connection was idle for longer than the limit and was closed.",
-        "Normal for connections nobody uses; clients open another.")
+        "Make the application send something now and then; the limit is five minutes.")
     }
   }
 
@@ -181,8 +173,8 @@ extension Reason {
     switch self {
     case .overload:
       ReasonDetail(
-        "overload", 503, .overload, "The proxy is overloaded and refused the request at once.",
-        "Add instances of the workload, or send less.")
+        "overload", 503, .overload, "As many requests are under way as the application can work on at a time.",
+        "Add instances of the workload, or send less; the limit is adaptiveConcurrency of the TrafficPolicy.")
     case .connectionLimit:
       ReasonDetail(
         "connection_limit", 0, .overload, "The listener has as many connections as it may, and closed this one.",
@@ -191,14 +183,6 @@ extension Reason {
       ReasonDetail(
         "descriptor_limit", 503, .overload, "The proxy has no file descriptor left.",
         "Raise the limit of open files (`ulimit -n`), or lower the number of connections.")
-    case .draining:
-      ReasonDetail(
-        "draining", 503, .none, "The proxy is shutting down and takes no more requests on this connection.",
-        "Nothing is wrong; the client may repeat the request on another connection.")
-    case .notReady:
-      ReasonDetail(
-        "not_ready", 503, .none, "The proxy has no configuration yet.",
-        "Check that the control plane runs and that `apus proxy-status` shows this proxy.")
     case .rateLimited:
       ReasonDetail(
         "rate_limited", 429, .rateLimited, "More requests came than the rate limit allows.",

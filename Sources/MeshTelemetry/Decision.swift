@@ -19,6 +19,8 @@ package struct Decision: Sendable, BitwiseCopyable {
     package static let raced = Flags(rawValue: 16)
     /// It counts as a failure: by its status, or by that of gRPC.
     package static let failed = Flags(rawValue: 32)
+    /// A connection that ended before there was a request: refused, or its handshake failed.
+    package static let connection = Flags(rawValue: 64)
   }
 
   /// Grows with every decision of the worker, from 1.
@@ -51,11 +53,19 @@ package struct Decision: Sendable, BitwiseCopyable {
   package var endpointFamily: Int32 = 0
   package var endpointAddress: (UInt64, UInt64) = (0, 0)
   package var endpointPort: UInt16 = 0
+  /// How long a fault that a policy put in held the request back, milliseconds.
+  package var delayMilliseconds: UInt32 = 0
+  /// Who sent it: family (0: not known), 16 bytes of address, port.
+  package var peerFamily: UInt16 = 0
+  package var peerPort: UInt16 = 0
+  package var peerAddress: (UInt64, UInt64) = (0, 0)
 
   package init() {}
 
   /// Whether somebody may ask why: a reason, a retry, a failure.
-  package var isNotable: Bool { reason != 0 || attemptReason != 0 || retries > 0 || flags.contains(.failed) }
+  package var isNotable: Bool {
+    reason != 0 || attemptReason != 0 || retries > 0 || delayMilliseconds > 0 || flags.contains(.failed)
+  }
 }
 
 /// The texts of a decision; they point into memory of the caller. Longer ones are cut.
@@ -67,6 +77,7 @@ package struct DecisionTexts {
   package static let authorityBytes = 64
   package static let pathBytes = 120
   package static let serviceBytes = 80
+  package static let policyBytes = 80
 
   package var requestID = Bytes(start: nil, count: 0)
   package var authority = Bytes(start: nil, count: 0)
@@ -74,6 +85,8 @@ package struct DecisionTexts {
   package var path = Bytes(start: nil, count: 0)
   /// `namespace/name`; empty where none was found.
   package var service = Bytes(start: nil, count: 0)
+  /// `namespace/name` of the policy that refused the request or held it back; empty where none did.
+  package var policy = Bytes(start: nil, count: 0)
 
   package init() {}
 }
@@ -85,6 +98,9 @@ package struct DecisionEntry: Sendable {
   package var authority: String
   package var path: String
   package var service: String
+  package var policy: String
+  /// Attempts that failed; nil where none did.
+  package var trail: AttemptTrail?
 }
 
 /// Which decisions are asked for.
@@ -111,19 +127,22 @@ package struct DecisionFilter: Sendable {
 /// shared between threads.
 package final class DecisionRing {
   private static let textBytes =
-    4 + DecisionTexts.requestIDBytes + DecisionTexts.authorityBytes + DecisionTexts.pathBytes
-    + DecisionTexts.serviceBytes
+    5 + DecisionTexts.requestIDBytes + DecisionTexts.authorityBytes + DecisionTexts.pathBytes
+    + DecisionTexts.serviceBytes + DecisionTexts.policyBytes
 
   private struct Part {
     var decisions: UnsafeMutablePointer<Decision>
     var texts: UnsafeMutablePointer<UInt8>
+    /// Only where decisions with failed attempts are kept.
+    var trails: UnsafeMutablePointer<AttemptTrail>?
     let capacity: Int
     /// Ever written.
     var written = 0
 
-    init(_ capacity: Int) {
+    init(_ capacity: Int, hasTrails: Bool = false) {
       self.capacity = capacity
       decisions = .allocate(capacity: capacity)
+      trails = hasTrails ? .allocate(capacity: capacity) : nil
       // Uninitialized: memory that is never written is never taken from the system.
       texts = .allocate(capacity: capacity * DecisionRing.textBytes)
     }
@@ -131,6 +150,7 @@ package final class DecisionRing {
     func deallocate() {
       decisions.deallocate()
       texts.deallocate()
+      trails?.deallocate()
     }
   }
 
@@ -148,7 +168,7 @@ package final class DecisionRing {
   package init(recent: Int = 1_024, notable: Int = 2_048) {
     state = .allocate(capacity: 1)
     state.initialize(
-      to: State(all: Part(min(max(1, recent), 65_536)), notable: Part(min(max(1, notable), 65_536))))
+      to: State(all: Part(min(max(1, recent), 65_536)), notable: Part(min(max(1, notable), 65_536), hasTrails: true)))
   }
 
   deinit {
@@ -161,12 +181,16 @@ package final class DecisionRing {
   package var count: UInt64 { state.pointee.sequence }
 
   /// Keeps a decision; the ring numbers it.
-  package func note(_ decision: Decision, _ texts: DecisionTexts) {
+  /// - Parameter trail: its failed attempts; nil: there were none.
+  package func note(_ decision: Decision, _ texts: DecisionTexts, trail: AttemptTrail? = nil) {
     var decision = decision
     state.pointee.sequence &+= 1
     decision.sequence = state.pointee.sequence
     Self.write(decision, texts, to: &state.pointee.all)
-    if decision.isNotable { Self.write(decision, texts, to: &state.pointee.notable) }
+    guard decision.isNotable else { return }
+    let slot = state.pointee.notable.written % state.pointee.notable.capacity
+    if let trails = state.pointee.notable.trails { (trails + slot).initialize(to: trail ?? AttemptTrail()) }
+    Self.write(decision, texts, to: &state.pointee.notable)
   }
 
   private static func write(_ decision: Decision, _ texts: DecisionTexts, to part: inout Part) {
@@ -178,6 +202,7 @@ package final class DecisionRing {
     put(texts.authority, DecisionTexts.authorityBytes, &place)
     put(texts.path, DecisionTexts.pathBytes, &place)
     put(texts.service, DecisionTexts.serviceBytes, &place)
+    put(texts.policy, DecisionTexts.policyBytes, &place)
   }
 
   @inline(__always)
@@ -190,12 +215,15 @@ package final class DecisionRing {
 
   /// The newest decisions that the filter lets through, newest first.
   package func entries(_ filter: DecisionFilter) -> [DecisionEntry] {
+    // What is in both parts is taken from the one that has the attempts.
     var found: [DecisionEntry] = []
-    if !filter.isNotable { collect(state.pointee.all, filter, into: &found) }
-    var seen = Set(found.map(\.decision.sequence))
-    var notable: [DecisionEntry] = []
-    collect(state.pointee.notable, filter, into: &notable)
-    found += notable.filter { seen.insert($0.decision.sequence).inserted }
+    collect(state.pointee.notable, filter, into: &found)
+    if !filter.isNotable {
+      var seen = Set(found.map(\.decision.sequence))
+      var recent: [DecisionEntry] = []
+      collect(state.pointee.all, filter, into: &recent)
+      found += recent.filter { seen.insert($0.decision.sequence).inserted }
+    }
     found.sort { $0.decision.sequence > $1.decision.sequence }
     return Array(found.prefix(filter.limit))
   }
@@ -215,11 +243,14 @@ package final class DecisionRing {
       let authority = Self.text(&place, DecisionTexts.authorityBytes)
       let path = Self.text(&place, DecisionTexts.pathBytes)
       let service = Self.text(&place, DecisionTexts.serviceBytes)
+      let policy = Self.text(&place, DecisionTexts.policyBytes)
+      let trail = part.trails?[slot]
       found.append(
         DecisionEntry(
           decision: decision, requestID: String(decoding: requestID, as: UTF8.self),
           authority: String(decoding: authority, as: UTF8.self), path: String(decoding: path, as: UTF8.self),
-          service: String(decoding: service, as: UTF8.self)))
+          service: String(decoding: service, as: UTF8.self), policy: String(decoding: policy, as: UTF8.self),
+          trail: (trail?.count ?? 0) > 0 ? trail : nil))
     }
   }
 

@@ -6,7 +6,9 @@ import pytest
 
 from support import raw
 from support.browser import Browser
+from support.many import MANY
 from support.mesh import backend, route
+from support.scripted import Scripted, read_head
 
 SPACE = "pages"
 
@@ -57,8 +59,8 @@ def fixture_page(shared_mesh, tmp_path_factory):
         mesh.stop_workload(workload)
 
 
-def show(mesh, browser, place):
-    url = mesh.cli("dashboard").stdout.strip()
+def show(mesh, browser, place, *options):
+    url = mesh.cli("dashboard", *options).stdout.strip()
     assert url.startswith(f"http://127.0.0.1:{mesh.api_port}/dashboard/#token=")
     browser.problems.clear()
     browser.open("about:blank")
@@ -72,7 +74,10 @@ def has_text(browser, text):
 
 
 PAGES = {"#/mesh": "Mesh", "#/services": "Services", f"#/service/{SPACE}/server": "Endpoints",
-         "#/requests": "Requests", "#/configuration": "Configuration", "#/health": "Health"}
+         "#/requests": "Requests", "#/tap": "Tap", "#/rollouts": "Rollouts", "#/configuration": "Configuration",
+         "#/health": "Health"}
+# What is on a page once it has its data.
+FILLED = {"#/mesh": "Mutual TLS", "#/tap": "shown", "#/rollouts": "judged by"}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
@@ -83,11 +88,12 @@ def test_every_page_works_without_an_error_and_can_be_read(page, place, theme):
     browser.theme(theme)
     show(mesh, browser, place)
     has_text(browser, PAGES[place])
-    has_text(browser, "server" if place != "#/mesh" else "Mutual TLS")
+    has_text(browser, FILLED.get(place, "server"))
     raw.eventually(lambda: "live," in browser.run("document.getElementById('live').textContent"), 20)
     assert browser.run(CONTRAST) == []
     assert browser.run(NAMES) == []
     assert browser.run("document.documentElement.scrollWidth <= innerWidth")
+    browser.picture(f"{place.strip('#/').replace('/', '-')}-{theme}")
     assert browser.problems == []
 
 
@@ -129,6 +135,143 @@ def test_a_request_that_failed_ends_in_why(page):
     has_text(browser, "HTTPRoute pages/server")
     assert browser.problems == []
     mesh.cli("delete", "httproute", "server", "-n", SPACE)
+
+
+def test_requests_appear_in_the_tap_as_they_end_and_lead_to_why(page):
+    mesh, client, browser = page
+    show(mesh, browser, f"#/tap/to={SPACE}%2Fserver")
+    has_text(browser, "0 shown")
+
+    def seen():
+        client.get("http://server/tapped?secret=1", fields=[("x-request-id", "seen-tapped")])
+        return "/tapped" in browser.run("document.querySelector('main').innerText")
+    raw.eventually(seen, 20, 0.5)
+    assert "secret" not in browser.run("document.body.innerText")
+    browser.run("[...document.querySelectorAll('tr.pick')].find((r) => r.innerText.includes('/tapped')).focus(); "
+                "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})); 1")
+    raw.eventually(lambda: "GET /tapped from client to server succeeded"
+                   in browser.run("document.querySelector('.why')?.innerText ?? ''"), 20)
+    # Held, nothing more comes.
+    browser.run("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Hold').click(); 1")
+    has_text(browser, ", held")
+    assert browser.problems == []
+
+
+def test_releases_are_shown_as_they_are_judged_and_stopped_by_a_button(page):
+    mesh, client, browser = page
+    versions = [mesh.service("shop", version, SPACE, {}) for version in ("v1", "v2")]
+    rollout = {"apiVersion": "apus.dev/v1", "kind": "Rollout", "metadata": {"name": "shop", "namespace": SPACE},
+               "spec": {"service": "shop", "version": "v1", "canary": {"steps": [{"weight": 50, "pause": "300s"}]},
+                        "analysis": {"interval": "1s", "minSamples": 5, "successRate": {"maxDrop": 5}}}}
+    mesh.apply(rollout)
+    mesh.wait_for(client, "http://shop/")
+
+    def phase():
+        return mesh.api("GET", f"/apis/apus.dev/v1/namespaces/{SPACE}/rollouts/shop")[1].get("status", {}).get("phase")
+    raw.eventually(lambda: phase() == "Idle", 20)
+    rollout["spec"]["version"] = "v2"
+    mesh.apply(rollout)
+    with client.load("http://shop/", rate=30):
+        raw.eventually(lambda: phase() == "Progressing", 20)
+        # A session that only reads is told so.
+        show(mesh, browser, f"#/rollouts/{SPACE}/shop")
+        has_text(browser, "Versions side by side")
+        press(browser, "Abort")
+        has_text(browser, "only reads")
+        assert phase() == "Progressing"
+        problems = [p for p in browser.problems if "403" not in p]
+        assert problems == []
+        show(mesh, browser, f"#/rollouts/{SPACE}/shop", "--allow-writes")
+        raw.eventually(lambda: browser.run("document.querySelectorAll('.chart path.line').length") >= 3, 30, 0.5)
+        raw.eventually(lambda: "success-rate" in browser.run("document.querySelector('main').innerText"), 30, 0.5)
+        assert browser.run(CONTRAST) == [] and browser.run(NAMES) == []
+        browser.picture("rollouts")
+        press(browser, "Pause")
+        raw.eventually(lambda: phase() == "Paused", 20)
+        press(browser, "Resume")
+        raw.eventually(lambda: phase() == "Progressing", 20)
+        press(browser, "Abort")
+        raw.eventually(lambda: phase() == "RolledBack", 20)
+    has_text(browser, "RolledBack")
+    assert browser.problems == []
+    mesh.cli("delete", "rollout", "shop", "-n", SPACE)
+    mesh.cli("delete", "httproute", "shop", "-n", SPACE)
+    for version in versions:
+        mesh.stop_workload(version)
+
+
+def press(browser, label):
+    browser.run(f"[...document.querySelectorAll('.rollout button')].find((b) => b.textContent === '{label}').click(); 1")
+
+
+def test_what_workloads_call_themselves_is_shown_as_text(page):
+    mesh, client, browser = page
+    evil = mesh.quick_server("named", version="<img/src=x/onerror=alert(3)>", namespace=SPACE)
+    mesh.wait_for(client, "http://named/")
+    show(mesh, browser, f"#/service/{SPACE}/named")
+
+    def shown():
+        client.get("http://named/", fields=[("x-request-id", "<svg/onload=alert(4)>"), ("user-agent", "<b>x</b>")])
+        return "onerror=alert(3)" in browser.run("document.querySelector('main').innerText")
+    raw.eventually(shown, 20, 0.5)
+    assert browser.run("document.querySelectorAll('main img, main script, main b').length") == 0
+    assert browser.problems == []
+    mesh.stop_workload(evil)
+
+
+def test_no_other_site_reads_or_writes(page):
+    """A page of another origin, in the same browser as an open dashboard that may write."""
+    mesh, _, browser = page
+    attack = """<script>
+      const api = "http://127.0.0.1:%d/apis/apus.dev/v1/namespaces/%s/trafficpolicies";
+      const body = JSON.stringify({apiVersion: "apus.dev/v1", kind: "TrafficPolicy", metadata: {name: "planted"},
+        spec: {targetRefs: [{group: "", kind: "Service", name: "server"}]}});
+      window.told = [];
+      for (const mode of ["cors", "no-cors"]) for (const type of ["application/json", "text/plain"])
+        fetch(api, {method: "POST", mode, body, credentials: "include", headers: {"content-type": type}})
+          .then((r) => told.push(r.type + r.status), (e) => told.push("failed"));
+      fetch(api, {credentials: "include"}).then(() => told.push("read"), () => told.push("failed"));
+    </script>""" % (mesh.api_port, SPACE)
+
+    def serve(connection):
+        read_head(connection)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s"
+                           % (len(attack), attack.encode()))
+    show(mesh, browser, "#/mesh", "--allow-writes")
+    site = Scripted(serve)
+    browser.open(f"http://127.0.0.1:{site.port}/")
+    told = raw.eventually(lambda: (found := browser.run("window.told ?? []")) and len(found) == 5 and found, 20)
+    assert "read" not in told and set(told) <= {"failed", "opaque0"}, told
+    site.close()
+    assert mesh.cli("get", "trafficpolicy", "planted", "-n", SPACE, check=False).returncode == 4
+    answer = raw.get(mesh.api_port, "/apis/apus.dev/v1/stats", [("Origin", "http://elsewhere.test")], host="localhost")
+    assert answer.status == 401 and answer.header("access-control-allow-origin") is None
+
+
+def test_two_hundred_services_can_be_read(page):
+    """Grouped at first; every service on demand; found by search; its neighbours alone in the light."""
+    mesh, _, browser = page
+    number = browser.call("Page.addScriptToEvaluateOnNewDocument", source=MANY)["identifier"]
+    try:
+        show(mesh, browser, "#/mesh")
+        raw.eventually(lambda: browser.run("document.querySelectorAll('.node').length") == 8, 20)
+        browser.picture("two-hundred-grouped")
+        browser.run("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Group by namespace').click(); 1")
+        raw.eventually(lambda: browser.run("document.querySelectorAll('.node').length") == 200, 20)
+        browser.picture("two-hundred")
+        browser.run("(() => { const s = document.querySelector('input[type=search]'); s.value = 'service-42'; "
+                    "s.dispatchEvent(new Event('input')); })()")
+        raw.eventually(lambda: browser.run("document.querySelectorAll('.node:not(.dim)').length") == 1, 20)
+        browser.run("(() => { const s = document.querySelector('input[type=search]'); s.value = ''; "
+                    "s.dispatchEvent(new Event('input')); document.querySelector('.node[aria-label^=\"team-2/service-42:\"]').focus(); "
+                    "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})); })()")
+        light = raw.eventually(lambda: browser.run("document.querySelectorAll('.node:not(.dim)').length"), 20)
+        assert 3 <= light <= 8
+        browser.picture("two-hundred-focus")
+        assert browser.run(CONTRAST) == [] and browser.run(NAMES) == []
+        assert browser.problems == []
+    finally:
+        browser.call("Page.removeScriptToEvaluateOnNewDocument", identifier=number)
 
 
 def test_sessions_read_and_write_only_where_that_was_asked_for(page):

@@ -155,3 +155,41 @@ def test_eval_tells_what_a_change_would_do_and_changes_nothing(shop):
     assert lost[0]["requestsPerHour"] > 0
     assert client.get("http://server/evaluated").status == 200
     assert mesh.cli("get", "httproute", "narrow", "-n", SPACE, check=False).returncode == 4
+
+
+def evaluated(mesh, change, *more):
+    return json.loads(mesh.cli("eval", "-n", SPACE, "-f", "-", *more, "-o", "json", stdin=yaml.safe_dump(change)).stdout)
+
+
+def test_eval_follows_header_rules_and_rewritten_paths(shop):
+    """Of such requests the proxies keep the path as it went on and the rule that took them: the rule tells the rest."""
+    mesh, client, _ = shop
+    backends = {"backendRefs": [backend("server")]}
+    beta = {"name": "beta", "matches": [{"headers": [{"name": "x-beta", "value": "yes"}]}], **backends}
+    old = {"name": "old", "matches": [{"path": {"type": "PathPrefix", "value": "/old"}}],
+           "filters": [{"type": "URLRewrite", "urlRewrite": {"path": {
+               "type": "ReplacePrefixMatch", "replacePrefixMatch": "/new"}}}], **backends}
+    mesh.apply(route("server", beta, old, {"name": "rest", **backends}, namespace=SPACE))
+    raw.eventually(lambda: client.get("http://server/old/") and "rest" in counts(mesh) and "old" in counts(mesh), 20, 0.5)
+    for _ in range(6):
+        assert client.get("http://server/", fields=[("x-beta", "yes")]).status == 200
+        assert client.get("http://server/old/things").status == 200
+    raw.eventually(lambda: {"beta", "old", "rest"} <= set(counts(mesh)), 10)
+    # The rule for /old goes elsewhere, the one for x-beta goes away, and there is a new one for x-canary.
+    lost = {**old, "backendRefs": [backend("nowhere")]}
+    canary = {"name": "canary", "matches": [{"headers": [{"name": "x-canary", "value": "yes"}]}],
+              "backendRefs": [backend("nowhere")]}
+    answer = evaluated(mesh, route("server", lost, canary, {"name": "rest", **backends}, namespace=SPACE))
+    ways = {effect["before"].split(":")[0]: effect["after"] for effect in answer["effects"] if effect["to"] == f"{SPACE}/server"}
+    assert "backend_not_found" in ways[f"rule {SPACE}/server/old"]
+    assert ways[f"rule {SPACE}/server/beta"].startswith(f"rule {SPACE}/server/rest")
+    assert any("requests/h from seeing/client to seeing/server would be refused (backend_not_found)" in sentence
+               for sentence in answer["sentences"]), answer["sentences"]
+    assert any(c["carries"] == "x-canary: yes" and "backend_not_found" in c["after"] for c in answer["conditions"])
+    text = mesh.cli("eval", "-n", SPACE, "-f", "-", stdin=yaml.safe_dump(route("server", lost, namespace=SPACE))).stdout
+    assert "would match no rule" in text.replace("\n      ", " ")
+    # A question with a header field.
+    asked = evaluated(mesh, route("server", {"name": "rest", **backends}, namespace=SPACE), "--from", f"{SPACE}/client",
+                      "--to", f"{SPACE}/server", "--path", "/", "--header", "x-beta=yes")["answers"][0]
+    assert asked["before"].startswith(f"rule {SPACE}/server/beta") and asked["after"].startswith(f"rule {SPACE}/server/rest")
+    mesh.cli("delete", "httproute", "server", "-n", SPACE)

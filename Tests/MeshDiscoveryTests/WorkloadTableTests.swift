@@ -90,6 +90,19 @@ private let badFields: [(String, @Sendable (inout Registration) -> Void)] = [
     #expect(table.workloads.map(\.uid) == ["u1"])
   }
 
+  @Test func whatEndedWhileTheControlPlaneWasDownIsNoInstance() throws {
+    var table = WorkloadTable()
+    table.restore([try registered("u1"), try registered("u2")], now: .seconds(0))
+    #expect(!table.isHeardOf(uid: "u1") && !table.isHeardOf(uid: "u2"))
+    #expect(table.workloads.count == 2, "they are endpoints until it is clear that they are not")
+    _ = try table.attach(registered("u1"), stream: 1)
+    #expect(table.isHeardOf(uid: "u1") && !table.isHeardOf(uid: "u2"))
+    _ = table.detach(stream: 1, now: .seconds(1))
+    #expect(table.isHeardOf(uid: "u1"), "its stream has gone, and may come back")
+    _ = table.sweep(now: .seconds(20))
+    #expect(!table.isHeardOf(uid: "u1"))
+  }
+
   @Test func drainingIsKeptWhileTheStreamLastsAndThenLeavesAtOnce() throws {
     var table = WorkloadTable()
     _ = try table.attach(registered("u1"), stream: 1)

@@ -64,7 +64,7 @@ private func report(_ edges: EdgeStatistics...) -> StatisticsReport {
     history.add(report(sent), edgeLimit: 10, now: .seconds(5))
     let query = TrafficQuery(
       window: .seconds(600), dimensions: [.sourceService, .service, .workload, .version, .route, .security])
-    let before = history.traffic(query, now: .seconds(6))
+    let before = history.traffic(query, now: .seconds(16))
     // Another step begins: the first is packed.
     history.add(report(edge(to: "other", requests: 1)), edgeLimit: 10, now: .seconds(15))
     #expect(history.storedBytes > 0)

@@ -38,6 +38,24 @@ private func row(
 }
 
 @Suite struct StatisticsWindowTests {
+  @Test func ratesAreOfWhatWasWatchedAndNotOfTheWholeWindow() throws {
+    var window = StatisticsWindow()
+    var history = StatisticsHistory()
+    for second in 1_000..<1_005 {
+      window.add(report([edge(requests: 50)]), proxy: "p", now: .seconds(second))
+      history.add(report([edge(requests: 50)]), edgeLimit: 10, now: .seconds(second))
+    }
+    let rows = window.statistics(window: .seconds(30), now: .seconds(1_004), subjects: []).rows
+    #expect(rows.first { $0.subject == .service }?.figures.requestsPerSecond == 50)
+    let query = TrafficQuery(window: .seconds(3600), dimensions: .service)
+    #expect(history.traffic(query, now: .seconds(1_004)).first?.figures.requestsPerSecond == 50)
+    #expect(history.points(query, step: .seconds(10), now: .seconds(1_004)).last?.figures.requestsPerSecond == 62.5)
+    // Later a quiet time counts.
+    let later = window.statistics(window: .seconds(30), now: .seconds(1_028), subjects: []).rows
+    #expect(later.first { $0.subject == .service }?.figures.requestsPerSecond == 250.0 / 29)
+    #expect(window.coveredSeconds(window: .seconds(30), now: .seconds(2_000)) == 30)
+  }
+
   @Test func figuresAreThoseOfTheWindow() throws {
     var window = StatisticsWindow()
     window.add(report([edge(requests: 1000, failures: 1000)]), proxy: "p", now: .seconds(50))

@@ -10,8 +10,9 @@ struct BugReport: Verb {
     usage: "apus bug-report [--file <path>] [<options>]",
     discussion: """
       One JSON document: versions, proxies with their listeners, endpoints and certificates, objects, workloads, the \
-      figures of the last minutes, the last failures. There are no keys, tokens, bodies, header fields or queries in it; \
-      what --redact names is blotted out. Look at it before you give it away: it names your services and paths.
+      figures of the last minutes, the last failures. There are no keys, tokens, bodies, header fields or queries of \
+      requests in it; of objects the values of fields like authorization and cookie are taken out, and what --redact \
+      names is blotted out everywhere. Look at it before you give it away: it names your services and paths.
 
       EXAMPLES
         apus bug-report
@@ -57,8 +58,7 @@ struct BugReport: Verb {
       proxies.append(.init(id, .object(parts)))
     }
     members.append(.init("pages", .object(proxies)))
-    var text = PrettyJSON.text(.object(members))
-    for secret in redact where !secret.isEmpty { text = text.replacing(secret, with: "[redacted]") }
+    let text = PrettyJSON.text(Redaction(redact).clean(.object(members)))
     try Files.writePrivate(file, Array(text.utf8))
     context.output.write("\(file): \(text.utf8.count / 1024) KiB. Look at it before you give it away.\n")
     return .success

@@ -9,8 +9,8 @@ struct Eval: Verb {
     usage: "apus eval -f <path> ... [--from <name>] [--to <name>] [<options>]",
     discussion: """
       The proxies' own matcher decides, on the requests that the proxies keep, weighed by the counts of the last hour, and \
-      on the request that --to asks about. Requests chosen by header fields, or with rewritten paths, cannot be followed: \
-      they are told apart.
+      on the request that --to asks about. Header fields and queries are not kept: what a rule asks for of them is known \
+      of the requests that it took, and told as a condition where a change asks for something new.
 
       EXAMPLES
         apus eval -f canary.yaml
@@ -82,12 +82,16 @@ struct Eval: Verb {
     }
     let effects = value["effects"]?.elements ?? []
     if effects.isEmpty { lines.append("No request of those that could be followed would go another way.") }
+    let sentences = (value["sentences"]?.elements ?? []).compactMap(\.text)
+    lines += sentences
+    if !sentences.isEmpty { lines.append("") }
     for effect in effects {
       lines += [
         "\(count(effect["requestsPerHour"])) requests/h from \(effect["from"]?.text ?? "") to \(effect["to"]?.text ?? "")",
         "  now: \(effect["before"]?.text ?? "")", "  then: \(effect["after"]?.text ?? "")",
       ]
     }
+    for condition in value["conditions"]?.elements ?? [] { lines += ["", condition["sentence"]?.text ?? ""] }
     lines += [
       "",
       "\(count(value["unchangedPerHour"])) requests/h would go the same way, "

@@ -10,12 +10,13 @@ struct Stat: Verb {
     discussion: """
       The figures come from the proxies and cover the last seconds (--window). MESHED counts the instances whose proxy \
       is connected. A request fails when it is answered with 500-599 or not at all. With --from or --to the rows are \
-      those of the calls between them.
+      those of the calls between them. -o wide tells the effective success (what callers saw) from the actual one (of \
+      every attempt): where retries help, the first is higher.
 
       EXAMPLES
         apus stat
         apus stat service/catalog --watch
-        apus stat --to payments
+        apus stat --to payments -o wide
         apus stat workloads -A -o json
       """)
 
@@ -31,7 +32,9 @@ struct Stat: Verb {
   @Flag(name: [.short, .long], help: "Show the figures again every second.")
   var watch = false
 
-  @OptionGroup var format: OutputOption
+  @Option(name: [.customShort("o"), .long], help: "table, wide, json or yaml.")
+  var output = ProxyStatusVerb.Format.table
+
   @OptionGroup var connection: ConnectionOptions
 
   func validate() throws {
@@ -52,16 +55,20 @@ struct Stat: Verb {
           hint: "`apus stat -A` lists what there is")
       }
       if answer.rows.isEmpty { context.errors.write(Self.nothing(namespaces.listed)) }
-      context.write(answer.value, as: format.output) { answer.text(context, namespaces.allNamespaces) }
+      switch output {
+      case .json: context.output.write(PrettyJSON.text(answer.value))
+      case .yaml: context.output.write(YAMLWriter.text(answer.value))
+      case .table, .wide: context.output.write(answer.text(context, namespaces.allNamespaces, output == .wide))
+      }
       return .success
     }
     var screen = Screen(context)
     while true {
       let answer = try fetch(&client, filter)
-      switch format.output {
+      switch output {
       case .json: context.output.write(answer.value.json() + "\n")
       case .yaml: context.output.write("---\n" + YAMLWriter.text(answer.value))
-      case .table: screen.show(answer.text(context, namespaces.allNamespaces))
+      case .table, .wide: screen.show(answer.text(context, namespaces.allNamespaces, output == .wide))
       }
       Pause.sleep(.seconds(1))
     }
@@ -87,8 +94,9 @@ struct Stat: Verb {
     var value: Value
     var isOfCalls = false
 
-    func text(_ context: CLIContext, _ showsNamespace: Bool) -> String {
-      if isOfCalls { return StatTable.calls(rows).text(maxWidth: context.tableWidth) }
+    func text(_ context: CLIContext, _ showsNamespace: Bool, _ isWide: Bool) -> String {
+      if isOfCalls { return StatTable.calls(rows, isWide: isWide).text(maxWidth: context.tableWidth) }
+      if isWide { return StatTable.wide(rows, showsNamespace: showsNamespace).text(maxWidth: context.tableWidth) }
       return StatTable(rows: rows, showsNamespace: showsNamespace).table.text(maxWidth: context.tableWidth)
     }
   }
@@ -147,7 +155,8 @@ struct StatTable {
   }
 
   /// Rows of calls, caller by caller.
-  static func calls(_ rows: [Value]) -> Table {
+  static func calls(_ rows: [Value], isWide: Bool = false) -> Table {
+    if isWide { return wideCalls(rows) }
     var table = Table([
       .init("FROM", minimumWidth: 10), .init("TO", minimumWidth: 10), .init("SUCCESS", .right), .init("RPS", .right),
       .init("P50", .right), .init("P95", .right), .init("P99", .right), .init("RETRIES", .right),
@@ -157,6 +166,42 @@ struct StatTable {
         Figures.name(row["sourceNamespace"], row["sourceService"]),
         Figures.name(row["destinationNamespace"], row["service"]),
       ] + Figures.golden(row, quantiles: ["p50Ms", "p95Ms", "p99Ms"]) + [row["retries"]?.scalarText ?? "0"]
+    }
+    return table
+  }
+
+  /// The columns of both success rates, of requests and retries: what `-o wide` has more.
+  private static let wideColumns = [
+    Table.Column("EFFECTIVE", .right), Table.Column("ACTUAL", .right), Table.Column("REQUESTS", .right),
+    Table.Column("RETRIES", .right), Table.Column("RPS", .right), Table.Column("P50", .right),
+    Table.Column("P95", .right), Table.Column("P99", .right),
+  ]
+
+  private static func wideCells(_ row: Value) -> [String] {
+    [
+      Figures.percent(row["successRate"]?.double), Figures.percent(row["attemptSuccessRate"]?.double),
+      row["requests"]?.scalarText ?? "0", row["retries"]?.scalarText ?? "0",
+    ] + Figures.golden(row, quantiles: ["p50Ms", "p95Ms", "p99Ms"]).dropFirst()
+  }
+
+  private static func wideCalls(_ rows: [Value]) -> Table {
+    var table = Table([.init("FROM", minimumWidth: 6), .init("TO", minimumWidth: 6)] + wideColumns)
+    table.rows = rows.map { row in
+      [
+        Figures.name(row["sourceNamespace"], row["sourceService"]),
+        Figures.name(row["destinationNamespace"], row["service"]),
+      ] + wideCells(row)
+    }
+    return table
+  }
+
+  /// Services and workloads with both success rates.
+  static func wide(_ rows: [Value], showsNamespace: Bool) -> Table {
+    let space = showsNamespace ? [Table.Column("NAMESPACE", minimumWidth: 8)] : []
+    var table = Table(space + [Table.Column("NAME", minimumWidth: 12)] + wideColumns)
+    table.rows = ordered(rows).map { row in
+      (showsNamespace ? [row["namespace"]?.text ?? Figures.none] : [])
+        + ["\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")"] + wideCells(row)
     }
     return table
   }

@@ -9,6 +9,12 @@ struct TapOptions: ParsableArguments {
   @Option(help: ArgumentHelp("Only paths that begin so.", valueName: "path"))
   var path: String?
 
+  @Option(help: ArgumentHelp("Only requests with this method.", valueName: "method"))
+  var method: String?
+
+  @Option(help: ArgumentHelp("Only answers with this status: 503, or 5xx.", valueName: "status"))
+  var status: String?
+
   @Option(help: ArgumentHelp("Only requests with this reason; docs/reasons.md lists them.", valueName: "reason"))
   var reason: String?
 
@@ -25,6 +31,8 @@ struct TapOptions: ParsableArguments {
   var target: String {
     var query = "rate=\(rate)" + peers.query
     if let path { query += "&path=\(PercentCoding.encode(path))" }
+    if let method { query += "&method=\(PercentCoding.encode(method))" }
+    if let status { query += "&status=\(PercentCoding.encode(status))" }
     if let reason { query += "&reason=\(PercentCoding.encode(reason))" }
     if notable { query += "&notable=1" }
     return "/apis/apus.dev/v1/tap?\(query)"
@@ -43,6 +51,7 @@ struct Tap: Verb {
       EXAMPLES
         apus tap --to payments
         apus tap --notable --count 10
+        apus tap --to payments --method POST --status 5xx
         apus tap --from front -o json
       """)
 

@@ -6,14 +6,16 @@ import MeshControl
 struct Why: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Say why a request failed, was refused, retried or delayed, and what to do.",
-    usage: "apus why <request-id> | apus why --from <name> --to <name> ...",
+    usage: "apus why <request-id> | apus why [--from <name>] [--to <name>] ...",
     discussion: """
       A request's id is in the answer's x-request-id and in the access log. Without one, the newest failure between the two \
-      is explained, else the newest request, else why there was none. The reasons are listed in docs/reasons.md.
+      is explained, else the newest request, else why there was none. One of --from and --to will do: that also finds \
+      connections that were refused before there was a request. The reasons are listed in docs/reasons.md.
 
       EXAMPLES
         apus why 7c9e6679-7425-40de-944b-e07fc1f90ae7
         apus why --from front --to payments
+        apus why --to payments --reason tls_plaintext_refused
         apus why --from front --to payments --path /pay -o json
       """)
 
@@ -25,6 +27,9 @@ struct Why: Verb {
   @Option(help: ArgumentHelp("The beginning of the path.", valueName: "path"))
   var path: String?
 
+  @Option(help: ArgumentHelp("Only what came to this reason.", valueName: "reason"))
+  var reason: String?
+
   @OptionGroup var format: OutputOption
   @OptionGroup var connection: ConnectionOptions
 
@@ -32,8 +37,8 @@ struct Why: Verb {
     if id != nil, peers.from != nil || peers.to != nil {
       throw ValidationError("a request id, and --from with --to, exclude each other")
     }
-    if id == nil, peers.from == nil || peers.to == nil {
-      throw ValidationError("say which request: its id, or --from NAME --to NAME")
+    if id == nil, peers.from == nil, peers.to == nil {
+      throw ValidationError("say which request: its id, or --from NAME --to NAME, or one of the two")
     }
   }
 
@@ -41,25 +46,28 @@ struct Why: Verb {
     var client = try connection.client(in: context)
     let question =
       id.map { "id=\(PercentCoding.encode($0))" }
-      ?? (peers.query.dropFirst() + (path.map { "&path=\(PercentCoding.encode($0))" } ?? ""))
+      ?? (peers.query.dropFirst() + (path.map { "&path=\(PercentCoding.encode($0))" } ?? "")
+        + (reason.map { "&reason=\(PercentCoding.encode($0))" } ?? ""))
     let value = try client.call("GET", "/apis/apus.dev/v1/why?\(question)")
     context.write(value, as: format.output) { Self.text(value, width: context.tableWidth ?? 100) }
     return .success
   }
 
   static func text(_ value: Value, width: Int) -> String {
-    var text = wrapped(value["sentence"]?.text ?? "", width: width) + "\n"
+    var text = wrapped(Tap.harmless(value["sentence"]?.text ?? ""), width: width) + "\n"
     let steps = value["chain"]?.elements ?? []
     if !steps.isEmpty { text += "\n" }
     for (index, step) in steps.enumerated() {
       let line = "\(index + 1). \(step["place"]?.text ?? ""): \(step["text"]?.text ?? "")"
-      text += wrapped(line, width: width, indent: 3) + "\n"
+      text += wrapped(Tap.harmless(line), width: width, indent: 3) + "\n"
     }
     let ending = [
       ("decided by", value["object"]?["text"]?.text), ("reason", value["reason"]?.text), ("do", value["remedy"]?.text),
     ].filter { !($0.1 ?? "").isEmpty }
     if !ending.isEmpty { text += "\n" }
-    for (name, content) in ending { text += wrapped("\(name): \(content ?? "")", width: width, indent: 2) + "\n" }
+    for (name, content) in ending {
+      text += wrapped(Tap.harmless("\(name): \(content ?? "")"), width: width, indent: 2) + "\n"
+    }
     return text
   }
 

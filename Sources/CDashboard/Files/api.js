@@ -28,6 +28,22 @@ export async function ask(path, options = {}) {
   return value;
 }
 
+/** Calls `take` with each line of an answer that goes on, until it ends or the signal ends it. */
+async function lines(path, signal, take) {
+  const headers = { authorization: `Bearer ${sessionStorage.getItem(key) ?? ""}` };
+  const answer = await fetch(path, { headers, signal, cache: "no-store", credentials: "omit" });
+  if (!answer.ok) throw new Refused(answer.status, (await answer.text()).slice(0, 300));
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).split("\n");
+    rest = parts.pop();
+    for (const part of parts) if (part) take(JSON.parse(part));
+  }
+}
+
 const mesh = "/apis/apus.dev/v1";
 const items = async (path) => (await ask(path)).items ?? [];
 const query = (parameters) => new URLSearchParams(Object.entries(parameters).filter(([, value]) => value !== "" && value !== null && value !== undefined)).toString();
@@ -37,6 +53,7 @@ export const api = {
   traffic: (by, parameters = {}) => items(`${mesh}/traffic?${query({ by, window: 30, ...parameters })}`),
   history: (parameters) => items(`${mesh}/history?${query({ window: 3600, step: 60, ...parameters })}`),
   decisions: (parameters) => items(`${mesh}/decisions?${query(parameters)}`),
+  tap: (parameters, signal, take) => lines(`${mesh}/tap?${query(parameters)}`, signal, take),
   why: (parameters) => ask(`${mesh}/why?${query(parameters)}`),
   proxies: () => items(`${mesh}/proxies`),
   proxyPage: (proxy, page) => ask(`${mesh}/proxies/${encodeURIComponent(proxy)}/${page}`),
@@ -51,3 +68,6 @@ export const api = {
   },
   list: (path) => items(path),
 };
+
+/** Requests as they end; see `apus tap`. */
+export const follow = api.tap;

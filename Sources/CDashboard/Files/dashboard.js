@@ -2,12 +2,15 @@
 import { el } from "./widgets.js";
 import { takeToken, Refused } from "./api.js";
 import { meshPage, servicesPage, servicePage } from "./mesh-pages.js";
+import { tapPage, rolloutsPage } from "./live-pages.js";
 import { requestsPage, configurationPage, healthPage } from "./more-pages.js";
 
 const pages = [
   { path: "mesh", title: "Mesh", make: meshPage, every: 2000 },
   { path: "services", title: "Services", make: servicesPage, every: 2000 },
   { path: "requests", title: "Requests", make: requestsPage, every: 2000 },
+  { path: "tap", title: "Tap", make: tapPage, every: 1000 },
+  { path: "rollouts", title: "Rollouts", make: rolloutsPage, every: 2000 },
   { path: "configuration", title: "Configuration", make: configurationPage, every: 5000 },
   { path: "health", title: "Health", make: healthPage, every: 3000 },
 ];

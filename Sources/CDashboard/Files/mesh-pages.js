@@ -115,14 +115,14 @@ export function servicePage(main, [namespace, service]) {
         ["Success", percent(own.successRate), null, health(own)], ["Requests", rate(own.rps ?? 0)], ["p50", milliseconds(own.p50Ms)], ["p95", milliseconds(own.p95Ms)],
         ["p99", milliseconds(own.p99Ms)], ["Retries", own.retries ?? 0, "in a minute"], ["TCP connections", own.tcpConnections ?? 0],
       ]));
-      charts.replaceChildren(panel("Requests", rateChart(points, 60)), panel("Latency", latencyChart(points)), panel("Latency by time", heatMap(points)), panel("Reasons, last minute", reasons(own)));
+      charts.replaceChildren(panel("Requests", rateChart(points)), panel("Latency", latencyChart(points)), panel("Latency by time", heatMap(points)), panel("Reasons, last minute", reasons(own)));
       const behind = workloads.filter((w) => w.status.services.includes(to));
       const balancer = await endpoints(to, callers, proxies);
       const aimed = policies.filter((p) => (p.spec.targetRefs ?? []).some((t) => t.name === service && (t.namespace ?? p.metadata.namespace) === namespace));
       tables.replaceChildren(
         panel("Called by", edgeTable(callers, (r) => link(r.sourceNamespace, r.sourceService), "nobody within a minute")),
         panel("Calls", edgeTable(called, (r) => link(r.destinationNamespace, r.service), "nothing within a minute")),
-        panel("Routes", plainTable("Route", (r) => r.route || "(no route)", rules)), panel("Versions", plainTable("Version", (r) => r.version || none, versions)),
+        panel("Routes", plainTable("Route", (r) => r.route || "(no route)", rules)), panel("Versions side by side", sideBySide(versions, behind)),
         widePanel("Endpoints", endpointTable(behind, balancer, proxies)),
         panel("Policies", table([{ title: "Policy", name: true, cell: (p) => name(p.metadata.namespace, p.metadata.name) },
           { title: "Sets", cell: (p) => Object.keys(p.spec).filter((k) => k !== "targetRefs").join(", ") }], aimed, { empty: "none: the mesh's defaults hold" })));
@@ -137,6 +137,18 @@ const golden = [{ title: "Success", cell: success }, { title: "Rate", number: tr
   { title: "p99", number: true, cell: (r) => milliseconds(r.p99Ms) }];
 
 const plainTable = (title, cell, rows) => table([{ title, name: true, cell }, ...golden], rows, { empty: "no requests within a minute" });
+
+/** Each version in a column of its own: what callers saw of it, and how many instances there are. */
+function sideBySide(versions, workloads) {
+  const rows = versions.filter((v) => v.requests || v.version);
+  if (!rows.length) return el("p", { class: "empty" }, "no requests within a minute");
+  const whole = rows.reduce((sum, v) => sum + v.requests, 0);
+  const up = (v) => workloads.filter((w) => (w.metadata.labels.version ?? "") === v.version).length;
+  const told = (v) => Object.entries(v.reasons).map(([k, n]) => `${n} ${k}`).join(", ");
+  const lines = [["Success", success], ["Share", (v) => (whole ? percent(v.requests / whole) : none)], ["Rate", (v) => rate(v.rps)], ["p50", (v) => milliseconds(v.p50Ms)],
+    ["p95", (v) => milliseconds(v.p95Ms)], ["p99", (v) => milliseconds(v.p99Ms)], ["Retries", (v) => String(v.retries)], ["Instances", (v) => String(up(v))], ["Reasons", (v) => told(v) || none]];
+  return table([{ title: "", name: true, cell: ([title]) => title }, ...rows.map((v) => ({ title: v.version || "(no version)", number: true, cell: ([, read]) => read(v) }))], lines, { label: "Versions side by side" });
+}
 
 const edgeTable = (rows, cell, empty) => table([{ title: "Service", name: true, cell },
   { title: "TLS", cell: (r) => (r.mutualTLS === undefined ? none : r.mutualTLS ? "mutual" : el("span", { class: "mark bad" }, "plaintext")) }, ...golden], rows, { empty });

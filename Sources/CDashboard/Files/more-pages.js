@@ -28,7 +28,7 @@ export function requestsPage(main, [preset]) {
     list.replaceChildren(table([
       { title: "Time", cell: (r) => new Date(r.endedMilliseconds).toLocaleTimeString() }, { title: "Side", cell: (r) => (r.reporter === "source" ? "caller" : "service") },
       { title: "From", name: true, cell: (r) => name(r.sourceNamespace, r.sourceService) }, { title: "To", name: true, cell: (r) => name(r.destinationNamespace, r.service) },
-      { title: "Request", cell: (r) => `${r.method} ${r.path}` }, { title: "Status", cell: status }, { title: "Took", number: true, cell: (r) => milliseconds(r.durationMs) },
+      { title: "Request", cell: (r) => (r.connection ? `connection from ${r.peer}` : `${r.method} ${r.path}`) }, { title: "Status", cell: status }, { title: "Took", number: true, cell: (r) => milliseconds(r.durationMs) },
       { title: "Tries", number: true, cell: (r) => String(r.attempts) }, { title: "Reason", cell: (r) => r.reason || r.attemptReason || none },
     ], rows, { empty: "no request is kept that is like this", label: "Requests", pick: (r) => explain(r.requestID ? { id: r.requestID } : { from: `${r.sourceNamespace}/${r.sourceService}`, to: `${r.destinationNamespace}/${r.service}` }) }));
     if (focused) list.querySelectorAll("tr")[focused]?.focus();
@@ -38,16 +38,16 @@ export function requestsPage(main, [preset]) {
   return { refresh: async () => { if (!isPressed(pause)) await refresh(); } };
 }
 
-const press = (button) => button.setAttribute("aria-pressed", String(!isPressed(button)));
-const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
+export const press = (button) => button.setAttribute("aria-pressed", String(!isPressed(button)));
+export const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
 
-function status(record) {
+export function status(record) {
   const word = record.status >= 500 || record.status === 0 ? "bad" : record.status >= 400 ? "warn" : "good";
-  return el("span", { class: `mark ${word}` }, record.tunnel && !record.status ? "TCP" : String(record.status || "cut"));
+  return el("span", { class: `mark ${word}` }, record.connection ? "refused" : record.tunnel && !record.status ? "TCP" : String(record.status || "cut"));
 }
 
 /** An explanation: the sentence, the chain, what to do. */
-function why(told) {
+export function why(told) {
   const facts = [["decided by", told.object?.text], ["reason", told.reason], ["what to do", told.remedy]].filter(([, text]) => text);
   return el("section", { class: "panel why" }, el("p", { class: "sentence" }, told.sentence),
     el("ol", {}, told.chain.map((step) => el("li", {}, el("strong", {}, step.place), ": ", step.text))),
@@ -57,7 +57,6 @@ function why(told) {
 export function configurationPage(main) {
   const findings = el("div"), list = el("section", { class: "panel" }), shown = el("section", { class: "panel", hidden: true });
   const search = el("input", { type: "search", placeholder: "Search  ( / )", "aria-label": "Search an object", oninput: () => draw() });
-  const notice = el("p", { class: "empty", role: "status" });
   let objects = [], kinds = null;
   main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Configuration"), el("p", {}, "what is applied, and what is wrong with it")), findings, el("div", { class: "controls" }, search), shown, list);
 
@@ -84,35 +83,14 @@ export function configurationPage(main) {
       objects = (await Promise.all(kinds.map((kind) => ask(kind.path)))).flatMap((found, index) =>
         (found.items ?? []).map((o) => ({ kind: kinds[index].kind, ...o })));
       objects.sort((a, b) => Boolean(bad(b)) - Boolean(bad(a)) || a.kind.localeCompare(b.kind) || a.metadata.name.localeCompare(b.metadata.name));
-      // Both come with the kind Rollout; a control plane without it is not asked.
-      const hasRollouts = kinds.some((kind) => kind.kind === "Rollout");
-      const found = hasRollouts ? (await ask("/apis/apus.dev/v1/analyze")).items ?? [] : null;
-      const rollouts = objects.filter((o) => o.kind === "Rollout");
-      findings.replaceChildren(...(rollouts.length ? [panel("Rollouts", rolloutTable(rollouts, notice), notice)] : []), ...(found === null ? [] : [panel("Findings", table([
+      const found = (await ask("/apis/apus.dev/v1/analyze")).items ?? [];
+      findings.replaceChildren(panel("Findings", table([
         { title: "Severity", cell: (f) => el("span", { class: `mark ${{ error: "bad", warning: "warn" }[f.severity] ?? "idle"}` }, f.severity) }, { title: "Code", cell: (f) => f.code },
         { title: "Object", name: true, cell: (f) => `${f.kind ?? ""} ${name(f.namespace, f.object)}` }, { title: "Finding", cell: (f) => `${f.path ? `${f.path}: ` : ""}${f.message}` }, { title: "What to do", cell: (f) => f.mend },
-      ], found, { empty: "nothing is wrong" }))]));
+      ], found, { empty: "nothing is wrong" })));
       draw();
     },
   };
-}
-
-/** Rollouts with what can be done to them; sessions that only read are told so by the control plane. */
-function rolloutTable(rollouts, notice) {
-  const act = async (rollout, verb) => {
-    try {
-      const { namespace, name: own } = rollout.metadata;
-      const answer = await ask(`/apis/apus.dev/v1/namespaces/${encodeURIComponent(namespace)}/rollouts/${encodeURIComponent(own)}/${verb}`, { method: "POST" });
-      notice.textContent = `${own}: ${answer.status?.message ?? verb}`;
-    } catch (error) { notice.textContent = error.message; }
-  };
-  const word = { Progressing: "warn", Waiting: "warn", Paused: "warn", RolledBack: "bad", Stopped: "bad" };
-  return table([{ title: "Rollout", name: true, cell: (r) => name(r.metadata.namespace, r.metadata.name) },
-    { title: "Phase", cell: (r) => el("span", { class: `mark ${word[r.status?.phase] ?? "good"}` }, r.status?.phase ?? none) },
-    { title: "Stable", cell: (r) => r.status?.stableVersion || none }, { title: "Candidate", cell: (r) => r.status?.candidateVersion || none },
-    { title: "Weight", number: true, cell: (r) => `${r.status?.weight ?? 0} %` }, { title: "Message", cell: (r) => r.status?.message ?? "" },
-    { title: "Do", cell: (r) => el("span", { class: "controls" }, ["promote", "pause", "resume", "abort"].map((verb) => el("button", { type: "button", onclick: () => act(r, verb) }, verb))) },
-  ], rollouts, { label: "Rollouts" });
 }
 
 const bad = (object) => [...(object.status?.conditions ?? []), ...(object.status?.parents ?? []).flatMap((p) => p.conditions ?? []), ...(object.status?.ancestors ?? []).flatMap((p) => p.conditions ?? [])]

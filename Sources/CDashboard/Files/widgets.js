@@ -88,6 +88,21 @@ export function panel(title, ...content) {
 
 const width = 600, height = 140, left = 46, bottom = 18, top = 8;
 
+/** Where a share of the width, from the left, and of the height, from below, lies in a chart. */
+export const place = { x: (share) => left + share * (width - left), y: (share) => top + (1 - share) * (height - top - bottom) };
+
+/** A chart with lines at these values, each with its words, and the times of its ends. */
+export function chartFrame(label, marks, least, most, begin, end) {
+  const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label });
+  for (const [value, words] of marks) {
+    const y = place.y((value - least) / Math.max(0.000001, most - least));
+    chart.append(svg("line", { class: "grid", x1: left, x2: width, y1: y, y2: y }), svg("text", { x: left - 6, y: y + 4, "text-anchor": "end" }, words));
+  }
+  const time = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  chart.append(svg("text", { x: left, y: height - 3 }, time(begin)), svg("text", { x: width, y: height - 3, "text-anchor": "end" }, time(end)));
+  return chart;
+}
+
 function frame(label, most, unit, points) {
   const chart = svg("svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, preserveAspectRatio: "none", role: "img", "aria-label": label });
   for (const share of [0, 0.5, 1]) {
@@ -102,13 +117,13 @@ function frame(label, most, unit, points) {
 }
 
 /** Requests a second as bars: what succeeded, and what failed below it. */
-export function rateChart(points, step) {
-  const most = Math.max(1, ...points.map((p) => p.requests / step));
+export function rateChart(points) {
+  const most = Math.max(1, ...points.map((p) => p.rps));
   const chart = frame("Requests a second over the last hour", most, (v) => v.toFixed(v < 10 ? 1 : 0), points);
   const bar = (width - left) / Math.max(1, points.length);
-  const scale = (height - top - bottom) / most / step;
+  const scale = (height - top - bottom) / most;
   points.forEach((point, index) => {
-    const failed = point.failures * scale, whole = point.requests * scale;
+    const whole = point.rps * scale, failed = point.requests ? (whole * point.failures) / point.requests : 0;
     const place = { x: left + index * bar, width: Math.max(1, bar - 1) };
     chart.append(svg("rect", { class: "ok", ...place, y: height - bottom - whole, height: whole - failed }),
       svg("rect", { class: "fail", ...place, y: height - bottom - failed, height: failed }));

@@ -111,9 +111,9 @@ package actor WorkloadRegistry {
   /// A stream has ended.
   package func detach(stream: UInt64) { publish(table.detach(stream: stream, now: now())) }
 
-  /// All that are known, with whether their proxies are connected.
+  /// All that something has been heard of since the start, with whether their proxies are connected.
   package func workloads() -> [(workload: MeshWorkload, registration: Registration, isAttached: Bool)] {
-    table.workloads.compactMap { workload in
+    table.workloads.filter { table.isHeardOf(uid: $0.uid) }.compactMap { workload in
       table.registration(uid: workload.uid).map { (workload, $0, table.isAttached(uid: workload.uid)) }
     }
   }

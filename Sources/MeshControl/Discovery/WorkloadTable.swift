@@ -25,7 +25,18 @@ package struct WorkloadTable: Sendable {
 
   private enum Presence: Sendable, Equatable {
     case attached(stream: UInt64)
+    /// Its stream has gone; it may come back.
     case leaving(deadline: Duration)
+    /// Known from before a restart of the control plane; nothing has been heard of it since.
+    case remembered(deadline: Duration)
+
+    /// When it is let go unless it comes back.
+    var deadline: Duration? {
+      switch self {
+      case .attached: nil
+      case .leaving(let deadline), .remembered(let deadline): deadline
+      }
+    }
   }
 
   private struct Entry: Sendable {
@@ -56,12 +67,21 @@ package struct WorkloadTable: Sendable {
     if case .attached = entries[uid]?.presence { true } else { false }
   }
 
+  /// Whether anything has been heard of the workload since the control plane started. What has ended while it was down
+  /// is still an endpoint for `restartGrace`, and yet must not be counted as an instance.
+  package func isHeardOf(uid: String) -> Bool {
+    switch entries[uid]?.presence {
+    case .attached, .leaving: true
+    case .remembered, nil: false
+    }
+  }
+
   /// Takes in what was known before a restart; it stays for `restartGrace` unless its proxy comes back.
   package mutating func restore(_ known: [RegisteredWorkload], now: Duration) {
     for one in known where entries[one.workload.uid] == nil && entries.count < limits.workloads {
       entries[one.workload.uid] = Entry(
         workload: one.workload, registration: one.registration, identity: one.identity,
-        presence: .leaving(deadline: now + limits.restartGrace))
+        presence: .remembered(deadline: now + limits.restartGrace))
     }
   }
 
@@ -116,7 +136,7 @@ package struct WorkloadTable: Sendable {
   package mutating func sweep(now: Duration) -> [Change] {
     var gone: [String] = []
     for (uid, entry) in entries {
-      if case .leaving(let deadline) = entry.presence, deadline <= now { gone.append(uid) }
+      if let deadline = entry.presence.deadline, deadline <= now { gone.append(uid) }
     }
     for uid in gone { entries[uid] = nil }
     return gone.sorted().map { .remove(uid: $0) }

@@ -73,7 +73,8 @@ package struct Evaluation: Sendable, Equatable {
     package var requestsPerHour: Double
     package var before: String
     package var after: String
-    /// Requests that were looked at one by one, out of those that the proxies keep.
+    /// Requests that were looked at one by one, out of those that the proxies keep; 0: one was made up from the rule that
+    /// took them.
     package var sampleCount: Int
 
     package init(
@@ -89,11 +90,14 @@ package struct Evaluation: Sendable, Equatable {
   }
 
   package var answers: [Answer] = []
+  /// One for each pair of services between which something moves.
+  package var sentences: [String] = []
   package var effects: [Effect] = []
+  /// What would come of requests with header fields or queries that proxies do not keep.
+  package var conditions: [Condition] = []
   /// Requests an hour that would go the same way.
   package var unchangedPerHour: Double = 0
-  /// Requests an hour of which no request is kept that can be followed: those with rewritten paths, or chosen by header
-  /// fields, which proxies do not keep.
+  /// Requests an hour that cannot be followed: none is kept, and none can be made up from the rule that took them.
   package var unknownPerHour: Double = 0
   /// What proxies would refuse.
   package var problems: [String] = []

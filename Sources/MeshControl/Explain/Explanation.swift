@@ -48,6 +48,8 @@ package struct Explanation: Sendable, Equatable {
   package var remedy: String
   /// What it was read from.
   package var decisions: [DecisionRecord]
+  /// The record that the sentence and the object are about; nil where it is about none.
+  package private(set) var told: DecisionRecord?
 
   package init(
     sentence: String, reason: String = "", object: Object? = nil, chain: [Step] = [], remedy: String = "",
@@ -73,31 +75,54 @@ package struct Explanation: Sendable, Equatable {
       sentence: Sentence.text(decisive), reason: told.reason.isEmpty ? told.attemptReason : told.reason,
       object: Self.object(decisive), chain: hops.flatMap(\.steps), decisions: decisions)
     remedy = Self.remedy(decisive)
+    self.told = told
   }
 
   private static func remedy(_ hop: Hop) -> String {
     let told = hop.decisive
+    let isOnlyUnretried = told.isUnretried || told.reason.isEmpty && hop.retryRefusal != nil
+    if isOnlyUnretried, told.status >= 500, told.isAnswered {
+      return "Look at the log of \(hop.answererName) at that time."
+    }
     if let reason = Reason(name: told.reason) ?? Reason(name: told.attemptReason) { return "\(reason.remedy)" }
-    return told.status >= 500 || told.isFailure ? "Look at the log of \(hop.answererName) at that time." : ""
+    if told.status >= 500 || told.isFailure { return "Look at the log of \(hop.answererName) at that time." }
+    if let attempt = told.failedAttempts.last {
+      let name = attempt.workload.isEmpty ? attempt.endpoint : attempt.workload
+      return "The request was answered; look at the log of \(name) for why the attempt before was not."
+    }
+    return told.delayMilliseconds > 0 ? "\(Reason.faultInjected.remedy)" : ""
   }
 }
 
 /// One call of a service, as its two ends tell it.
 struct Hop {
   var source: DecisionRecord?
-  var destination: DecisionRecord?
+  /// What the called end says: of several attempts several times, the last one last.
+  var destinations: [DecisionRecord] = []
+
+  var destination: DecisionRecord? { destinations.last }
 
   /// The record that says most about the end: the caller's where its proxy had a reason of its own (the other end then saw
-  /// a client that left), else the server's where that one had.
+  /// a client that left), else the server's where that one had. That nothing was tried again is not what went wrong.
   var decisive: DecisionRecord {
-    if let source, !source.reason.isEmpty { return source }
-    if let destination, !destination.reason.isEmpty || source == nil { return destination }
+    if let source, !source.reason.isEmpty, destination?.reason.isEmpty != false || !source.isUnretried { return source }
+    if let destination, !destination.reason.isEmpty || source == nil, !isAnswered { return destination }
     return source ?? destination ?? DecisionRecord()
   }
 
+  /// Whether the caller got an answer that is no failure, whatever became of attempts before.
+  private var isAnswered: Bool { source.map { !$0.isFailure && $0.status > 0 && $0.status < 400 } ?? false }
+
+  /// Why a failed attempt was the last; nil where that was not decided.
+  var retryRefusal: Reason? {
+    guard let source else { return nil }
+    return [Reason(name: source.attemptReason), Reason(name: source.reason)].compactMap { $0 }
+      .first { Explanation.retryRefusals.contains($0) }
+  }
+
   var isNotable: Bool {
-    [source, destination].contains { record in
-      record.map { !$0.reason.isEmpty || $0.status >= 500 || $0.isFailure || $0.retries > 0 } ?? false
+    ([source].compactMap { $0 } + destinations).contains {
+      !$0.reason.isEmpty || $0.status >= 500 || $0.isFailure || $0.retries > 0 || $0.delayMilliseconds > 0
     }
   }
 
@@ -122,19 +147,26 @@ struct Hop {
   /// The hops of one request, in the order in which they began.
   static func all(in decisions: [DecisionRecord]) -> [Hop] {
     var hops = decisions.filter { $0.reporter == .source }.map { Hop(source: $0) }
-    for record in decisions where record.reporter == .destination {
-      let match = hops.indices.filter { index in
-        guard hops[index].destination == nil, let source = hops[index].source else { return false }
-        return source.service == record.service && source.destinationNamespace == record.destinationNamespace
-          && (source.workload.isEmpty || record.workload.isEmpty || source.workload == record.workload)
-      }
-      // Of several calls of the same service, the one that ended next after the server was done.
+    let ends = decisions.filter { $0.reporter == .destination }.sorted { $0.endedMilliseconds < $1.endedMilliseconds }
+    for record in ends {
+      let match = hops.indices.filter { hops[$0].mayHave(record) }
+      // Of several calls of the same workload, the one that ended next after the server was done.
       let nearest = match.min { left, right in
         Self.distance(hops[left].source, record) < Self.distance(hops[right].source, record)
       }
-      if let nearest { hops[nearest].destination = record } else { hops.append(Hop(destination: record)) }
+      if let nearest { hops[nearest].destinations.append(record) } else { hops.append(Hop(destinations: [record])) }
     }
     return inOrderOfCalls(hops.sorted { $0.began < $1.began })
+  }
+
+  /// Whether a record of a called end can be of this call. The called end knows its workload, and perhaps another of the
+  /// services that choose it than the one that was asked for.
+  private func mayHave(_ record: DecisionRecord) -> Bool {
+    guard let source, source.attempts > 0, destinations.count < Int(source.attempts) else { return false }
+    guard source.destinationNamespace == record.destinationNamespace else { return false }
+    let known = [source.workload] + source.failedAttempts.map(\.workload)
+    let workloads = known.filter { !$0.isEmpty && $0 != "unknown" }
+    return workloads.isEmpty ? source.service == record.service : workloads.contains(record.workload)
   }
 
   /// Callers before what they called; clocks of several machines do not tell that surely.
@@ -160,4 +192,9 @@ struct Hop {
     return left.endedMilliseconds > right.endedMilliseconds
       ? left.endedMilliseconds - right.endedMilliseconds : right.endedMilliseconds - left.endedMilliseconds
   }
+}
+
+extension DecisionRecord {
+  /// Whether its reason says only that a failure was not tried again.
+  var isUnretried: Bool { Reason(name: reason).map { Explanation.retryRefusals.contains($0) } ?? false }
 }

@@ -5,21 +5,49 @@ import MeshWire
 enum Sentence {
   static func text(_ hop: Hop) -> String {
     let told = hop.decisive
+    if told.isConnection { return connection(hop, told) }
     let request = "\(what(told)) from \(hop.callerName) to \(hop.calleeName)"
-    if let reason = Reason(name: told.reason) {
-      return "\(request) \(outcome(told, reason)): \(lowered(reason.sentence))"
+    if let reason = Reason(name: told.reason), !told.isUnretried {
+      return "\(request) \(outcome(told, reason)): \(lowered(reason.sentence))" + notTriedAgain(hop)
     }
     if told.status >= 500 || told.isFailure {
       let status = told.grpcStatus.map { "gRPC status \($0)" } ?? "\(told.status)"
       return "\(request) was answered with \(status) by the application \(hop.answererName) itself; "
-        + "the mesh passed the answer on."
+        + "the mesh passed the answer on." + notTriedAgain(hop)
     }
-    if told.retries > 0, let before = Reason(name: told.attemptReason) {
+    if told.retries > 0 {
+      let before = "\(request) \(ending(told)) after \(times(told.retries, "retry", "retries")); "
+      if let last = told.failedAttempts.last, last.reason.isEmpty {
+        let status = last.grpcStatus.map { "gRPC status \($0)" } ?? "\(last.status)"
+        return before + "the attempt before had been answered with \(status)."
+      }
+      if let reason = Reason(name: told.attemptReason) {
+        return before + "the attempt before had failed: \(lowered(reason.sentence))"
+      }
+    }
+    if told.delayMilliseconds > 0 {
       return
-        "\(request) \(ending(told)) after \(times(told.retries, "retry", "retries")); the attempt before had failed: "
-        + lowered(before.sentence)
+        "\(request) \(ending(told)) after \(duration(told.durationMicroseconds)), of which a fault that is put in on "
+        + "purpose took \(told.delayMilliseconds) ms."
     }
     return "\(request) \(ending(told)) after \(duration(told.durationMicroseconds))."
+  }
+
+  /// A connection that ended before there was a request.
+  private static func connection(_ hop: Hop, _ record: DecisionRecord) -> String {
+    let reason = Reason(name: record.reason)
+    let sentence = reason.map { lowered($0.sentence) } ?? "it ended before there was a request."
+    if !record.endpoint.isEmpty {
+      return "A connection from \(hop.callerName) to \(hop.calleeName) at \(record.endpoint) was closed: \(sentence)"
+    }
+    let from = record.peer.isEmpty ? "" : " from \(record.peer)"
+    let known = [record.workload, record.source].first { !$0.isEmpty && $0 != "unknown" } ?? record.proxy
+    return "A connection\(from) to the proxy of \(known) was refused: \(sentence)"
+  }
+
+  /// Why a failed attempt was the last, where that was not for the failure itself.
+  private static func notTriedAgain(_ hop: Hop) -> String {
+    hop.retryRefusal.map { " It was not tried again: \(lowered($0.sentence))" } ?? ""
   }
 
   private static func what(_ record: DecisionRecord) -> String {
@@ -68,9 +96,9 @@ extension Hop {
   /// What each end did, in words.
   var steps: [Explanation.Step] {
     var steps: [Explanation.Step] = []
-    if let source { steps.append(clientStep(source)) }
-    if let destination {
-      steps.append(serverStep(destination))
+    if let source { steps += attemptSteps(source) + [clientStep(source)] }
+    if !destinations.isEmpty {
+      steps += destinations.map(serverStep)
     } else if let source, source.attempts > 0, !source.destinationIdentity.isEmpty {
       steps.append(
         .init(
@@ -78,6 +106,23 @@ extension Hop {
           text: "keeps nothing of it: it did not arrive, or was too long ago"))
     }
     return steps
+  }
+
+  /// The attempts that failed, one by one; of many the first three and the last.
+  private func attemptSteps(_ record: DecisionRecord) -> [Explanation.Step] {
+    let place = "proxy of \(name(record.source, record.proxy))"
+    let kept = record.failedAttempts
+    return kept.enumerated().map { index, attempt in
+      let isLast = index == kept.count - 1
+      let number = isLast ? max(Int(record.failedAttemptCount), kept.count) : index + 1
+      let workload = attempt.workload.isEmpty ? "" : "\(attempt.workload) at "
+      let status = attempt.grpcStatus.map { "gRPC status \($0)" } ?? "\(attempt.status)"
+      let outcome = attempt.reason.isEmpty ? "answered \(status)" : attempt.reason
+      return .init(
+        place: place,
+        text: "attempt \(number), endpoint \(workload)\(attempt.endpoint): \(outcome) after "
+          + Sentence.duration(attempt.microseconds))
+    }
   }
 
   private func clientStep(_ record: DecisionRecord) -> Explanation.Step {
@@ -90,14 +135,21 @@ extension Hop {
       parts.append("endpoint \(workload)\(record.endpoint), \(record.isMutualTLS ? "mutual TLS" : "plaintext")")
     }
     if record.attempts > 1 { parts.append("\(record.attempts) attempts") }
-    if !record.attemptReason.isEmpty, record.attemptReason != record.reason {
+    if let refusal = retryRefusal {
+      parts.append("not tried again: \(refusal.name)")
+    } else if !record.attemptReason.isEmpty, record.attemptReason != record.reason, record.failedAttempts.isEmpty {
       parts.append("an attempt failed: \(record.attemptReason)")
+    }
+    if record.isRaced { parts.append("sent again at once, since the endpoint was just closing the first connection") }
+    if record.delayMilliseconds > 0 {
+      parts.append("held back \(record.delayMilliseconds) ms by \(record.policy)")
     }
     return .init(
       place: "proxy of \(name(record.source, record.proxy))", text: (parts + [end(record)]).joined(separator: "; "))
   }
 
   private func serverStep(_ record: DecisionRecord) -> Explanation.Step {
+    if record.isConnection { return connectionStep(record) }
     let caller =
       record.sourceIdentity.isEmpty || record.sourceIdentity == "unknown"
       ? "from a caller without identity" : "from \(record.sourceIdentity)"
@@ -109,6 +161,13 @@ extension Hop {
       place: "proxy of \(name(record.workload, record.proxy))", text: (parts + [end(record)]).joined(separator: "; "))
   }
 
+  private func connectionStep(_ record: DecisionRecord) -> Explanation.Step {
+    .init(
+      place: "proxy of \(name(record.workload, record.proxy))",
+      text: "a connection from \(record.peer.isEmpty ? "somebody" : record.peer); \(record.reason) after "
+        + Sentence.duration(record.durationMicroseconds))
+  }
+
   private func name(_ workload: String, _ proxy: String) -> String {
     workload.isEmpty || workload == "unknown" ? proxy : workload
   }
@@ -117,71 +176,5 @@ extension Hop {
     let reason = record.reason.isEmpty ? "" : " (\(record.reason))"
     let status = record.status == 0 ? "ended" : "\(record.status)"
     return "\(status)\(reason) after \(Sentence.duration(record.durationMicroseconds))"
-  }
-}
-
-extension Explanation {
-  /// Who decided, by what the reason is about.
-  static func object(_ hop: Hop) -> Object? {
-    let told = hop.decisive
-    guard let reason = Reason(name: told.reason) ?? Reason(name: told.attemptReason) else {
-      return told.status >= 500 || told.isFailure
-        ? Object(kind: "Application", namespace: told.destinationNamespace, name: hop.answererName) : nil
-    }
-    switch reason {
-    case .noService: return Object(kind: "Service", namespace: "", name: told.authority, detail: "not there")
-    case .noEndpoint, .noHealthyEndpoint: return service(told, "Service")
-    case .noRoute: return service(told, "Service", detail: "none of its routes matches")
-    case .backendNotFound, .backendNotPermitted, .noBackendWeight, .directResponse, .redirect, .corsPreflight:
-      return route(told)
-    case .requestTimeout, .backendRequestTimeout, .perTryTimeout, .callerDeadlineExceeded:
-      let detail = told.limit > 0 ? "timeout \(told.limit) ms" : ""
-      return told.route.isEmpty ? service(told, "TrafficPolicy", detail: detail) : route(told, detail: detail)
-    case .circuitOpenConnections: return service(told, "TrafficPolicy", detail: limit(told, "connections"))
-    case .circuitOpenPending: return service(told, "TrafficPolicy", detail: limit(told, "waiting requests"))
-    case .circuitOpenRequests: return service(told, "TrafficPolicy", detail: limit(told, "requests under way"))
-    case .circuitOpenRetries: return service(told, "TrafficPolicy", detail: limit(told, "retries under way"))
-    case .retryBudgetExhausted, .retryLimit, .retryBodyTooLarge, .rateLimited, .faultInjected,
-      .quotaExceeded:
-      return service(told, "TrafficPolicy")
-    case .overload, .connectionLimit, .descriptorLimit, .draining, .notReady, .internalError, .tlsNoOwnCertificate:
-      return Object(kind: "Proxy", namespace: "", name: told.proxy)
-    default: return peer(told, reason)
-    }
-  }
-
-  private static func limit(_ record: DecisionRecord, _ what: String) -> String {
-    record.limit > 0 ? "limit \(record.limit) \(what) for each worker" : ""
-  }
-
-  private static func service(_ record: DecisionRecord, _ kind: String, detail: String = "") -> Object {
-    Object(kind: kind, namespace: record.destinationNamespace, name: record.service, detail: detail)
-  }
-
-  /// `namespace/name/rule` of a route's label.
-  private static func route(_ record: DecisionRecord, detail: String = "") -> Object {
-    let parts = record.route.split(separator: "/").map(String.init)
-    guard parts.count >= 2 else { return service(record, "Service", detail: detail) }
-    let rule = parts.count > 2 ? "rule \(parts[2...].joined(separator: "/"))" : ""
-    return Object(
-      kind: "HTTPRoute", namespace: parts[0], name: parts[1],
-      detail: [rule, detail].filter { !$0.isEmpty }.joined(separator: ", "))
-  }
-
-  /// The other side of a connection: an endpoint, its certificate, or the client.
-  private static func peer(_ record: DecisionRecord, _ reason: Reason) -> Object {
-    let isTLS = "\(reason.name)".hasPrefix("tls_")
-    guard reason.flag != .downstreamProtocolError, reason.flag != .downstreamTermination, record.reporter == .source
-    else {
-      let name = record.sourceIdentity.isEmpty ? record.source : record.sourceIdentity
-      return Object(kind: "Client", namespace: record.sourceNamespace, name: name)
-    }
-    if isTLS {
-      return Object(
-        kind: "Certificate", namespace: "", name: record.destinationIdentity, detail: "endpoint \(record.endpoint)")
-    }
-    return Object(
-      kind: "Endpoint", namespace: record.destinationNamespace,
-      name: record.workload.isEmpty ? record.service : record.workload, detail: record.endpoint)
   }
 }

@@ -7,25 +7,43 @@ package struct TrafficExplainer: Sendable {
   private let reader: DecisionReader
   private let statistics: any StatsSource
   private let workloads: any WorkloadDirectory
+  private let objects: (any DecidingObjects)?
 
-  package init(pages: any ProxyPages, statistics: any StatsSource, workloads: any WorkloadDirectory) {
+  /// - Parameter objects: knows which policies and routes are in force; without it objects are named as proxies know them.
+  package init(
+    pages: any ProxyPages, statistics: any StatsSource, workloads: any WorkloadDirectory,
+    objects: (any DecidingObjects)? = nil
+  ) {
     reader = DecisionReader(pages: pages)
     self.statistics = statistics
     self.workloads = workloads
+    self.objects = objects
   }
 
   /// Explains one request; nil where no proxy keeps anything of it.
   package func explain(requestID: String) async -> Explanation? {
-    Explanation(of: await reader.decisions(DecisionQuery(requestID: requestID, limit: 50)))
+    await explanation(of: await reader.decisions(DecisionQuery(requestID: requestID, limit: 50)))
+  }
+
+  private func explanation(of decisions: [DecisionRecord]) async -> Explanation? {
+    guard var explanation = Explanation(of: decisions) else { return nil }
+    if let objects, let object = explanation.object, let told = explanation.told {
+      explanation.object = await objects.object(object, for: told)
+    }
+    return explanation
   }
 
   /// Explains what happens between two: the newest failure or refusal, else the newest request, else why there is none.
   /// - Parameters:
   ///   - from, to: `NAME` or `NAMESPACE/NAME` of a workload or service.
+  ///     One of the two may be empty: anybody.
   ///   - path: the beginning of the path.
-  package func explain(from: String, to: String, path: String?) async -> Explanation {
+  ///   - reason: only requests and connections that came to this.
+  package func explain(from: String, to: String, path: String?, reason: String? = nil) async -> Explanation {
     let figures = await hour(from: from, to: to)
-    var query = DecisionQuery(from: from, to: to, path: path, isNotable: true, limit: 20)
+    var query = DecisionQuery(
+      from: from.isEmpty ? nil : from, to: to.isEmpty ? nil : to, path: path, reason: reason, isNotable: true, limit: 20
+    )
     var found = await reader.decisions(query)
     if found.isEmpty {
       query.isNotable = false
@@ -33,12 +51,21 @@ package struct TrafficExplainer: Sendable {
     }
     if let newest = found.first {
       let same = newest.requestID.isEmpty ? [newest] : found.filter { $0.requestID == newest.requestID }
-      if var explanation = Explanation(of: same) {
+      if var explanation = await explanation(of: same) {
         if let figures { explanation.chain.insert(.init(place: "last hour", text: figures), at: 0) }
         return explanation
       }
     }
+    guard !from.isEmpty, !to.isEmpty else { return nothing(from.isEmpty ? "to \(to)" : "from \(from)", figures) }
     return await withoutTraffic(from: from, to: to, figures: figures)
+  }
+
+  /// Nothing is kept of what only one side is named of.
+  private func nothing(_ what: String, _ figures: String?) -> Explanation {
+    Explanation(
+      sentence: "No proxy keeps a request \(what) that is like this.",
+      chain: figures.map { [.init(place: "last hour", text: $0)] } ?? [],
+      remedy: "Ask again after the next request, or look at what there is: `apus tap --notable`.")
   }
 
   /// The last hour in words; nil where nothing passed.

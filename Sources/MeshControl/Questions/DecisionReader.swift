@@ -9,6 +9,9 @@ package struct DecisionQuery: Sendable, Equatable {
   /// The beginning of the path.
   package var path: String?
   package var reason: String?
+  package var method: String?
+  /// `503`, or `5xx` for all that begin so.
+  package var status: String?
   /// Only refusals, failures and retries.
   package var isNotable: Bool
   /// Of each proxy, and of all together; newest first.
@@ -16,13 +19,15 @@ package struct DecisionQuery: Sendable, Equatable {
 
   package init(
     requestID: String? = nil, from: String? = nil, to: String? = nil, path: String? = nil, reason: String? = nil,
-    isNotable: Bool = false, limit: Int = 100
+    method: String? = nil, status: String? = nil, isNotable: Bool = false, limit: Int = 100
   ) {
     self.requestID = requestID
     self.from = from
     self.to = to
     self.path = path
     self.reason = reason
+    self.method = method
+    self.status = status
     self.isNotable = isNotable
     self.limit = limit
   }
@@ -31,7 +36,10 @@ package struct DecisionQuery: Sendable, Equatable {
   /// - Parameter after: where the last answer of the proxy ended; empty: from the beginning.
   func target(after: String = "") -> String {
     var parameters = ["as=protobuf", "limit=\(limit)"]
-    let texts = [("id", requestID), ("from", from), ("to", to), ("path", path), ("reason", reason)]
+    let texts = [
+      ("id", requestID), ("from", from), ("to", to), ("path", path), ("reason", reason), ("method", method),
+      ("status", status),
+    ]
     for (name, text) in texts {
       if let text { parameters.append("\(name)=\(Self.encoded(text))") }
     }
@@ -122,7 +130,23 @@ extension DecisionRecord {
       Value.Member("tunnel", .boolean(isTunnel)), Value.Member("localReply", .boolean(isLocalReply)),
       Value.Member("grpcStatus", grpcStatus.map { .integer(Int($0)) } ?? .null),
       Value.Member("failure", .boolean(isFailure)), number("requestBytes", requestBytes),
-      number("responseBytes", responseBytes),
+      number("responseBytes", responseBytes), text("peer", peer), text("policy", policy),
+      number("delayMs", UInt64(delayMilliseconds)), Value.Member("connection", .boolean(isConnection)),
+      Value.Member("raced", .boolean(isRaced)), Value.Member("failedAttempts", .list(failedAttempts.map(\.value))),
+      number("failedAttemptCount", UInt64(failedAttemptCount)),
+    ])
+  }
+}
+
+extension AttemptRecord {
+  /// The attempt as the API gives it.
+  var value: Value {
+    .object([
+      Value.Member("workload", .string(workload == "unknown" ? "" : workload)),
+      Value.Member("endpoint", .string(endpoint)), Value.Member("reason", .string(reason)),
+      Value.Member("status", .integer(Int(status))),
+      Value.Member("grpcStatus", grpcStatus.map { .integer(Int($0)) } ?? .null),
+      Value.Member("durationMs", Value(.number(Double(microseconds) / 1000))),
     ])
   }
 }

@@ -224,7 +224,7 @@ extension StatisticsWindow {
 
   func totals(_ window: Duration, _ now: Duration) -> StatisticsTotals {
     let (edges, active) = totals(window: window, now: now)
-    let seconds = Double(min(max(window.components.seconds, 1), Int64(secondsKept)))
-    return StatisticsTotals(edges: edges, active: active, seconds: seconds)
+    return StatisticsTotals(
+      edges: edges, active: active, seconds: Double(coveredSeconds(window: window, now: now)))
   }
 }

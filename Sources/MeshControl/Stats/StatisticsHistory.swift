@@ -32,6 +32,8 @@ package struct StatisticsHistory: Sendable {
   private let limits: Limits
   private var steps: [Packed] = []
   private var openNumber: Int64 = .min
+  /// The second of the first report: what lies before it was not watched.
+  private var firstSecond: Int64?
   private var open: [UInt32: EdgeCell] = [:]
   private var numbers: [EdgeKey: UInt32] = [:]
   /// Edges by number; the step in which each was last seen.
@@ -52,6 +54,7 @@ package struct StatisticsHistory: Sendable {
 
   /// Adds a report; it counts for the step in which it comes.
   package mutating func add(_ report: StatisticsReport, edgeLimit: Int, now: Duration) {
+    if firstSecond == nil { firstSecond = now.components.seconds - 1 }
     advance(to: now.components.seconds / limits.stepSeconds)
     for edge in report.edges.prefix(edgeLimit) where edge.isCounted {
       open[number(of: EdgeKey(edge)), default: EdgeCell()].add(edge)
@@ -167,8 +170,9 @@ extension StatisticsHistory {
   }
 
   func totals(_ window: Duration, _ now: Duration) -> StatisticsTotals {
-    let seconds = Double(min(max(window.components.seconds, 1), limitSeconds))
-    return StatisticsTotals(edges: totals(window: window, now: now), seconds: seconds)
+    let wanted = min(max(window.components.seconds, 1), limitSeconds)
+    let watched = firstSecond.map { max(1, now.components.seconds - $0) } ?? wanted
+    return StatisticsTotals(edges: totals(window: window, now: now), seconds: Double(min(wanted, watched)))
   }
 
   /// The same traffic added up, step by step, oldest first.
@@ -182,7 +186,10 @@ extension StatisticsHistory {
       for (_, cells) in part {
         for (key, cell) in cells { sums[key, default: EdgeCell()].add(cell) }
       }
-      let totals = StatisticsTotals(edges: sums, seconds: Double(part.count) * Double(stepSeconds))
+      // The step under way covers only what has passed of it.
+      let ahead = max(0, -(part.last?.secondsAgo ?? 0))
+      let seconds = max(1, Int64(part.count) * stepSeconds - ahead)
+      let totals = StatisticsTotals(edges: sums, seconds: Double(seconds))
       return TrafficPoint(secondsAgo: part.last?.secondsAgo ?? 0, figures: totals.whole(query))
     }
   }

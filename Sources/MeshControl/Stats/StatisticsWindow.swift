@@ -32,6 +32,8 @@ package struct StatisticsWindow: Sendable {
   /// Ascending by number.
   private var seconds: [Second] = []
   private var cellCount = 0
+  /// The second of the first report: what lies before it was not watched.
+  private var firstSecond: Int64?
   /// Open TCP connections by proxy, as of its last report.
   private var gauges: [String: Gauge] = [:]
   private let limits: Limits
@@ -45,6 +47,8 @@ package struct StatisticsWindow: Sendable {
   package mutating func add(_ report: StatisticsReport, proxy: String, now: Duration) {
     let number = now.components.seconds
     if seconds.last.map({ $0.number < number }) ?? true { seconds.append(Second(number: number)) }
+    // A report is about the second before it.
+    if firstSecond == nil { firstSecond = number - 1 }
     var gauge = Gauge()
     for edge in report.edges.prefix(limits.edgesPerReport) {
       let key = EdgeKey(edge)
@@ -79,6 +83,13 @@ package struct StatisticsWindow: Sendable {
     }
     seconds.removeFirst(count)
     cellCount -= dropped
+  }
+
+  /// How much of the last `window` was watched, seconds: less than all of it after a start. At least 1.
+  package func coveredSeconds(window: Duration, now: Duration) -> Int64 {
+    let wanted = min(max(window.components.seconds, 1), Int64(limits.seconds))
+    guard let firstSecond else { return wanted }
+    return max(1, min(wanted, now.components.seconds - firstSecond))
   }
 
   /// Edges of all seconds that are kept, for tests of the bounds.

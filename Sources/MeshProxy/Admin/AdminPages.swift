@@ -45,7 +45,7 @@ extension Proxy {
     GET  /listeners    where connections come in
     GET  /routes       rules in force, by service
     GET  /secrets      certificates in force; never a key
-    GET  /decisions    what was decided about the last requests (id, notable, from, to, path, reason, limit)
+    GET  /decisions    what was decided about the last requests (id, notable, from, to, path, method, status, reason, limit)
     GET  /connections  how many of what kind, by worker
     GET  /logging      the log's level; POST /logging?level=debug sets it
     POST /drain        finishes what is under way and ends

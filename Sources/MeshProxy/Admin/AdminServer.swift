@@ -82,7 +82,7 @@ private final class AdminConnection: SideHandler {
   /// A client that takes nothing for this long is let go.
   private static let patience: UInt64 = 30_000_000_000
   /// Parts of one answer made in one turn; the thread has other things to do.
-  private static let pagesPerTurn = 4
+  private static let pagesPerTurn = 32
 
   init(loop: SideLoop, descriptor: Int32, handler: @escaping AdminServer.Handler) {
     self.loop = loop
@@ -195,7 +195,7 @@ private final class AdminConnection: SideHandler {
       }
     }
     isWaiting = true
-    loop.after(1_000_000) { [weak self] in
+    loop.after(0) { [weak self] in
       self?.isWaiting = false
       self?.flush()
     }

@@ -10,6 +10,7 @@ extension Proxy {
   private static let mostDecisions = 2_000
 
   /// Parameters: `id` (request id), `notable=1`, `from`, `to` (namespace/name or name), `path` (prefix), `reason`,
+  /// `method`, `status` (`503`, `5xx`),
   /// `after` (one number a worker, as the last answer's `sequences`), `limit` (default 100).
   func decisions(_ request: AdminRequest, _ done: @escaping (AdminResponse) -> Void) {
     let limit = min(max(0, request.query["limit"].flatMap { Int($0) } ?? 100), Self.mostDecisions)
@@ -107,18 +108,29 @@ struct DecisionChoice {
   private let to: String?
   private let path: String?
   private let reason: String?
+  private let method: String?
+  private let status: String?
 
   init(_ query: [String: String]) {
     func text(_ name: String) -> String? { query[name].flatMap { $0.isEmpty ? nil : $0 } }
     (from, to, path, reason) = (text("from"), text("to"), text("path"), text("reason"))
+    (method, status) = (text("method")?.uppercased(), text("status")?.lowercased())
   }
 
-  var isEverything: Bool { from == nil && to == nil && path == nil && reason == nil }
+  var isEverything: Bool {
+    from == nil && to == nil && path == nil && reason == nil && method == nil && status == nil
+  }
 
   func takes(_ record: DecisionRecord) -> Bool {
     (from.map { Self.names($0, record.sourceNamespace, record.source, record.sourceService) } ?? true)
       && (to.map { Self.names($0, record.destinationNamespace, record.service, record.workload) } ?? true)
       && (path.map { record.path.hasPrefix($0) } ?? true) && (reason == nil || reason == record.reason)
+      && (method == nil || method == record.method) && (status.map { Self.isLike($0, record.status) } ?? true)
+  }
+
+  /// Whether a status is `503`, or one of `5xx`.
+  private static func isLike(_ wanted: String, _ status: UInt32) -> Bool {
+    wanted.hasSuffix("xx") ? "\(status / 100)xx" == wanted : "\(status)" == wanted
   }
 
   /// Whether `NAME` or `NAMESPACE/NAME` means one of these.
@@ -137,7 +149,9 @@ extension DecisionRecord {
     proxy = node.uid
     reporter = decision.flags.contains(.inbound) ? .destination : .source
     requestID = entry.requestID
-    method = decision.flags.contains(.tunnel) ? "TCP" : "\(decision.method)".uppercased()
+    isConnection = decision.flags.contains(.connection)
+    method =
+      isConnection ? "" : decision.flags.contains(.tunnel) ? "TCP" : "\(decision.method)".uppercased()
     authority = entry.authority
     path = entry.path
     status = UInt32(decision.status)
@@ -167,6 +181,15 @@ extension DecisionRecord {
     responseBytes = decision.responseBytes
     grpcStatus = decision.grpcStatus == 255 ? nil : UInt32(decision.grpcStatus)
     isFailure = decision.flags.contains(.failed)
+    isRaced = decision.flags.contains(.raced)
+    policy = entry.policy
+    delayMilliseconds = decision.delayMilliseconds
+    if decision.peerFamily != 0 {
+      peer =
+        "\(SocketAddress(family: Int32(decision.peerFamily), bytes: decision.peerAddress, port: decision.peerPort))"
+    }
+    failedAttemptCount = UInt32(entry.trail?.count ?? 0)
+    failedAttempts = (entry.trail?.kept ?? []).map { AttemptRecord($0, texts) }
   }
 
   private mutating func name(_ labels: EdgeLabels, service found: String) {
@@ -182,5 +205,19 @@ extension DecisionRecord {
     destinationIdentity = labels.destination.principal
   }
 
-  private static func name(_ raw: UInt8) -> String { Reason(rawValue: raw).map { "\($0.name)" } ?? "" }
+  fileprivate static func name(_ raw: UInt8) -> String { Reason(rawValue: raw).map { "\($0.name)" } ?? "" }
+}
+
+extension AttemptRecord {
+  fileprivate init(_ attempt: FailedAttempt, _ texts: LabelTexts) {
+    self.init()
+    workload = texts.edge(attempt.edge).destination.workload
+    if attempt.family != 0 {
+      endpoint = "\(SocketAddress(family: Int32(attempt.family), bytes: attempt.address, port: attempt.port))"
+    }
+    reason = DecisionRecord.name(attempt.reason)
+    status = UInt32(attempt.status)
+    grpcStatus = attempt.grpcStatus == 255 ? nil : UInt32(attempt.grpcStatus)
+    microseconds = UInt64(attempt.microseconds)
+  }
 }

@@ -167,6 +167,8 @@ struct Exchange {
   /// Where the request stands in its trace, and what is kept of it for its span and the log (`Observe/`).
   var mark = TraceMark()
   var observation: ObservationRef?
+  /// Number of the trail of its failed attempts (`WorkerAttempts.swift`); 0: it has none.
+  var trail: UInt16 = 0
   /// Which endpoint it should go to (`Affinity.swift`).
   var preference = Preference()
   /// Links of the cluster's waiting list, or of the free list.

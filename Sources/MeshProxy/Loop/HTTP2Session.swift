@@ -169,7 +169,7 @@ extension Worker {
 
   /// The codec has ended a connection for its peer's fault: GOAWAY goes out, and every stream is lost.
   private func sessionBroken(_ connection: ConnectionRef, _ session: HTTP2SessionRef, _ reason: HTTP2Reason) {
-    telemetry.count(reason.meshReason)
+    refused(connection, reason.meshReason)
     loseStreams(connection, session, reason.meshReason)
     guard !connection.pointee.flags.contains(.dead) else { return }
     leaveMultiplexed(connection)
@@ -264,7 +264,7 @@ extension Worker {
     session.pointee.codec.calm()
     let isMidHead = session.pointee.codec.isMidHead
     if isMidHead && session.pointee.wasMidHead || isUnsettled(session) {
-      telemetry.count(.headerTimeout)
+      refused(connection, .headerTimeout)
       return sessionEnded(connection)
     }
     session.pointee.wasMidHead = isMidHead

@@ -31,7 +31,9 @@ extension WorkerTelemetry {
       decision.endpointAddress = exchange.pointee.lastAddress.bytes
       decision.endpointPort = exchange.pointee.lastAddress.port
     }
-    decisions.note(decision, Self.texts(exchange))
+    decision.delayMilliseconds = exchange.pointee.admission.heldMilliseconds
+    Self.note(exchange.pointee.downstream.pointee.address, in: &decision)
+    decisions.note(decision, Self.texts(exchange), trail: trails[exchange.pointee.trail])
   }
 
   static func flags(_ exchange: ExchangeRef) -> Decision.Flags {
@@ -54,6 +56,10 @@ extension WorkerTelemetry {
       texts.path = withoutQuery(part(base, exchange.pointee.path, end))
     }
     if let cluster = exchange.pointee.cluster { texts.service = cluster.pointee.label }
+    let admission = exchange.pointee.admission
+    if !admission.policy.isEmpty, let gate = admission.rules {
+      texts.policy = gate.pointee.rules.text(admission.policy)
+    }
     return texts
   }
 
@@ -74,7 +80,9 @@ extension WorkerTelemetry {
     case .circuitOpenRetries: return breaker(exchange, .retries)
     case .requestTimeout, .callerDeadlineExceeded:
       return milliseconds(exchange.pointee.deadline &- exchange.pointee.started, exchange.pointee.deadline)
-    case .backendRequestTimeout, .perTryTimeout:
+    case .rateLimited, .quotaExceeded: return exchange.pointee.admission.limit?.pointee.settings.limit ?? 0
+    case .perTryTimeout: return milliseconds(exchange.pointee.headLimit, exchange.pointee.headLimit)
+    case .backendRequestTimeout:
       return milliseconds(exchange.pointee.tryLimit, exchange.pointee.tryLimit)
     default: return 0
     }

@@ -20,6 +20,11 @@ package final class WorkerTelemetry {
   let observations: UnsafeMutablePointer<ObservationPool>
   /// The last decisions, for whoever asks why.
   let decisions = DecisionRing()
+  /// Failed attempts of requests under way.
+  let trails = AttemptTrails()
+  /// Refused connections kept in a second (`WorkerAttempts.swift`).
+  var refusalSecond: UInt64 = 0
+  var refusalCount = 0
   private let labels: LabelDictionary
   let node: NodeIdentity
   let scratch: UnsafeMutableBufferPointer<UInt8>
@@ -193,6 +198,15 @@ package final class WorkerTelemetry {
       labels.source.principal = identity
     }
     if let cluster = exchange.pointee.cluster { name(&labels, cluster) }
+    return self.labels.edge(labels)
+  }
+
+  /// The edge of a connection that was refused: of its caller nothing is known yet.
+  func refusalEdge(_ listener: (isInbound: Bool, cluster: ClusterRef?)) -> UInt32 {
+    guard listener.isInbound else { return LabelDictionary.unknownEdge }
+    var labels = EdgeLabels(reporter: .destination)
+    labels.destination = own
+    if let cluster = listener.cluster { name(&labels, cluster) }
     return self.labels.edge(labels)
   }
 

@@ -20,7 +20,7 @@ extension Worker {
         return
       }
       if downstreamCount >= settings.limits.connections {
-        telemetry.count(.connectionLimit)
+        refused(listener, .connectionLimit)
         cms_close(descriptor)
         continue
       }
@@ -36,7 +36,7 @@ extension Worker {
 
   /// Out of descriptors: stops listening for a moment instead of spinning on what cannot be accepted.
   private func backOff(_ listener: ConnectionRef) {
-    telemetry.count(.descriptorLimit)
+    refused(listener, .descriptorLimit)
     _ = cms_epoll_remove(epoll, listener.pointee.fd)
     arm(listener, after: 100_000_000)
   }

@@ -16,6 +16,8 @@ struct Admission {
   var isCounted = false
   /// When it was counted.
   var countedAt: UInt64 = 0
+  /// How long a fault has held it back, milliseconds.
+  var heldMilliseconds: UInt32 = 0
   /// The limit that refused it, and the time after which a request may come again, nanoseconds.
   var limit: UnsafePointer<CompiledLimit>?
   var retryAfter: Int64 = 0
@@ -125,6 +127,7 @@ extension Worker {
   /// Lets the exchange wait; `retryNow` takes it up again.
   private func holdBack(_ exchange: ExchangeRef, for time: UInt64) {
     exchange.pointee.flags.insert(.backingOff)
+    exchange.pointee.admission.heldMilliseconds = UInt32(truncatingIfNeeded: min(time / 1_000_000, UInt64(UInt32.max)))
     exchange.pointee.retryAt = now &+ time
     timers.arm(
       UnsafeMutableRawPointer(exchange).assumingMemoryBound(to: WheelTimer.self),

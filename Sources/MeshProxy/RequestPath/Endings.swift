@@ -140,7 +140,7 @@ extension Worker {
     switch connection.pointee.role {
     case .listener: acceptAgain(connection)
     case .undecided:
-      telemetry.count(.tlsHandshakeTimeout)
+      refused(connection, .tlsHandshakeTimeout)
       kill(connection)
     case .lingering: kill(connection)
     case .detecting: askEndpoint(connection)

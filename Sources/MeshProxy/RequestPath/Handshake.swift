@@ -54,7 +54,7 @@ extension Worker {
   func beginHandshake(_ connection: ConnectionRef) {
     let identity = listeners[Int(connection.pointee.listener)].identity
     guard let credentials = credentials(identity), let session = TLSSession(context: credentials.server) else {
-      telemetry.count(.tlsNoOwnCertificate)
+      refused(connection, .tlsNoOwnCertificate)
       return kill(connection)
     }
     connection.pointee.role = .undecided
@@ -103,7 +103,7 @@ extension Worker {
     switch connection.pointee.role {
     case .upstreamHTTP1, .upstreamTunnel: upstreamLost(connection, reason)
     case .undecided:
-      telemetry.count(reason)
+      refused(connection, reason)
       // The alert says why before the connection goes.
       closeAfterFlush(connection)
     case .upstreamHTTP2: connection.pointee.http2 == nil ? upstreamLost(connection, reason) : sessionEnded(connection)

@@ -53,6 +53,7 @@ extension Worker {
       }
     exchange.pointee.attemptReason = reason
     noteFailedAttempt(exchange, reason: reason)
+    noteAttempt(exchange, reason)
     judge(exchange, .localFailure)
     endAttempt(exchange)
     finishRetry(exchange)
@@ -96,10 +97,14 @@ extension Worker {
     judge(exchange, outcome)
     guard case .retry(let wait) = decision else {
       // The endpoint's answer passes on; the reason says why it was not asked for a better one.
-      if case .giveUp(let reason) = decision, reason != .retryLimit { exchange.pointee.reason = reason }
+      if case .giveUp(let reason) = decision {
+        if reason != .retryLimit { exchange.pointee.reason = reason }
+        exchange.pointee.attemptReason = reason
+      }
       return false
     }
     noteFailedAttempt(exchange, status: status)
+    noteAttempt(exchange, nil, status: status)
     exchange.pointee.grpcStatus = 255
     endAttempt(exchange)
     abandonUpstream(exchange)

@@ -88,6 +88,20 @@ package struct DecisionRecord: WireMessage {
   package var grpcStatus: UInt32?
   /// It counts as a failure.
   package var isFailure = false
+  /// `address:port` of who sent it.
+  package var peer = ""
+  /// Attempts that failed, in order: the first three and the last.
+  package var failedAttempts: [AttemptRecord] = []
+  /// How many failed.
+  package var failedAttemptCount: UInt32 = 0
+  /// The endpoint was just closing the connection that it was given; it was sent again at once.
+  package var isRaced = false
+  /// `namespace/name` of the policy that refused it or held it back.
+  package var policy = ""
+  /// How long a policy's fault held it back.
+  package var delayMilliseconds: UInt32 = 0
+  /// A connection that ended before there was a request.
+  package var isConnection = false
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -125,5 +139,35 @@ package struct DecisionRecord: WireMessage {
     try c.field(32, "responseBytes", &responseBytes)
     try c.field(33, "grpcStatus", &grpcStatus)
     try c.field(34, "isFailure", &isFailure)
+    try c.field(200, "peer", &peer)
+    try c.field(201, "failedAttempts", &failedAttempts)
+    try c.field(202, "failedAttemptCount", &failedAttemptCount)
+    try c.field(203, "isRaced", &isRaced)
+    try c.field(204, "policy", &policy)
+    try c.field(205, "delayMilliseconds", &delayMilliseconds)
+    try c.field(206, "isConnection", &isConnection)
+  }
+}
+
+/// One attempt of a request that did not become its answer.
+package struct AttemptRecord: WireMessage {
+  package var workload = ""
+  /// `address:port`.
+  package var endpoint = ""
+  /// Stable name of the reason; empty: the endpoint's own answer was tried again.
+  package var reason = ""
+  /// The status of that answer; 0: there was none.
+  package var status: UInt32 = 0
+  package var grpcStatus: UInt32?
+  package var microseconds: UInt64 = 0
+
+  package init() {}
+  package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
+    try c.field(1, "workload", &workload)
+    try c.field(2, "endpoint", &endpoint)
+    try c.field(3, "reason", &reason)
+    try c.field(4, "status", &status)
+    try c.field(5, "grpcStatus", &grpcStatus)
+    try c.field(6, "microseconds", &microseconds)
   }
 }

@@ -100,6 +100,14 @@ class Browser:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
+    def picture(self, name):
+        """A PNG of what is shown, where pictures are asked for: APUS_PICTURES names a folder."""
+        folder = os.environ.get("APUS_PICTURES")
+        if folder:
+            data = self.call("Page.captureScreenshot", format="png")["data"]
+            with open(os.path.join(folder, f"{name}.png"), "wb") as file:
+                file.write(base64.b64decode(data))
+
     def theme(self, name):
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
 

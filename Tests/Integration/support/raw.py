@@ -1,6 +1,7 @@
 """HTTP/1.1 by hand over a socket: what goes out and what comes back, byte for byte."""
 
 import socket
+import struct
 import time
 
 
@@ -105,6 +106,11 @@ class Connection:
             pass
         found, self.buffer = self.buffer, b""
         return found
+
+    def reset(self):
+        """Ends the connection at once, so that the peer is told of a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.socket.close()
 
     def is_closed(self, seconds=3.0):
         """Whether the other side ends the connection within the time, sending nothing more."""
