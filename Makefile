@@ -5,7 +5,7 @@ PYTEST = .build-peers/tests/bin/python -m pytest -o cache_dir=$(CURDIR)/.build-p
 APUS   = .build/release/apus
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-peers build up test test-unit test-integration alloc-gate bench simulate fuzz format lint clean
+.PHONY: help setup setup-peers build up test test-unit test-integration alloc-gate bench bench-seeing simulate fuzz format lint clean
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1	\2/p' $(MAKEFILE_LIST) | expand -t 28
@@ -39,6 +39,13 @@ alloc-gate: build setup-peers ## count allocations and retains of one steady req
 bench: build ## compare with Envoy, HAProxy and nginx (ARGS, e.g. ARGS=--quick)
 	@Scripts/setup-peers bench
 	@.build-peers/bench/bin/python Benchmarks/run.py $(ARGS)
+	@$(MAKE) --no-print-directory bench-seeing
+
+bench-seeing: build setup-peers ## what scrapes, an hour of statistics and the dashboard with 200 services cost
+	@.build-peers/tests/bin/python Benchmarks/scrape.py
+	@Scripts/progress "Building the history" $(BUILD) --product apus-history
+	@.build/release/apus-history
+	@.build-peers/tests/bin/python Benchmarks/dashboard.py
 
 simulate: setup ## play the data path in virtual time from seeds (ARGS=10000: so many of each scenario)
 	@Scripts/progress "Building the simulation" $(BUILD) --product apus-simulate

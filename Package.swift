@@ -147,6 +147,8 @@ let package = Package(
       ],
       swiftSettings: common),
     .executableTarget(name: "apus-simulate", dependencies: ["MeshSimulation"], swiftSettings: common),
+    // What an hour of statistics takes: `make bench-seeing`.
+    .executableTarget(name: "apus-history", dependencies: ["MeshControl", "MeshWire"], swiftSettings: common),
     .executableTarget(
       name: "apus",
       dependencies: [

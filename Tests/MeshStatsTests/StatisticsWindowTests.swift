@@ -161,4 +161,19 @@ private func row(
     #expect(figures?.figures.requests == .max)
     #expect(figures?.figures.successRate == 0)
   }
+
+  @Test func whatThereIsNoRoomForIsSaid() {
+    var limits = StatisticsWindow.Limits()
+    limits.cells = 10
+    var window = StatisticsWindow(limits: limits)
+    func add(_ second: Int) {
+      let edges = (0..<4).map { edge(to: "service-\($0)", requests: 1) }
+      window.add(report(edges), proxy: "p", now: .seconds(second))
+    }
+    for second in 100..<102 { add(second) }
+    #expect(window.completeSeconds(now: .seconds(101)) == 300)
+    for second in 102..<120 { add(second) }
+    #expect(window.completeSeconds(now: .seconds(119)) == 2)
+    #expect(window.storedCells <= 10)
+  }
 }

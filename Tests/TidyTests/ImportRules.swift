@@ -22,6 +22,7 @@ enum ImportRules {
       "CMeshSystem", "MeshModel", "MeshWire", "MeshPolicy", "MeshHTTP", "MeshReactor", "MeshTLS", "MeshProxy",
     ]).union(libc),
     "apus-simulate": Set(["MeshSimulation"]).union(libc),
+    "apus-history": Set(["MeshControl", "MeshWire"]).union(libc),
     "MeshIdentity": Set([
       "MeshModel", "X509", "Crypto", "_CryptoExtras", "CryptoExtras", "SwiftASN1", "Synchronization",
     ])

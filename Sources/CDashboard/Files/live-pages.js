@@ -1,5 +1,5 @@
 // Requests as they end, and releases as they are judged.
-import { el, svg, table, panel, widePanel, tiles, percent, rate, milliseconds, name, none, chartFrame, place } from "./widgets.js";
+import { el, svg, table, panel, widePanel, tiles, percent, rate, milliseconds, name, none, chartFrame, place, dot } from "./widgets.js";
 import { api, ask, follow } from "./api.js";
 import { status, why, press, isPressed } from "./more-pages.js";
 
@@ -68,7 +68,7 @@ const words = { Idle: "good", Progressing: "warn", Waiting: "warn", Paused: "war
 const verbs = [["promote", "Promote"], ["pause", "Pause"], ["resume", "Resume"], ["abort", "Abort"], ["retry", "Retry"]];
 
 export function rolloutsPage(main, [namespace, own]) {
-  const list = el("div"), shown = el("div"), notice = el("p", { class: "empty", role: "status" });
+  const list = el("div"), shown = el("div", { class: "stack" }), notice = el("p", { class: "empty", role: "status" });
   main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Rollouts"), el("p", {}, "releases, judged by what the clients' proxies count")), notice, list, shown);
   // How far the evidence had come at each look, by rollout.
   const curves = new Map();
@@ -157,6 +157,9 @@ function evidence(progress) {
   return el("span", { class: "evidence-cell" }, bar, ` ${progress}`);
 }
 
+/** The next point of a path. */
+const line = (isOpen, x, y) => (isOpen ? `L${x.toFixed(1)},${y.toFixed(1)}` : dot(`${x.toFixed(1)},${y.toFixed(1)}`));
+
 const tones = ["a", "b", "c", "d", "e", "f"];
 
 /** How the evidence of each check has moved between its two bounds, and the candidate's share. */
@@ -168,9 +171,9 @@ function decisionCurve(samples) {
   const y = (value) => place.y((value + 100) / 200);
   names.forEach((text, index) => {
     const points = samples.map((s) => [s.at, s.checks.find((c) => c.name === text)?.progress]).filter(([, v]) => v !== undefined);
-    chart.append(svg("path", { class: `line tone-${tones[index]}`, d: points.map(([at, v], i) => `${i ? "L" : "M"}${x(at).toFixed(1)},${y(v).toFixed(1)}`).join("") }));
+    chart.append(svg("path", { class: `line tone-${tones[index]}`, d: points.map(([at, v], i) => line(i, x(at), y(v))).join("") }));
   });
-  chart.append(svg("path", { class: "line share", d: samples.map((s, i) => `${i ? "L" : "M"}${x(s.at).toFixed(1)},${y(2 * s.weight - 100).toFixed(1)}`).join("") }));
+  chart.append(svg("path", { class: "line share", d: samples.map((s, i) => line(i, x(s.at), y(2 * s.weight - 100))).join("") }));
   const last = samples[samples.length - 1];
   return el("div", {}, chart, el("p", { class: "key" }, ...names.map((text, index) => el("span", { class: `tone-${tones[index]}` }, `${text} ${last.checks.find((c) => c.name === text)?.progress ?? none}`)), el("span", { class: "share" }, `share ${last.weight} %`)));
 }
@@ -187,7 +190,7 @@ function versionCurves(series, read, unit, label, isShare) {
     one.points.forEach((point, number) => {
       const value = read(point);
       if (value === null || value === undefined) { isOpen = false; return; }
-      path += `${isOpen ? "L" : "M"}${place.x(number / Math.max(1, one.points.length - 1)).toFixed(1)},${place.y((value - least) / Math.max(0.000001, most - least)).toFixed(1)}`;
+      path += line(isOpen, place.x(number / Math.max(1, one.points.length - 1)), place.y((value - least) / Math.max(0.000001, most - least)));
       isOpen = true;
     });
     chart.append(svg("path", { class: `line tone-${tones[index]}`, d: path }));

@@ -86,10 +86,13 @@ export function panel(title, ...content) {
   return el("section", { class: "panel" }, el("h2", {}, title), ...content);
 }
 
-const width = 600, height = 140, left = 46, bottom = 18, top = 8;
+const width = 600, height = 140, left = 60, bottom = 18, top = 8;
 
 /** Where a share of the width, from the left, and of the height, from below, lies in a chart. */
 export const place = { x: (share) => left + share * (width - left), y: (share) => top + (1 - share) * (height - top - bottom) };
+
+/** The beginning of a line that can be seen even where nothing follows. */
+export const dot = (at) => `M${at}h0.01`;
 
 /** A chart with lines at these values, each with its words, and the times of its ends. */
 export function chartFrame(label, marks, least, most, begin, end) {
@@ -143,7 +146,8 @@ export function latencyChart(points) {
       if (value === null || value === undefined) { path += " "; return; }
       const y = height - bottom - (value / most) * (height - top - bottom);
       const isFirst = !path.trim() || path.endsWith(" ");
-      path += `${isFirst ? "M" : "L"}${(left + (index + 0.5) * bar).toFixed(1)},${y.toFixed(1)}`;
+      const at = `${(left + (index + 0.5) * bar).toFixed(1)},${y.toFixed(1)}`;
+      path += isFirst ? dot(at) : `L${at}`;
     });
     if (path.trim()) chart.append(svg("path", { class: `line ${quantile}`, d: path }));
   }

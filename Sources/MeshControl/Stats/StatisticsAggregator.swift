@@ -58,7 +58,8 @@ package actor StatisticsAggregator: StatisticsSink, StatsSource {
   private func totals(_ length: Duration) -> StatisticsTotals {
     let time = now()
     let recent = window.totals(length, time)
-    guard length.components.seconds > Int64(window.secondsKept) else { return recent }
+    // In a large mesh the last five minutes do not fit second by second.
+    guard length.components.seconds > window.completeSeconds(now: time) else { return recent }
     var whole = past.totals(length, time)
     whole.active = recent.active
     return whole

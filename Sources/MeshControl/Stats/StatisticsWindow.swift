@@ -11,7 +11,7 @@ package struct StatisticsWindow: Sendable {
     /// Seconds that are kept.
     package var seconds = 300
     /// Edges that are told apart within a second; the others are added up under `other`.
-    package var edgesPerSecond = 5_000
+    package var edgesPerSecond = 50_000
     /// Edges of all seconds together.
     package var cells = 100_000
     /// Edges taken from one report; more are ignored.
@@ -32,6 +32,8 @@ package struct StatisticsWindow: Sendable {
   /// Ascending by number.
   private var seconds: [Second] = []
   private var cellCount = 0
+  /// Whether seconds of the window had to go for want of room.
+  private var hasDropped = false
   /// The second of the first report: what lies before it was not watched.
   private var firstSecond: Int64?
   /// Open TCP connections by proxy, as of its last report.
@@ -78,6 +80,7 @@ package struct StatisticsWindow: Sendable {
     var count = seconds.prefix { $0.number <= oldest }.count
     var dropped = seconds.prefix(count).reduce(0) { $0 + $1.cells.count }
     while cellCount - dropped > limits.cells, count < seconds.count - 1 {
+      hasDropped = true
       dropped += seconds[count].cells.count
       count += 1
     }
@@ -90,6 +93,12 @@ package struct StatisticsWindow: Sendable {
     let wanted = min(max(window.components.seconds, 1), Int64(limits.seconds))
     guard let firstSecond else { return wanted }
     return max(1, min(wanted, now.components.seconds - firstSecond))
+  }
+
+  /// How far back nothing is missing, seconds: less than `secondsKept` where there are more edges than there is room for.
+  package func completeSeconds(now: Duration) -> Int64 {
+    guard hasDropped, let oldest = seconds.first else { return Int64(limits.seconds) }
+    return min(Int64(limits.seconds), now.components.seconds - oldest.number + 1)
   }
 
   /// Edges of all seconds that are kept, for tests of the bounds.
