@@ -72,12 +72,16 @@ package struct ExpositionWriter {
     _ labels: [UInt8], _ histogram: Histogram, sumScale: Double, exemplar: (Int) -> Exemplar? = { _ in nil }
   ) {
     var total: UInt64 = 0
+    // What every line begins with: there are many of them.
+    var stem = Array(name.utf8) + Array("_bucket{".utf8) + labels
+    if !labels.isEmpty { stem.append(UInt8(ascii: ",")) }
+    stem += "le=\"".utf8
     for bucket in 0..<Histogram.bucketCount {
       total &+= histogram.counts[bucket]
-      append(name)
-      append("_bucket")
-      braces(labels, bound: bound(bucket))
-      append(" \(total)")
+      bytes += stem
+      append(bound(bucket))
+      append("\"} ")
+      append(String(total))
       if format == .openMetrics, let exemplar = exemplar(bucket) { append(" # \(exemplar.openMetrics)") }
       append("\n")
     }
@@ -88,6 +92,9 @@ package struct ExpositionWriter {
     braces(labels)
     append(" \(total)\n")
   }
+
+  /// Makes room for so many bytes at once.
+  package mutating func reserve(_ count: Int) { bytes.reserveCapacity(count) }
 
   /// What was written since the last call; the writer goes on with nothing.
   package mutating func take() -> [UInt8] {
@@ -114,14 +121,10 @@ package struct ExpositionWriter {
     return writer.bytes
   }
 
-  private mutating func braces(_ labels: [UInt8], bound: String? = nil) {
-    if labels.isEmpty, bound == nil { return }
+  private mutating func braces(_ labels: [UInt8]) {
+    if labels.isEmpty { return }
     append("{")
     bytes += labels
-    if let bound {
-      if !labels.isEmpty { append(",") }
-      append("le=\"\(bound)\"")
-    }
     append("}")
   }
 

@@ -21,6 +21,8 @@ package struct IstioExposition {
 
   /// The next part of the text, of at least `size` bytes unless it is the last; nil after the last.
   package mutating func nextPage(size: Int = 65_536) -> [UInt8]? {
+    // A histogram's lines come all at once.
+    writer.reserve(size + 32_768)
     while writer.bytes.count < size, family < Self.familyCount {
       step()
       if family == Self.familyCount { writer.finish() }

@@ -96,8 +96,17 @@ package final class LoopMetrics {
   }
 
   /// A copy of everything, for another thread.
-  package func snapshot() -> MetricsSnapshot {
-    state.pointee.snapshot()
+  /// - Parameter hasRequests: whether the series of requests are wanted, of which there may be many; see `requestPart`.
+  package func snapshot(hasRequests: Bool = true) -> MetricsSnapshot {
+    state.pointee.snapshot(hasRequests: hasRequests)
+  }
+
+  /// A copy of some of the series of requests: copying thousands at once would hold the loop up for a millisecond.
+  /// - Parameters:
+  ///   - first: how many are left out, those of earlier parts.
+  ///   - most: the most that are copied.
+  package func requestPart(from first: Int, most: Int = 512) -> SeriesPart {
+    state.pointee.requestPart(from: first, most: most)
   }
 }
 
@@ -110,6 +119,8 @@ struct MetricsState {
   var counters = InlineArray<32, UInt64>(repeating: 0)
   var gauges = InlineArray<16, Int64>(repeating: 0)
   var exemplars = ExemplarStore()
+  /// Changes whenever series move to other places.
+  private var epoch: UInt64 = 0
   private var requests: SeriesStore<RequestSeries>
   private var connections: SeriesStore<ConnectionSeries>
 
@@ -149,18 +160,24 @@ struct MetricsState {
   }
 
   mutating func expire(before time: Int64) {
-    requests.keep { $0.usedAt >= time }
+    if requests.keep({ $0.usedAt >= time }) { epoch &+= 1 }
     // A connection that is open may be silent for long.
     connections.keep { $0.usedAt >= time || $0.opened != $0.closed }
     gauges[Int(ProxyGauge.requestSeries.rawValue)] = Int64(requests.count)
   }
 
-  func snapshot() -> MetricsSnapshot {
+  func requestPart(from first: Int, most: Int) -> SeriesPart {
+    let end = min(requests.count, max(0, first) + max(1, most))
+    let begin = min(max(0, first), end)
+    return SeriesPart(series: requests.copy(begin..<end), epoch: epoch, isLast: end >= requests.count)
+  }
+
+  func snapshot(hasRequests: Bool) -> MetricsSnapshot {
     var result = MetricsSnapshot()
     for counter in ProxyCounter.allCases { result.counters[Int(counter.rawValue)] = counters[Int(counter.rawValue)] }
     for gauge in ProxyGauge.allCases { result.gauges[Int(gauge.rawValue)] = gauges[Int(gauge.rawValue)] }
-    result.requests = requests.copy()
-    result.connections = connections.copy()
+    if hasRequests { result.requests = requests.copy(0..<requests.count) }
+    result.connections = connections.copy(0..<connections.count)
     result.exemplars = exemplars.copy()
     return result
   }
@@ -219,20 +236,26 @@ struct SeriesStore<Element: BitwiseCopyable> {
     oldKeys.deallocate()
   }
 
-  /// Drops the elements that `isKept` is false for.
-  mutating func keep(_ isKept: (Element) -> Bool) {
+  /// Drops the elements that `isKept` is false for; says whether there were any.
+  @discardableResult
+  mutating func keep(_ isKept: (Element) -> Bool) -> Bool {
     var kept = 0
     for slot in 0..<count where isKept(elements[slot]) {
       elements[kept] = elements[slot]
       keys[kept] = keys[slot]
       kept += 1
     }
-    guard kept < count else { return }
+    guard kept < count else { return false }
     count = kept
     lastSlot = -1
     index.removeAll()
     for slot in 0..<count { index.insert(keys[slot], slot: Int32(truncatingIfNeeded: slot)) }
+    return true
   }
 
-  func copy() -> [Element] { Array(UnsafeBufferPointer(start: elements, count: count)) }
+  /// Those at some places; places beyond the last are left out.
+  func copy(_ places: Range<Int>) -> [Element] {
+    let places = places.clamped(to: 0..<count)
+    return Array(UnsafeBufferPointer(start: elements + places.lowerBound, count: places.count))
+  }
 }

@@ -1,3 +1,12 @@
+/// Some of the series of a loop.
+package struct SeriesPart: Sendable {
+  package var series: [RequestSeries]
+  /// Differs from that of an earlier part where series have moved since: what was copied does not go together.
+  package var epoch: UInt64
+  /// Whether there are no more.
+  package var isLast: Bool
+}
+
 /// What a loop, or all of them, had counted at a moment. A value: it may go to another thread.
 package struct MetricsSnapshot: Sendable {
   package internal(set) var requests: [RequestSeries] = []
@@ -7,6 +16,13 @@ package struct MetricsSnapshot: Sendable {
   var gauges = [Int64](repeating: 0, count: MetricsState.gaugeCapacity)
 
   package init() {}
+
+  /// The same with these series of requests, gathered part by part.
+  package func with(requests: [RequestSeries]) -> MetricsSnapshot {
+    var copy = self
+    copy.requests = requests
+    return copy
+  }
 
   package subscript(counter: ProxyCounter) -> UInt64 { counters[Int(counter.rawValue)] }
   package subscript(gauge: ProxyGauge) -> Int64 { gauges[Int(gauge.rawValue)] }

@@ -40,10 +40,14 @@ extension CheckReport {
 
   private mutating func endpoints(_ id: String, _ subject: String, _ client: inout APIClient) {
     guard let page = page("endpoints", of: id, subject, &client) else { return }
+    // Clients are members of a service as well; nobody sends them anything.
+    let workloads = items("/apis/apus.dev/v1/workloads", "workloads", &client) ?? []
+    let clients = Set(
+      workloads.filter { $0["status"]?["health"]?.text == "notListening" }.compactMap { $0["metadata"]?["uid"]?.text })
     var troubled = 0
     for cluster in page["clusters"]?.elements ?? [] {
       let service = "\(cluster["service"]?.text ?? ""):\(cluster["port"]?.scalarText ?? "")"
-      let endpoints = cluster["endpoints"]?.elements ?? []
+      let endpoints = (cluster["endpoints"]?.elements ?? []).filter { !clients.contains($0["uid"]?.text ?? "") }
       let bad = endpoints.filter { $0["state"]?.text != "healthy" }
       if !bad.isEmpty {
         troubled += 1

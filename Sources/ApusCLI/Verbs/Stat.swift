@@ -174,14 +174,14 @@ struct StatTable {
   private static let wideColumns = [
     Table.Column("EFFECTIVE", .right), Table.Column("ACTUAL", .right), Table.Column("REQUESTS", .right),
     Table.Column("RETRIES", .right), Table.Column("RPS", .right), Table.Column("P50", .right),
-    Table.Column("P95", .right), Table.Column("P99", .right),
+    Table.Column("P99", .right),
   ]
 
   private static func wideCells(_ row: Value) -> [String] {
     [
       Figures.percent(row["successRate"]?.double), Figures.percent(row["attemptSuccessRate"]?.double),
       row["requests"]?.scalarText ?? "0", row["retries"]?.scalarText ?? "0",
-    ] + Figures.golden(row, quantiles: ["p50Ms", "p95Ms", "p99Ms"]).dropFirst()
+    ] + Figures.golden(row, quantiles: ["p50Ms", "p99Ms"]).dropFirst()
   }
 
   private static func wideCalls(_ rows: [Value]) -> Table {
@@ -197,8 +197,8 @@ struct StatTable {
 
   /// Services and workloads with both success rates.
   static func wide(_ rows: [Value], showsNamespace: Bool) -> Table {
-    let space = showsNamespace ? [Table.Column("NAMESPACE", minimumWidth: 8)] : []
-    var table = Table(space + [Table.Column("NAME", minimumWidth: 12)] + wideColumns)
+    let space = showsNamespace ? [Table.Column("NAMESPACE", minimumWidth: 6)] : []
+    var table = Table(space + [Table.Column("NAME", minimumWidth: 9)] + wideColumns)
     table.rows = ordered(rows).map { row in
       (showsNamespace ? [row["namespace"]?.text ?? Figures.none] : [])
         + ["\(row["kind"]?.text ?? "service")/\(row["name"]?.text ?? "")"] + wideCells(row)

@@ -167,7 +167,9 @@ export class Graph {
     this.edgeLayer = svg("g");
     this.nodeLayer = svg("g");
     this.stage.append(this.edgeLayer, this.nodeLayer);
-    this.canvas = svg("svg", { role: "group", "aria-label": "Service graph; Tab walks through the services" }, this.stage);
+    // The picture is drawn at its own size and moved as a whole: the browser does not draw it anew while it moves.
+    this.picture = svg("svg", { role: "group", "aria-label": "Service graph; Tab walks through the services" }, this.stage);
+    this.canvas = el("div", { class: "canvas" }, this.picture);
     this.view = { x: 0, y: 0, scale: 1 };
     this.nodes = new Map();
     this.edges = new Map();
@@ -180,6 +182,8 @@ export class Graph {
     const shape = [...data.nodes.keys()].sort().join() + [...data.edges.keys()].sort().join();
     if (shape !== this.shape) {
       this.size = place(data);
+      this.picture.setAttribute("width", Math.max(1, this.size.width));
+      this.picture.setAttribute("height", Math.max(1, this.size.height));
       this.draw();
       if (!this.shape || !this.isMoved) this.fit();
       this.shape = shape;
@@ -300,7 +304,12 @@ export class Graph {
   }
 
   apply() {
-    this.stage.setAttribute("transform", `translate(${this.view.x.toFixed(1)},${this.view.y.toFixed(1)}) scale(${this.view.scale.toFixed(3)})`);
+    const { style } = this.picture;
+    style.willChange = "transform";
+    style.transform = `translate(${this.view.x.toFixed(1)}px,${this.view.y.toFixed(1)}px) scale(${this.view.scale.toFixed(3)})`;
+    // At rest it is drawn sharply.
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => { style.willChange = ""; }, 200);
   }
 
   listen() {

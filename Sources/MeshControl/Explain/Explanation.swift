@@ -103,8 +103,10 @@ struct Hop {
   var destination: DecisionRecord? { destinations.last }
 
   /// The record that says most about the end: the caller's where its proxy had a reason of its own (the other end then saw
-  /// a client that left), else the server's where that one had. That nothing was tried again is not what went wrong.
+  /// a client that left), else the server's where that one had. That nothing was tried again is not what went wrong; that
+  /// the endpoint broke off is better known at its own end.
   var decisive: DecisionRecord {
+    if let source, let destination, source.isBrokenOff, destination.isOfItsEndpoint { return destination }
     if let source, !source.reason.isEmpty, destination?.reason.isEmpty != false || !source.isUnretried { return source }
     if let destination, !destination.reason.isEmpty || source == nil, !isAnswered { return destination }
     return source ?? destination ?? DecisionRecord()
@@ -195,6 +197,17 @@ struct Hop {
 }
 
 extension DecisionRecord {
+  /// Whether the other end broke off, for reasons that are not known here.
+  fileprivate var isBrokenOff: Bool {
+    [Reason.upstreamReset, .upstreamRefusedStream].contains { "\($0.name)" == reason }
+  }
+
+  /// Whether its reason is about what stands behind the proxy, and not about who asked.
+  fileprivate var isOfItsEndpoint: Bool {
+    guard reporter == .destination, let reason = Reason(name: reason) else { return false }
+    return reason.flag != .downstreamTermination && reason.flag != .downstreamProtocolError
+  }
+
   /// Whether its reason says only that a failure was not tried again.
   var isUnretried: Bool { Reason(name: reason).map { Explanation.retryRefusals.contains($0) } ?? false }
 }

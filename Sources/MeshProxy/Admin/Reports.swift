@@ -54,7 +54,7 @@ extension Worker {
     refreshGauges()
     telemetry.metrics.expire(before: clock - 600_000_000_000)
     return WorkerReport(
-      metrics: telemetry.metrics.snapshot(), edges: takingEdges ? telemetry.edges.drain() : [],
+      metrics: telemetry.metrics.snapshot(hasRequests: false), edges: takingEdges ? telemetry.edges.drain() : [],
       refusals: Array(UnsafeBufferPointer(start: telemetry.refusals, count: 256)), downstream: downstreamCount,
       upstream: upstreamCount, clusters: takingEdges ? ClusterPage() : clusterPage(),
       longestTurn: takingEdges ? 0 : takeLongestTurn())
@@ -64,7 +64,7 @@ extension Worker {
 extension Proxy {
   /// The exposition for Prometheus, a page at a time: with many series the whole is far larger than the proxy.
   func metrics(accept: String, _ done: @escaping (AdminResponse) -> Void) {
-    onAllWorkers({ $0.report(takingEdges: false) }) { [self] reports in
+    gatherReports { [self] reports in
       let format = ExpositionFormat(accept: accept)
       var writer = ExpositionWriter(format)
       writer.family("apus_refusals", .counter, help: "Connections refused before there was a request, by reason.")

@@ -246,6 +246,21 @@ package final class Proxy {
     }
   }
 
+  /// Runs `job` on one worker and hands its result to `done`, back on this thread.
+  func onWorker<Result: Sendable>(
+    _ index: Int, _ job: @escaping @Sendable (Worker) -> Result, done: @escaping (Result) -> Void
+  ) {
+    guard workers.indices.contains(index) else { return }
+    let gathered = Gathered<Result>(expected: 1) { results in
+      if let result = results.first { done(result) }
+    }
+    let back = loop.submitter
+    workers[index].submit { inside in
+      let result = job(inside)
+      back.submit { gathered.add(result) }
+    }
+  }
+
   private func report(_ problems: [SettingViolation]) {
     for problem in problems { log.write(.warning, "configuration: \(problem.path) \(problem.message)") }
   }
