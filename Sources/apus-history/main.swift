@@ -28,7 +28,10 @@ func edge(of proxy: Int, number: Int, second: Int64) -> EdgeStatistics {
   edge.requests = 40
   edge.failures = second % 7 == 0 ? 1 : 0
   // A dozen buckets, as latencies of one kind fill them.
-  edge.latency = (0..<12).flatMap { [UInt32(120 + $0 + number % 5), UInt32(1 + $0 % 5)] }
+  for bucket in 0..<12 {
+    edge.latency.append(UInt32(120 + bucket + number % 5))
+    edge.latency.append(UInt32(1 + bucket % 5))
+  }
   return edge
 }
 
@@ -57,7 +60,8 @@ for second in stride(from: Int64(0), to: 3_600, by: 1) where second % 10 == 0 ||
 }
 let query = TrafficQuery(window: .seconds(3_600), dimensions: [.sourceService, .service])
 let rows = history.traffic(query, now: .seconds(3_599))
-print(
+var line =
   "\(proxies) proxies, \(history.edgeCount) edges: \(residentMegabytes() - before) MB "
-    + "(packed steps \(history.storedBytes >> 20) MB); a query over the hour has \(rows.count) rows, "
-    + "\(rows.reduce(0) { $0 + $1.figures.requests }) requests")
+  + "(packed steps \(history.storedBytes >> 20) MB); a query over the hour has \(rows.count) rows, "
+  + "\(rows.reduce(0) { $0 + $1.figures.requests }) requests\n"
+line.withUTF8 { _ = write(1, $0.baseAddress, $0.count) }

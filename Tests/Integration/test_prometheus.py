@@ -14,6 +14,34 @@ from support.processes import TOP, Program, free_port
 FOLDER = os.path.join(TOP, "deploy", "prometheus")
 
 
+GAUGES = ["apus_requests_active", "apus_requests_pending", "apus_upstream_connections_idle", "apus_service_retry_budget",
+          "apus_service_under_way", "apus_loop_turn_seconds", "process_resident_memory_bytes", "apus_series_dropped_total",
+          "apus_request_series", "apus_certificate_expiry_seconds"]
+
+# As Flagger asks for Istio, and as Istio's dashboards do (mesh, service, workload), with what must come of them.
+OWN = 'destination_service_namespace="NAMESPACE"'
+FLAGGER = 'reporter="destination",destination_workload_namespace="NAMESPACE",destination_workload=~"server"'
+QUERIES = [
+    (f'sum(rate(istio_requests_total{{{FLAGGER},response_code!~"5.*"}}[10s])) / '
+     f'sum(rate(istio_requests_total{{{FLAGGER}}}[10s])) * 100', 65, 85),
+    (f'histogram_quantile(0.99, sum(rate(istio_request_duration_milliseconds_bucket{{{FLAGGER}}}[10s])) by (le))', 20, 500),
+    (f'round(sum(irate(istio_requests_total{{reporter="source",{OWN}}}[10s])), 0.001)', 20, 60),
+    (f'sum(irate(istio_requests_total{{reporter="source",response_code!~"5.*",{OWN}}}[10s])) / '
+     f'sum(irate(istio_requests_total{{reporter="source",{OWN}}}[10s]))', 0.6, 0.9),
+    (f'label_join(sum(rate(istio_requests_total{{reporter="source",response_code="200",{OWN}}}[10s])) by '
+     '(destination_workload, destination_workload_namespace, destination_service), "destination_workload_var", ".", '
+     '"destination_workload", "destination_workload_namespace")', 20, 45),
+    (f'label_join(histogram_quantile(0.50, sum(rate(istio_request_duration_milliseconds_bucket{{reporter="source",{OWN}}}[10s])) '
+     'by (le, destination_workload, destination_workload_namespace)) / 1000, "destination_workload_var", ".", '
+     '"destination_workload", "destination_workload_namespace")', 0.005, 0.2),
+    (f'sum(irate(istio_requests_total{{connection_security_policy="mutual_tls",reporter="destination",{OWN},'
+     'source_workload="client",response_code=~"200|500"}[10s])) by (source_workload, source_workload_namespace, response_code)', 4, 45),
+    (f'histogram_quantile(0.95, sum(irate(istio_response_bytes_bucket{{reporter="destination",{OWN}}}[10s])) by (le))', 1, 1000),
+    (f'sum(istio_requests_total{{reporter="destination",{OWN},destination_canonical_service="server",'
+     'source_principal="spiffe://cluster.local/ns/NAMESPACE/sa/client"})', 20, 100_000),
+]
+
+
 @pytest.fixture(name="files")
 def fixture_files(mesh, tmp_path):
     """The files as an operator would set them up: the token's place, the API's address, a quicker interval."""
@@ -46,7 +74,7 @@ def test_prometheus_finds_the_proxies_and_the_numbers_are_right(files, mesh, nam
             assert answer.status == 200, answer
             return json.loads(answer.body)["data"]["result"]
         raw.eventually(lambda: len(query(f'up{{namespace="{namespace}"}} == 1')) == 2, 60, 0.5)
-        # Flagger's and Istio's queries are of this kind.
+        # The sum of a counter is exact, whatever the scrapes' times.
         select = f'{{reporter="destination",destination_service_namespace="{namespace}",response_code="404"}}'
         for _ in range(12):
             client.get("http://server/status/404")
@@ -55,6 +83,17 @@ def test_prometheus_finds_the_proxies_and_the_numbers_are_right(files, mesh, nam
         assert float(query(f'min(apus_certificate_expiry_seconds{{namespace="{namespace}"}} - time())')[0]["value"][1]) > 0
         assert query(f'apus_loop_turn_seconds{{namespace="{namespace}"}}')
         assert query(f'apus_service_limit{{destination_service_namespace="{namespace}",kind="requests"}}')
+        for gauge in GAUGES:
+            assert query(f'{gauge}{{namespace="{namespace}"}}'), gauge
+        # One request in four fails, for as long as the queries' window is.
+        with client.load("http://server/status/500", rate=10, connections=2), \
+                client.load("http://server/delay/20", rate=30, connections=4):
+            def within(text, least, most):
+                rows = query(text.replace("NAMESPACE", namespace))
+                assert rows, text
+                return all(least <= float(row["value"][1]) <= most for row in rows) and rows
+            for text, least, most in QUERIES:
+                raw.eventually(lambda: within(text, least, most), 40, 0.5)
     finally:
         prometheus.stop()
     assert server.program.is_running()
