@@ -274,7 +274,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     forgetBodies(exchange)
     telemetry.forget(exchange)
     if exchange.pointee.errand.kind != .none { keepSink(exchange.pointee.downstream) }
-    telemetry.trails.free(exchange.pointee.trail)
+    if exchange.pointee.trail != 0 { telemetry.trails.free(exchange.pointee.trail) }
     exchange.pointee.next = freeExchanges
     freeExchanges = exchange
     if held.pointee.exchangeCount == 0, held != generation { releaseRetired(held) }

@@ -33,7 +33,8 @@ extension WorkerTelemetry {
     }
     decision.delayMilliseconds = exchange.pointee.admission.heldMilliseconds
     Self.note(exchange.pointee.downstream.pointee.address, in: &decision)
-    decisions.note(decision, Self.texts(exchange), trail: trails[exchange.pointee.trail])
+    let trail = exchange.pointee.trail
+    decisions.note(decision, Self.texts(exchange), trail: trail == 0 ? nil : trails[trail])
   }
 
   static func flags(_ exchange: ExchangeRef) -> Decision.Flags {
