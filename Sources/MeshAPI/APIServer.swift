@@ -17,6 +17,8 @@ package struct APISources: Sendable {
   package var minter: any TokenMinter
   /// Absent where no rollouts are carried out.
   package var rollouts: (any RolloutControl)?
+  /// Fields of heads whose values the tap does not show, beside those that it never shows.
+  package var redactedFields: [String] = []
   /// What is not ready yet, in words; empty when all is.
   package var unready: @Sendable () async -> [String]
 
@@ -24,7 +26,7 @@ package struct APISources: Sendable {
     store: any ResourceStore, workloads: any WorkloadDirectory, proxies: any ProxyDirectory,
     statistics: any StatsSource, pages: any ProxyPages = NoProxyPages(), objects: (any DecidingObjects)? = nil,
     evaluator: (any ChangeEvaluator)? = nil, minter: any TokenMinter, rollouts: (any RolloutControl)? = nil,
-    unready: @escaping @Sendable () async -> [String]
+    redactedFields: [String] = [], unready: @escaping @Sendable () async -> [String]
   ) {
     self.store = store
     self.workloads = workloads
@@ -35,6 +37,7 @@ package struct APISources: Sendable {
     self.evaluator = evaluator
     self.minter = minter
     self.rollouts = rollouts
+    self.redactedFields = redactedFields
     self.unready = unready
   }
 }

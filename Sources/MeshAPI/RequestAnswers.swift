@@ -65,6 +65,8 @@ struct RequestAnswers {
     }
     var query = try Self.query(request, most: 1_000)
     query.limit = rate
+    query.hasHeads = request.parameter("heads") == "1"
+    query.redactedFields = sources.redactedFields
     let reader = DecisionReader(pages: sources.pages)
     let body = ResponseBody { [query] writer in
       var cursor = DecisionReader.Cursor()

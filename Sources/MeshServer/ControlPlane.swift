@@ -28,6 +28,8 @@ package struct ControlPlane: Service {
     package var certificateLifeSeconds = CertificateAuthority.standardLifeSeconds
     /// Whether routes need a ReferenceGrant for backends in other namespaces.
     package var requiresReferenceGrants = false
+    /// Fields of heads whose values the tap does not show, beside those that it never shows.
+    package var redactedFields: [String] = []
     /// Version of the program, for `/version`.
     package var version: String
 

@@ -85,7 +85,8 @@ final class ControlPlaneParts: Sendable {
         store: store, workloads: engine, proxies: directory, statistics: statistics, pages: questions, objects: engine,
         evaluator: RouteEvaluator(engine: engine, statistics: statistics, reader: DecisionReader(pages: questions)),
         minter: MeshAuthority(authority: authority, now: seconds),
-        rollouts: rollouts, unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
+        rollouts: rollouts, redactedFields: configuration.redactedFields,
+        unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
       logger: logger)
   }
 

@@ -45,6 +45,7 @@ struct ControlPlaneHost: Sendable {
     configuration.xdsPort = Int(settings.xds.port)
     configuration.certificateLifeSeconds = settings.certificateLifetime.components.seconds
     configuration.requiresReferenceGrants = settings.requiresReferenceGrants
+    configuration.redactedFields = settings.redactedFields
     let errors = context.errors
     let controlPlane = ControlPlane(
       configuration: configuration,

@@ -70,7 +70,7 @@ class World:
 
     def objects(self):
         names = ["unrouted", "missing", "weightless", "ejected", "answered", "moved", "shared", "timed", "tried", "short",
-                 "crowded", "broke", "capped", "faulty", "delayed", "reset"]
+                 "crowded", "broke", "capped", "quota", "faulty", "delayed", "reset"]
         past = [object for name in ("queued", "limited", "storming", "large") for object in outside(name, self.server.app_port)]
         one = {"attempts": 0}
         return [
@@ -100,6 +100,7 @@ class World:
             of("broke", retryBudget={"percent": 0, "minRetriesPerSecond": 0}),
             of("limited", retry={"attempts": 1, "backoff": "1ms"}), of("large", retry={"attempts": 3}),
             of("capped", rateLimits=[{"name": "few", "requests": 1, "per": "1h", "side": "Client"}]),
+            of("quota", rateLimits=[{"name": "all", "requests": 1, "per": "1h", "side": "Client", "scope": "Global"}]),
             of("faulty", faultInjection=[{"abort": {"status": 555}}]),
             of("delayed", faultInjection=[{"delay": {"time": "120ms"}}]),
             of("busy", adaptiveConcurrency={"least": 1, "most": 1, "initial": 1}, retry=one)]
@@ -204,6 +205,10 @@ def capped(world, id):
     raw.eventually(lambda: world.get("http://capped/", id).status == 429, 5, 0)
 
 
+def over_quota(world, id):
+    raw.eventually(lambda: world.get("http://quota/", id).status == 429, 10, 0.1)
+
+
 def large_body(world, id):
     """A body that is not kept, for an endpoint that goes away under it."""
     with raw.Connection(world.client.forward_port) as connection:
@@ -240,6 +245,7 @@ REQUESTS = {
     "caller_deadline_exceeded": asks("http://server/delay/2000", "Client", None, "deadline",
                                      fields=[("x-envoy-expected-rq-timeout-ms", "150")]),
     "rate_limited": (capped, ("TrafficPolicy", "policy-of-capped", "limit of 1")),
+    "quota_exceeded": (over_quota, ("TrafficPolicy", "policy-of-quota")),
     "fault_injected": asks("http://faulty/", "TrafficPolicy", "policy-of-faulty"),
     "client_reset": (reset_by_client, ("Client", None)),
 }

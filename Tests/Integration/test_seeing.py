@@ -139,6 +139,27 @@ def test_tap_and_top_show_requests_as_they_end(shop):
         assert [row["path"] for row in top][:1] == ["/tapped"] and top[0]["requests"] > 1
 
 
+def test_heads_are_shown_while_somebody_watches_and_without_secrets(shop):
+    mesh, client, _ = shop
+    fields = ["authorization: Bearer hidden-1", "cookie: a=hidden-2", "x-operator-says: hidden-3", "x-tenant: red"]
+    with client.load("http://server/headed?hidden-4=1", rate=40, header=fields):
+        lines = mesh.cli("tap", "--to", f"{SPACE}/server", "--path", "/headed", "--heads", "--count", "60", "-o",
+                         "json").stdout
+        text = mesh.cli("tap", "--to", f"{SPACE}/server", "--path", "/headed", "--heads", "--count", "9").stdout
+    assert "hidden" not in lines + text and "x-tenant: red" in text
+    records = [json.loads(line) for line in lines.splitlines()]
+    for reporter in ("source", "destination"):
+        heads = [{field["name"]: field["value"] for field in r["requestHead"]} for r in records if r["reporter"] == reporter]
+        shown = [head for head in heads if head]
+        assert shown, f"no head from the {reporter}"
+        for head in shown:
+            assert head["authorization"] == head["cookie"] == head["x-operator-says"] == "[redacted]"
+            assert head["x-tenant"] == "red" and "host" in head
+    # Nobody watches any more: nothing is kept, and what does not ask for heads is shown none.
+    items = mesh.api("GET", f"/apis/apus.dev/v1/decisions?to={SPACE}/server&path=/headed")[1]["items"]
+    assert items and all(item["requestHead"] == [] for item in items)
+
+
 def test_eval_tells_what_a_change_would_do_and_changes_nothing(shop):
     mesh, client, _ = shop
     mesh.wait_for(client, "http://server/")

@@ -57,6 +57,7 @@ struct Demo {
       settings.xds.description, "--trust-domain", settings.trustDomain, "--certificate-lifetime",
       "\(settings.certificateLifetime.components.seconds)",
     ] + (settings.requiresReferenceGrants ? ["--require-reference-grants"] : [])
+      + settings.redactedFields.flatMap { ["--redact-header", $0] }
   }
 
   private var runOptions: [String] {

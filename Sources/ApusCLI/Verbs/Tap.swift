@@ -45,8 +45,9 @@ struct Tap: Verb {
     abstract: "Show requests as they end, from both sides of each call.",
     usage: "apus tap [--from <name>] [--to <name>] [--path <path>] [<options>]",
     discussion: """
-      `out` is what the caller's proxy says, `in` what the proxy of the called says. Header fields, bodies and queries are \
-      never shown. What is above --rate is counted and left out.
+      `out` is what the caller's proxy says, `in` what the proxy of the called says. Bodies and queries are never shown; \
+      header fields only with --heads, without the values of authorization, cookies and what `apus up --redact-header` \
+      names. What is above --rate is counted and left out.
 
       EXAMPLES
         apus tap --to payments
@@ -57,6 +58,9 @@ struct Tap: Verb {
 
   @OptionGroup var options: TapOptions
 
+  @Flag(help: "Show the fields of each request's head, without the values of authorization, cookies and the like.")
+  var heads = false
+
   @Option(help: ArgumentHelp("End after so many requests.", valueName: "count"))
   var count: Int?
 
@@ -66,14 +70,19 @@ struct Tap: Verb {
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
     var client = try connection.client(in: context, timeout: .seconds(30))
     var left = count ?? .max
-    try client.watch(options.target) { event in
+    try client.watch(options.target + (heads ? "&heads=1" : "")) { event in
       switch event["type"]?.text {
       case "REQUEST":
         guard let object = event["object"] else { return true }
         switch format.output {
         case .json: context.output.write(object.json() + "\n")
         case .yaml: context.output.write("---\n" + YAMLWriter.text(object))
-        case .table: context.output.write(Self.line(object, width: context.tableWidth) + "\n")
+        case .table:
+          context.output.write(Self.line(object, width: context.tableWidth) + "\n")
+          for field in object["requestHead"]?.elements ?? [] {
+            context.output.write(
+              "    " + Self.harmless("\(field["name"]?.text ?? ""): \(field["value"]?.text ?? "")") + "\n")
+          }
         }
         left -= 1
       case "OMITTED":

@@ -17,6 +17,8 @@ package struct ControlPlaneSettings: Sendable, Equatable {
   package var certificateLifetime: Duration
   /// Whether routes need a ReferenceGrant for backends in other namespaces. Default no, as GEP-1294 has it for meshes.
   package var requiresReferenceGrants = false
+  /// Fields of heads whose values `apus tap --heads` does not show, beside those that it never shows.
+  package var redactedFields: [String] = []
 
   package init(
     folder: DataFolder, api: HTTPAddress, xds: HTTPAddress, trustDomain: String, certificateLifetime: Duration
@@ -54,6 +56,11 @@ struct ControlPlaneOptions: ParsableArguments {
   @Flag(help: "Demand a ReferenceGrant of routes for backends in other namespaces.")
   var requireReferenceGrants = false
 
+  @Option(
+    parsing: .singleValue,
+    help: ArgumentHelp("A header field whose value `apus tap --heads` does not show.", valueName: "name"))
+  var redactHeader: [String] = []
+
   func validate() throws {
     guard (1...2_592_000).contains(certificateLifetime) else {
       throw ValidationError("--certificate-lifetime must be from 1 to 2592000 seconds (30 days)")
@@ -71,6 +78,7 @@ struct ControlPlaneOptions: ParsableArguments {
       xds: try Self.address(xds, ControlPlaneSettings.defaultXDSPort, "--xds"),
       trustDomain: trustDomain, certificateLifetime: .seconds(certificateLifetime))
     settings.requiresReferenceGrants = requireReferenceGrants
+    settings.redactedFields = redactHeader
     return settings
   }
 

@@ -14,6 +14,10 @@ package struct DecisionQuery: Sendable, Equatable {
   package var status: String?
   /// Only refusals, failures and retries.
   package var isNotable: Bool
+  /// Whether heads are wanted: proxies keep them only while somebody watches.
+  package var hasHeads = false
+  /// Fields of heads whose values are not shown, beside those that never are.
+  package var redactedFields: [String] = []
   /// Of each proxy, and of all together; newest first.
   package var limit: Int
 
@@ -44,6 +48,10 @@ package struct DecisionQuery: Sendable, Equatable {
       if let text { parameters.append("\(name)=\(Self.encoded(text))") }
     }
     if isNotable { parameters.append("notable=1") }
+    if hasHeads {
+      parameters.append("heads=1")
+      if !redactedFields.isEmpty { parameters.append("redact=\(Self.encoded(redactedFields.joined(separator: ",")))") }
+    }
     if !after.isEmpty { parameters.append("after=\(after)") }
     return "/decisions?" + parameters.joined(separator: "&")
   }
@@ -134,6 +142,12 @@ extension DecisionRecord {
       number("delayMs", UInt64(delayMilliseconds)), Value.Member("connection", .boolean(isConnection)),
       Value.Member("raced", .boolean(isRaced)), Value.Member("failedAttempts", .list(failedAttempts.map(\.value))),
       number("failedAttemptCount", UInt64(failedAttemptCount)),
+      Value.Member(
+        "requestHead",
+        .list(
+          requestHead.map {
+            .object([Value.Member("name", .string($0.name)), Value.Member("value", .string($0.value))])
+          })),
     ])
   }
 }

@@ -11,6 +11,7 @@ extension Proxy {
 
   /// Parameters: `id` (request id), `notable=1`, `from`, `to` (namespace/name or name), `path` (prefix), `reason`,
   /// `method`, `status` (`503`, `5xx`),
+  /// `heads=1` (keeps heads from now on, and shows those that are kept; `redact`: fields whose values are not shown),
   /// `after` (one number a worker, as the last answer's `sequences`), `limit` (default 100).
   func decisions(_ request: AdminRequest, _ done: @escaping (AdminResponse) -> Void) {
     let limit = min(max(0, request.query["limit"].flatMap { Int($0) } ?? 100), Self.mostDecisions)
@@ -19,17 +20,31 @@ extension Proxy {
     var filter = DecisionFilter(requestID: request.query["id"], isNotable: request.query["notable"] == "1")
     // Names are compared on this side: the workers only copy.
     filter.limit = choice.isEverything ? limit : Self.mostDecisions
+    let hasHeads = request.query["heads"] == "1"
+    let redacted = Set((request.query["redact"] ?? "").lowercased().split(separator: ",").map(String.init))
     onAllWorkers({ [filter] worker in
       var own = filter
       own.after = worker.index < after.count ? after[worker.index] : 0
-      return WorkerDecisions(
+      var found = WorkerDecisions(
         worker: worker.index, entries: worker.telemetry.decisions.entries(own), count: worker.telemetry.decisions.count)
+      if hasHeads {
+        worker.telemetry.watchHeads(now: worker.now)
+        found.heads = worker.telemetry.heads(of: found.entries)
+      }
+      return found
     }) { [self] workers in
       let texts = labels.texts()
       let node = snapshot.node ?? NodeIdentity()
       var list = DecisionList()
-      list.decisions = workers.flatMap(\.entries).sorted { $0.decision.wallMilliseconds > $1.decision.wallMilliseconds }
-        .lazy.map { DecisionRecord($0, texts, node: node) }.filter(choice.takes).prefix(limit).map { $0 }
+      list.decisions = workers.flatMap { worker in worker.entries.map { ($0, worker.heads[$0.decision.sequence]) } }
+        .sorted { $0.0.decision.wallMilliseconds > $1.0.decision.wallMilliseconds }
+        .lazy.map { entry, head in
+          var record = DecisionRecord(entry, texts, node: node)
+          record.requestHead = ShownHead.fields(of: head ?? [], redacting: redacted).map {
+            HeaderValue(name: $0.name, value: $0.value)
+          }
+          return record
+        }.filter(choice.takes).prefix(limit).map { $0 }
       list.sequences = workers.sorted { $0.worker < $1.worker }.map { "\($0.count)" }
       if request.query["as"] == "protobuf" {
         done(AdminResponse(contentType: "application/x-protobuf", body: list.protobuf()))
@@ -100,6 +115,7 @@ private struct WorkerDecisions: Sendable {
   var worker: Int
   var entries: [DecisionEntry]
   var count: UInt64
+  var heads: [UInt64: [UInt8]] = [:]
 }
 
 /// Which decisions a question is about, by name.

@@ -35,6 +35,7 @@ extension WorkerTelemetry {
     Self.note(exchange.pointee.downstream.pointee.address, in: &decision)
     let trail = exchange.pointee.trail
     decisions.note(decision, Self.texts(exchange), trail: trail == 0 ? nil : trails[trail])
+    if now < headsUntil { keepHead(of: exchange) }
   }
 
   static func flags(_ exchange: ExchangeRef) -> Decision.Flags {

@@ -22,6 +22,9 @@ package final class WorkerTelemetry {
   let decisions = DecisionRing()
   /// Failed attempts of requests under way.
   let trails = AttemptTrails()
+  /// Heads of requests, kept only while somebody watches (`HeadWatch.swift`).
+  var heads: HeadRing?
+  var headsUntil: UInt64 = 0
   /// Refused connections kept in a second (`WorkerAttempts.swift`).
   var refusalSecond: UInt64 = 0
   var refusalCount = 0

@@ -102,6 +102,8 @@ package struct DecisionRecord: WireMessage {
   package var delayMilliseconds: UInt32 = 0
   /// A connection that ended before there was a request.
   package var isConnection = false
+  /// The fields of its head as it was sent on, secrets left out; only where heads are watched.
+  package var requestHead: [HeaderValue] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -146,6 +148,7 @@ package struct DecisionRecord: WireMessage {
     try c.field(204, "policy", &policy)
     try c.field(205, "delayMilliseconds", &delayMilliseconds)
     try c.field(206, "isConnection", &isConnection)
+    try c.field(207, "requestHead", &requestHead)
   }
 }
 

@@ -91,10 +91,10 @@ class Workload:
 class Mesh:
     """A control plane and the workloads that were started with it."""
 
-    def __init__(self, folder, load_program, certificate_seconds=None):
+    def __init__(self, folder, load_program, certificate_seconds=None, options=()):
         self.folder, self.load_program = str(folder), load_program
         self.data = os.path.join(self.folder, "data")
-        self.certificate_seconds = certificate_seconds
+        self.certificate_seconds, self.options = certificate_seconds, list(options)
         self.api_port, self.xds_port = free_port(), free_port()
         self.workloads, self.control_plane, self.serial = [], None, 0
         self.environment = {**os.environ, "APUS_DATA": self.data, "APUS_API": f"127.0.0.1:{self.api_port}"}
@@ -106,6 +106,7 @@ class Mesh:
                    "--xds", f"127.0.0.1:{self.xds_port}"]
         if self.certificate_seconds:
             command += ["--certificate-lifetime", str(self.certificate_seconds)]
+        command += self.options
         self.control_plane = Program(command, os.path.join(self.folder, "control-plane.log"), self.environment)
 
         def ready():
