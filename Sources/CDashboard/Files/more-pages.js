@@ -84,10 +84,12 @@ export function configurationPage(main) {
         (found.items ?? []).map((o) => ({ kind: kinds[index].kind, ...o })));
       objects.sort((a, b) => Boolean(bad(b)) - Boolean(bad(a)) || a.kind.localeCompare(b.kind) || a.metadata.name.localeCompare(b.metadata.name));
       const found = (await ask("/apis/apus.dev/v1/analyze")).items ?? [];
-      findings.replaceChildren(panel("Findings", table([
+      const scrolled = findings.querySelector(".limited")?.scrollTop ?? 0;
+      findings.replaceChildren(panel("Findings", el("div", { class: "limited", tabindex: 0, role: "region", "aria-label": "Findings" }, table([
         { title: "Severity", cell: (f) => el("span", { class: `mark ${{ error: "bad", warning: "warn" }[f.severity] ?? "idle"}` }, f.severity) }, { title: "Code", cell: (f) => f.code },
         { title: "Object", name: true, cell: (f) => `${f.kind ?? ""} ${name(f.namespace, f.object)}` }, { title: "Finding", cell: (f) => `${f.path ? `${f.path}: ` : ""}${f.message}` }, { title: "What to do", cell: (f) => f.mend },
-      ], found, { empty: "nothing is wrong" })));
+      ], found, { empty: "nothing is wrong" }))));
+      findings.querySelector(".limited").scrollTop = scrolled;
       draw();
     },
   };
