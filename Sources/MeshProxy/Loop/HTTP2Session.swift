@@ -115,7 +115,8 @@ extension Worker {
       case .data: continue
       case .writable(let stream): streamWritable(session, stream)
       case .reset(let stream, let reset): streamReset(connection, session, stream, reset)
-      case .refused(let reason): telemetry.count(reason == .cancelled ? .clientReset : .http2ProtocolError)
+      case .refused(.cancelled): telemetry.count(.clientReset)
+      case .refused: refused(connection, .http2ProtocolError)
       case .settings: settingsCame(connection)
       case .pong: session.pointee.pinged = 0
       case .goAway: leaveMultiplexed(connection)
