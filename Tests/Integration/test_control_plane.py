@@ -60,6 +60,25 @@ def test_what_was_applied_survives_kill_9(own_mesh):
     assert {item["metadata"]["name"] for item in items} == {f"kept-{number}-v1" for number in range(10)}
 
 
+def test_what_ended_while_the_control_plane_was_down_is_no_instance(own_mesh):
+    """As when a machine, or a demo, is cut short: what is started next is counted, and nothing besides."""
+    mesh = own_mesh
+    ended = [mesh.quick_server("catalog", "v1") for _ in range(2)]
+
+    def meshed():
+        items = json.loads(mesh.cli("stat", "-o", "json").stdout)["items"]
+        return {item["name"]: item["meshed"] for item in items if item["kind"] == "service"}
+    raw.eventually(lambda: meshed().get("catalog") == "2/2", 15)
+    mesh.kill_control_plane()
+    for workload in ended:
+        workload.program.kill()
+        mesh.workloads.remove(workload)
+    mesh.start()
+    assert meshed().get("catalog", "0/0") == "0/0"
+    mesh.quick_server("catalog", "v1")
+    raw.eventually(lambda: meshed().get("catalog") == "1/1", 5)
+
+
 def test_a_workload_that_starts_without_control_plane_is_not_open(own_mesh):
     mesh = own_mesh
     mesh.kill_control_plane()

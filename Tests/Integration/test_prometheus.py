@@ -20,7 +20,7 @@ GAUGES = ["apus_requests_active", "apus_requests_pending", "apus_upstream_connec
 
 # As Flagger asks for Istio, and as Istio's dashboards do (mesh, service, workload), with what must come of them.
 OWN = 'destination_service_namespace="NAMESPACE"'
-FLAGGER = 'reporter="destination",destination_workload_namespace="NAMESPACE",destination_workload=~"server"'
+FLAGGER = 'reporter="destination",destination_workload_namespace="NAMESPACE",destination_workload=~"server.*"'
 QUERIES = [
     (f'sum(rate(istio_requests_total{{{FLAGGER},response_code!~"5.*"}}[10s])) / '
      f'sum(rate(istio_requests_total{{{FLAGGER}}}[10s])) * 100', 65, 85),
