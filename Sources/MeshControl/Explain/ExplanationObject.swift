@@ -30,7 +30,8 @@ extension Explanation {
     case .circuitOpenRequests: return service(told, "TrafficPolicy", detail: limit(told, "requests under way"))
     case .circuitOpenRetries: return service(told, "TrafficPolicy", detail: limit(told, "retries under way"))
     case .retryBudgetExhausted, .retryLimit, .retryBodyTooLarge: return service(told, "TrafficPolicy")
-    case .rateLimited, .quotaExceeded: return policy(told, detail: told.limit > 0 ? "limit of \(told.limit) requests" : "")
+    case .rateLimited, .quotaExceeded:
+      return policy(told, detail: told.limit > 0 ? "limit of \(told.limit) requests" : "")
     case .faultInjected: return policy(told)
     case .overload where told.attempts == 0 && !told.service.isEmpty:
       return service(told, "TrafficPolicy", detail: "adaptive concurrency")
