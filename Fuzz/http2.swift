@@ -17,6 +17,8 @@ public func fuzz(_ source: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     let limit = max(2, count / 4)
     let pieces = events(role, source, count, scratch) { _ in 1 + cuts.next(below: limit) }
     require(whole == pieces, "pieces give the events of the whole")
+    // What is looked through beforehand depends on the pieces, by intent.
+    _ = events(role, source, count, scratch, looksAhead: true) { _ in 1 + cuts.next(below: limit) }
   }
   react(source, count, scratch, &cuts)
   huffman(source, count)
@@ -43,7 +45,7 @@ private struct Scratch {
   }
 
   func free() {
-    arena.deallocate()
+    value.release()
     fields.deallocate()
   }
 }
@@ -78,7 +80,8 @@ private func begun(_ role: HTTP2Connection.Role, _ scratch: Scratch) -> HTTP2Con
 }
 
 private func events(
-  _ role: HTTP2Connection.Role, _ source: UnsafePointer<UInt8>, _ count: Int, _ scratch: Scratch, cut: (Int) -> Int
+  _ role: HTTP2Connection.Role, _ source: UnsafePointer<UInt8>, _ count: Int, _ scratch: Scratch,
+  looksAhead: Bool = false, cut: (Int) -> Int
 ) -> UInt64 {
   var connection = begun(role, scratch)
   var digest = Digest()
@@ -88,6 +91,10 @@ private func events(
     let end = min(count, start + max(1, cut(start)))
     let piece = GuardedInput(source + start, end - start)
     var input = HTTP2Input(piece.bytes, count: piece.count)
+    if looksAhead, connection.lookAhead(input, scratch.value) != nil {
+      require(connection.isFailed, "what has been found out has ended the connection")
+      failed = true
+    }
     loop: while true {
       let event = connection.next(&input, scratch.value)
       if case .needMore = event { break loop }

@@ -48,6 +48,43 @@ package struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     self.init(address: String(host), port: port)
   }
 
+  /// The same from bytes that came from a peer, without a string of them.
+  package init?(text: UnsafeBufferPointer<UInt8>) {
+    guard let colon = text.lastIndex(of: 0x3A), text.count &- colon <= 6, text.count > colon &+ 1 else { return nil }
+    var port: UInt32 = 0
+    for byte in text[(colon &+ 1)...] {
+      guard byte &- 0x30 < 10 else { return nil }
+      port = port &* 10 &+ UInt32(byte &- 0x30)
+    }
+    var host = text[..<colon]
+    if host.first == 0x5B, host.last == 0x5D, host.count >= 2 { host = host.dropFirst().dropLast() }
+    // An address is shorter, and a zero ends it.
+    var name: InlineArray<64, UInt8> = InlineArray(repeating: 0)
+    guard port <= 65_535, host.count < 64 else { return nil }
+    var index = 0
+    for byte in host {
+      guard byte != 0 else { return nil }
+      name[index] = byte
+      index &+= 1
+    }
+    self.init(name: name, port: UInt16(truncatingIfNeeded: port))
+  }
+
+  private init?(name: InlineArray<64, UInt8>, port: UInt16) {
+    var pair: (UInt64, UInt64) = (0, 0)
+    let family = withUnsafeBytes(of: name) { bytes -> Int32 in
+      guard let characters = bytes.baseAddress?.assumingMemoryBound(to: CChar.self) else { return 0 }
+      var four = in_addr()
+      if inet_pton(AF_INET, characters, &four) == 1 {
+        pair.0 = UInt64(four.s_addr)
+        return AF_INET
+      }
+      return inet_pton(AF_INET6, characters, &pair) == 1 ? AF_INET6 : 0
+    }
+    guard family != 0 else { return nil }
+    self.init(family: family, bytes: pair, port: port)
+  }
+
   /// Reads what accept or getsockname gave.
   package init?(_ storage: UnsafePointer<sockaddr_storage>) {
     switch Int32(storage.pointee.ss_family) {

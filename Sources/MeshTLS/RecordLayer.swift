@@ -34,6 +34,8 @@ struct RecordLayer {
   var spilled = TLSOutput()
   /// The beginning of a handshake message whose end has not come.
   var message = TLSOutput()
+  /// Whether `partial` keeps its memory while it is empty.
+  var keepsMemory = false
   var emptyRecords: UInt8 = 0
   var keyUpdates: UInt8 = 0
 

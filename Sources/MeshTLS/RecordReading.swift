@@ -43,7 +43,7 @@ extension TLSSession {
       let isPartial: Bool
       switch nextRecord(layer, ciphertext, count, &used) {
       case .incomplete:
-        if layer.pointee.partial.count == 0 { layer.pointee.partial.deallocate() }
+        if layer.pointee.partial.count == 0, !layer.pointee.keepsMemory { layer.pointee.partial.deallocate() }
         return result(.wantMore)
       case .refused(let failure, let alert):
         return result(refuse(layer, failure, alert, output))

@@ -183,6 +183,16 @@ package struct TLSSession {
     return true
   }
 
+  /// A connection that many share, or that is busy: memory for records whose end has not come is kept from one to the next,
+  /// until `trim`.
+  package func keepMemory() { state.pointee.records?.pointee.keepsMemory = true }
+
+  /// Gives back memory that waits for nothing. Call it now and then where `keepMemory` was called.
+  package func trim() {
+    guard let records = state.pointee.records, records.pointee.partial.count == 0 else { return }
+    records.pointee.partial.deallocate()
+  }
+
   /// Says that no more will be sealed: appends close_notify. The peer may go on sending.
   package func shutdown(output: UnsafeMutablePointer<TLSOutput>) {
     guard state.pointee.phase == .open || state.pointee.phase == .closedByPeer else { return }

@@ -50,6 +50,45 @@ struct FigureVerbTests {
     #expect(items.last?["successRate"] == .integer(1))
   }
 
+  @Test func describeShowsWhatProxiesHaveLearnedOfUndeclaredPorts() throws {
+    let none: HTTPResponse = .json("{\"items\":[]}")
+    let api = try FakeAPI([
+      "GET /api/v1/namespaces/default/services/db": .json(
+        """
+        {"metadata":{"name":"db","namespace":"default"},"spec":{"ports":[{"port":3306},{"port":80}]}}
+        """),
+      "GET /apis/apus.dev/v1/workloads": none, "GET /apis/gateway.networking.k8s.io/v1/httproutes": none,
+      "GET /apis/apus.dev/v1/trafficpolicies": none, "GET /apis/apus.dev/v1/traffic": none,
+      "GET /apis/apus.dev/v1/proxies": .json(
+        """
+        {"items":[{"id":"a-1","status":"SYNCED"},{"id":"silent","status":"SYNCED"},{"id":"c-1","status":"SYNCED"},
+         {"id":"gone","status":"DISCONNECTED"}]}
+        """),
+      "GET /apis/apus.dev/v1/proxies/a-1/endpoints": .json(
+        """
+        {"clusters":[{"service":"default/db","port":3306,"detection":"serverFirst"},
+         {"service":"default/db","port":80,"detection":"firstBytes"},
+         {"service":"default/web","port":1,"detection":"serverFirst"}]}
+        """),
+      "GET /apis/apus.dev/v1/proxies/c-1/endpoints": .json(
+        """
+        {"clusters":[{"service":"default/db","port":3306,"detection":"firstBytes"},{"service":"default/db","port":90}]}
+        """),
+    ])
+    let result = apus("describe", "db", environment: environment(api), columns: 100)
+    #expect(result.status == 0)
+    #expect(
+      result.output.contains(
+        """
+        Protocol    80: not declared, told from the first bytes
+        Protocol    3306: not declared, told from the first bytes; server speaks first (learned by a-1)
+
+        """))
+    let data = apus("describe", "db", "-o", "json", environment: environment(api))
+    let learned = try JSONReader.read(Array(data.output.utf8))["learnedPorts"]?.elements ?? []
+    #expect(learned.map { $0["learned"]?.text } == ["serverFirst", "firstBytes", "firstBytes"])
+  }
+
   static let proxies = """
     {"items":[
      {"id":"a-1","workload":"a-1","namespace":"default","service":"a","version":"v1","status":"SYNCED",

@@ -101,6 +101,26 @@ def test_http_2_on_an_undeclared_port(start):
         assert peer.frame().type == http2.SETTINGS
 
 
+def test_what_is_learned_is_shown(shared_mesh):
+    """`apus describe` says of a port that nobody declared which proxies have heard its server first."""
+    port = free_port()
+    server = shared_mesh.run("greeter", sys.executable, os.path.join(APPS, "greeter.py"), "smtp", namespace="learning",
+                             protocol="auto", wait=False)
+    client = shared_mesh.client(namespace="learning", upstreams={"greeter": port})
+
+    def greeted():
+        with raw.Connection(port) as connection:
+            return connection._until(b"\r\n") == b"220 mail.example ESMTP"
+    raw.eventually(greeted, 15)
+
+    def described():
+        return shared_mesh.cli("describe", "greeter", "-n", "learning").stdout
+    raw.eventually(lambda: "server speaks first (learned by" in described())
+    assert client.uid in described(), described()
+    for workload in (client, server):
+        shared_mesh.stop_workload(workload)
+
+
 @pytest.mark.parametrize("garbage", [b"\0" * 100, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",
                                      b"\x16\x03\x01\xff\xff", b"\r\n\r\n", b"PRI"])
 def test_garbage_on_an_undeclared_port_harms_nobody(start, garbage):

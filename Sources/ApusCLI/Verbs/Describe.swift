@@ -44,6 +44,7 @@ struct ServiceDescription {
   let callers: [Value]
   let rules: [Value]
   let versions: [Value]
+  let learned: LearnedPorts
 
   init(name: String, namespace: String, window: Int, _ client: inout APIClient) throws(CLIFailure) {
     (self.name, self.namespace, self.window) = (name, namespace, window)
@@ -63,6 +64,7 @@ struct ServiceDescription {
     callers = try Self.objects("/apis/apus.dev/v1/traffic?by=sourceService,security&\(to)", &client)
     rules = try Self.objects("/apis/apus.dev/v1/traffic?by=service,route&\(to)", &client)
     versions = try Self.objects("/apis/apus.dev/v1/traffic?by=workload,version&\(to)", &client)
+    learned = LearnedPorts(service: name, namespace: namespace, &client)
   }
 
   private static func objects(_ path: String, _ client: inout APIClient) throws(CLIFailure) -> [Value] {
@@ -79,7 +81,7 @@ struct ServiceDescription {
     .object([
       .init("service", service), .init("endpoints", .list(endpoints)), .init("routes", .list(routes)),
       .init("policies", .list(policies)), .init("windowSeconds", .integer(window)), .init("callers", .list(callers)),
-      .init("rules", .list(rules)), .init("versions", .list(versions)),
+      .init("rules", .list(rules)), .init("versions", .list(versions)), .init("learnedPorts", learned.value),
     ])
   }
 
@@ -89,6 +91,7 @@ struct ServiceDescription {
       let target = port["targetPort"]?.scalarText ?? port["port"]?.scalarText ?? ""
       text += "Port        \(port["port"]?.scalarText ?? "") to \(target)\n"
     }
+    for line in learned.lines { text += line + "\n" }
     if let selector = service["spec"]?["selector"]?.labelText { text += "Selector    \(selector)\n" }
     text += section("Endpoints", endpointTable, width, none: "none: nothing that it selects runs")
     text += section("Routes", routeTable, width, none: "none: everything goes to the service itself")

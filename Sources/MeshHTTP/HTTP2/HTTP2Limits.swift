@@ -64,7 +64,7 @@ package struct HTTP2Limits: Sendable {
   static let maxFrameBytes = 16 * 1024
 
   /// Bytes of arena that `HTTP2Scratch` needs for these limits.
-  package var arenaBytes: Int { 2 * maxHeaderListBytes + 4 * Self.maxFrameBytes }
+  package var arenaBytes: Int { 2 * maxHeaderListBytes + 4 * Self.maxFrameBytes + HTTP2Scratch.doomedBytes }
 }
 
 /// Memory into which heads are decoded; one for each loop is enough, shared by all its connections. What an event
@@ -75,7 +75,7 @@ package struct HTTP2Scratch {
   let fields: UnsafeMutablePointer<FieldRef>
   let fieldCapacity: Int
   /// Streams that are reset further on in the input being read, a bit each.
-  let doomed: UnsafeMutablePointer<UInt64>
+  let doomed: UnsafeMutablePointer<UInt8>
 
   /// Scratch in memory of the caller's: `arenaBytes` at least `HTTP2Limits.arenaBytes`, `fieldCapacity` at least
   /// `HTTP2Limits.maxFields`.
@@ -83,15 +83,12 @@ package struct HTTP2Scratch {
     arena: UnsafeMutablePointer<UInt8>, arenaBytes: Int, fields: UnsafeMutablePointer<FieldRef>, fieldCapacity: Int
   ) {
     self.arena = arena
-    self.arenaBytes = arenaBytes
+    self.arenaBytes = arenaBytes - Self.doomedBytes
     self.fields = fields
     self.fieldCapacity = fieldCapacity
-    doomed = Self.makeDoomed()
+    doomed = arena + (arenaBytes - Self.doomedBytes)
   }
 
   /// Frees the arena; the fields stay their owner's.
-  package func release() {
-    arena.deallocate()
-    doomed.deallocate()
-  }
+  package func release() { arena.deallocate() }
 }

@@ -67,23 +67,19 @@ extension HTTP2Connection {
 extension HTTP2Scratch {
   /// Streams of one input that can be told apart.
   private static let doomedStreams = 4096
+  /// Bytes of the arena that tell them apart.
+  static let doomedBytes = doomedStreams / 8
 
-  static func makeDoomed() -> UnsafeMutablePointer<UInt64> {
-    let words = UnsafeMutablePointer<UInt64>.allocate(capacity: doomedStreams / 64)
-    words.initialize(repeating: 0, count: doomedStreams / 64)
-    return words
-  }
-
-  func forgetDoomed() { doomed.update(repeating: 0, count: Self.doomedStreams / 64) }
+  func forgetDoomed() { doomed.initialize(repeating: 0, count: Self.doomedBytes) }
 
   /// Notes that a stream is reset; false if that was known, or it is too far on.
   func doom(_ place: Int) -> Bool {
     guard place >= 0, place < Self.doomedStreams, !isDoomed(place) else { return false }
-    doomed[place / 64] |= 1 &<< UInt64(place % 64)
+    doomed[place / 8] |= 1 &<< UInt8(place % 8)
     return true
   }
 
   func isDoomed(_ place: Int) -> Bool {
-    place >= 0 && place < Self.doomedStreams && doomed[place / 64] &>> UInt64(place % 64) & 1 == 1
+    place >= 0 && place < Self.doomedStreams && doomed[place / 8] &>> UInt8(place % 8) & 1 == 1
   }
 }

@@ -143,8 +143,8 @@ struct Exchange {
   /// Counts the messages of a call of gRPC as they pass.
   var requestMessages = GRPCMessageScanner(limitBytes: .max)
   var responseMessages = GRPCMessageScanner(limitBytes: .max)
-  /// `grpc-status` of the answer; 255: none was seen.
-  var grpcStatus: UInt8 = 255
+  /// `grpc-status` of the answer, once one has been seen.
+  var grpcStatus: UInt8?
   /// Time to the head of a try's response, nanoseconds; `.max`: no limit.
   var headLimit: UInt64 = .max
   /// On whose account `deadline` is.

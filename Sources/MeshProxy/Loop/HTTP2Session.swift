@@ -2,6 +2,7 @@
 internal import MeshHTTP
 internal import MeshModel
 internal import MeshReactor
+internal import MeshTLS
 
 typealias HTTP2SessionRef = UnsafeMutablePointer<HTTP2Session>
 
@@ -52,6 +53,7 @@ extension Worker {
     sessionHead?.pointee.previous = session
     sessionHead = session
     connection.pointee.http2 = session
+    connection.pointee.tls?.keepMemory()
     connection.pointee.role = role == .server ? .downstreamHTTP2 : .upstreamHTTP2
     arm(connection, after: HTTP2Session.tick)
     markDirty(connection)
@@ -263,6 +265,7 @@ extension Worker {
   /// The clock looks at a session.
   func sessionTick(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
     session.pointee.codec.calm()
+    connection.pointee.tls?.trim()
     let isMidHead = session.pointee.codec.isMidHead
     if isMidHead && session.pointee.wasMidHead || isUnsettled(session) {
       refused(connection, .headerTimeout)

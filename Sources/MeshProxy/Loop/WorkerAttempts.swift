@@ -19,7 +19,7 @@ extension Worker {
     var attempt = FailedAttempt()
     attempt.reason = reason?.rawValue ?? 0
     attempt.status = status
-    attempt.grpcStatus = exchange.pointee.grpcStatus
+    attempt.grpcStatus = exchange.pointee.grpcStatus ?? 255
     attempt.edge = exchange.pointee.edge
     attempt.family = UInt16(truncatingIfNeeded: exchange.pointee.lastAddress.family)
     attempt.address = exchange.pointee.lastAddress.bytes

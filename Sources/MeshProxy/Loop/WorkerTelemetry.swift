@@ -30,6 +30,8 @@ package final class WorkerTelemetry {
   var refusalCount = 0
   private let labels: LabelDictionary
   let node: NodeIdentity
+  /// Who calls, as the baggage of tunnels says it.
+  let baggage: [UInt8]
   let scratch: UnsafeMutableBufferPointer<UInt8>
   let addresses: UnsafeMutableBufferPointer<UInt8>
   /// Kept header fields, for the line being written.
@@ -46,6 +48,9 @@ package final class WorkerTelemetry {
     self.labels = labels
     self.node = node
     plan = configuration.telemetry.view
+    baggage = Array(
+      ("baggage: k8s.cluster.name=apus,k8s.namespace.name=\(node.namespace),k8s.deployment.name=\(node.workload)"
+        + ",service.name=\(node.service),service.version=\(node.version)").utf8)
     self.configuration = configuration
     // Memory that is never written is never taken from the system.
     scratch = .allocate(capacity: AccessRecord.maxLineBytes)
@@ -132,8 +137,7 @@ package final class WorkerTelemetry {
   /// The status of a call of gRPC; one that ended without is UNKNOWN, or CANCELLED where its client gave up.
   static func grpcStatus(_ exchange: ExchangeRef) -> UInt8? {
     guard exchange.pointee.flags.contains(.grpc) else { return nil }
-    if exchange.pointee.grpcStatus != 255 { return exchange.pointee.grpcStatus }
-    return exchange.pointee.reason == .clientReset ? 1 : 2
+    return exchange.pointee.grpcStatus ?? (exchange.pointee.reason == .clientReset ? 1 : 2)
   }
 
   /// Whether an exchange failed, as success rates count it: by HTTP status, and for gRPC by the statuses that tell of

@@ -24,7 +24,6 @@ extension Worker {
     session.pointee.codec.field(.pseudoAuthority, headBuffer, writer.count)
     writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
     writeTrace(&writer, exchange)
-    writer.text("baggage: ")
     telemetry.writeBaggage(&writer, to: endpoint)
     writer.endOfLine()
     writer.text("forwarded: for=\"")
@@ -84,7 +83,7 @@ extension Worker {
 
   /// The inbound listener whose application an authority names.
   private func inboundListener(_ connection: ConnectionRef, _ authority: UnsafeBufferPointer<UInt8>) -> Int32? {
-    guard let target = SocketAddress(String(decoding: authority, as: UTF8.self)) else { return nil }
+    guard let target = SocketAddress(text: authority) else { return nil }
     for listener in listeners where listener.kind == .inbound && listener.applicationPort == target.port {
       if target.sameHost(as: listener.applicationAddress) { return listener.index }
       if let local = Sockets.localAddress(connection.pointee.fd), target.sameHost(as: local) { return listener.index }
@@ -96,11 +95,10 @@ extension Worker {
 extension WorkerTelemetry {
   /// Who calls and whom, as W3C baggage with the keys that the ambient mesh of Istio uses.
   func writeBaggage(_ writer: inout HTTP1Writer, to endpoint: EndpointRef) {
-    let labels = endpoint.pointee.labels
-    var text =
-      "k8s.cluster.name=apus,k8s.namespace.name=\(node.namespace),k8s.deployment.name=\(node.workload)"
-      + ",service.name=\(node.service),service.version=\(node.version)"
-      + ",destination.namespace=\(labels.namespace),destination.workload=\(labels.workload)"
-    text.withUTF8 { writer.bytes($0) }
+    baggage.withUnsafeBufferPointer { writer.bytes($0) }
+    writer.text(",destination.namespace=")
+    endpoint.pointee.labels.namespace.withUTF8 { writer.bytes($0) }
+    writer.text(",destination.workload=")
+    endpoint.pointee.labels.workload.withUTF8 { writer.bytes($0) }
   }
 }

@@ -200,7 +200,7 @@ extension Worker {
     if exchange.pointee.flags.contains(.tunnel) { return endpointSideEnded(exchange) }
     noteStatus(exchange, message.head)
     if exchange.pointee.flags.contains(.grpc) {
-      judge(exchange, EndpointOutcome(grpcStatus: exchange.pointee.grpcStatus == 255 ? 2 : exchange.pointee.grpcStatus))
+      judge(exchange, EndpointOutcome(grpcStatus: exchange.pointee.grpcStatus ?? 2))
     }
     if exchange.pointee.isDownstreamStream || exchange.pointee.flags.contains(.chunkResponse) {
       store(message.head, &exchange.pointee.responseTrailers)

@@ -77,13 +77,13 @@ extension Worker {
     var pushback = RetryPushback.none
     if exchange.pointee.flags.contains(.grpc), status == 200 {
       // Without a status yet, its trailers will tell.
-      guard exchange.pointee.grpcStatus != 255 else { return false }
-      outcome = EndpointOutcome(grpcStatus: exchange.pointee.grpcStatus)
-      failure = .grpcStatus(exchange.pointee.grpcStatus)
+      guard let grpcStatus = exchange.pointee.grpcStatus else { return false }
+      outcome = EndpointOutcome(grpcStatus: grpcStatus)
+      failure = .grpcStatus(grpcStatus)
       pushback = self.pushback(head)
     }
     let settings = retrySettings(exchange)
-    let isFailure = status >= 400 || exchange.pointee.grpcStatus != 255 && exchange.pointee.grpcStatus != 0
+    let isFailure = status >= 400 || exchange.pointee.grpcStatus ?? 0 != 0
     guard isFailure, RetryPolicy.isWanted(failure, exchange.pointee.method, settings), !mustPause(exchange),
       let cluster = exchange.pointee.cluster
     else {
@@ -105,7 +105,7 @@ extension Worker {
     }
     noteFailedAttempt(exchange, status: status)
     noteAttempt(exchange, nil, status: status)
-    exchange.pointee.grpcStatus = 255
+    exchange.pointee.grpcStatus = nil
     endAttempt(exchange)
     abandonUpstream(exchange)
     backOff(exchange, wait)
