@@ -65,7 +65,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("{}", "application/json-patch+json", 415), ("{}", "application/apply-patch+yaml", 415), ("{}", nil, 415),
+    ("{}", "application/json-patch+json", 400), ("{}", "application/apply-patch+yaml", 415), ("{}", nil, 415),
+    (#"[{"op":"remove","path":"/no"}]"#, "application/json-patch+json", 400),
+    (#"[{"op":"test","path":"/kind","value":"Pod"}]"#, "application/json-patch+json", 409),
+    (#"[{"op":"test","path":"/kind","value":"Service"}]"#, "application/json-patch+json", 200),
     ("{", "application/merge-patch+json", 400), ("[]", "application/merge-patch+json", 400),
     (#"{"metadata":{"name":"other"}}"#, "application/merge-patch+json", 400),
   ]) func `what is no patch is told apart`(body: String, type: String?, code: Int) async throws {
