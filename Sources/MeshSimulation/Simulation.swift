@@ -93,6 +93,7 @@ package final class Simulation {
       world.drainSoon(within: 1 + UInt64(writer.random.pick(500_000_000)))
     case .retries: world.addSteadyClients(&writer)
     }
+    defer { kernel.dismantle() }
     world.run()
     if scenario == .retries { world.checkBudget() }
     return SimulationResult(

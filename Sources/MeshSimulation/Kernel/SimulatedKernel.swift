@@ -34,6 +34,8 @@ final class SimulatedKernel {
   static let wallStart: UInt64 = 1_780_272_000_000_000_000
   private let start: UInt64 = 1_000_000_000_000
   private var sockets: [SimulatedSocket?] = []
+  /// All there have been: two ends hold each other.
+  private var made: [SimulatedSocket] = []
   private var epolls: [Int32: SimulatedEpoll] = [:]
   private var events = EventQueue()
   var listeners: [UInt16: SimulatedSocket] = [:]
@@ -85,7 +87,21 @@ final class SimulatedKernel {
   func makeSocket() -> SimulatedSocket {
     let socket = SimulatedSocket(Self.firstDescriptor + Int32(sockets.count))
     sockets.append(socket)
+    made.append(socket)
     return socket
+  }
+
+  /// Lets go of everything that holds something else, when the world has ended.
+  func dismantle() {
+    for socket in made {
+      socket.peer = nil
+      socket.epoll = nil
+      socket.backlog = []
+    }
+    made = []
+    listeners = [:]
+    runnable = []
+    events = EventQueue()
   }
 
   func socket(_ descriptor: Int32) -> SimulatedSocket? {
