@@ -184,6 +184,9 @@ void cms_name_thread(const char *name) { pthread_setname_np(pthread_self(), name
 void cms_limit_arenas(int count) {
 #ifdef M_ARENA_MAX
   mallopt(M_ARENA_MAX, count);
+  // Fixed, or the first large block that is given back makes malloc keep all later ones.
+  mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+  mallopt(M_TRIM_THRESHOLD, 512 * 1024);
 #else
   (void)count;
 #endif

@@ -7,7 +7,7 @@ struct SpareQueues {
   private static let classes = 10
   private static let perClass = 64
   /// Bytes that may lie unused in all.
-  private static let limitBytes = 4 * 1024 * 1024
+  private static let limitBytes = 1024 * 1024
 
   private let queues: UnsafeMutablePointer<ByteQueue>
   private let counts: UnsafeMutablePointer<Int>
