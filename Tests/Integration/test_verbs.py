@@ -148,7 +148,9 @@ class Terminal:
         fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
         environment = {**mesh.environment, "NO_COLOR": "1", "TERM": "xterm"}
         environment.pop("COLUMNS", None)
-        self.process = subprocess.Popen([APUS, *arguments], stdin=child, stdout=child, stderr=child, env=environment)
+        # Whoever started the tests in the background had interrupts ignored, which is handed down.
+        self.process = subprocess.Popen([APUS, *arguments], stdin=child, stdout=child, stderr=child, env=environment,
+                                        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         os.close(child)
 
     def read(self, seconds):
