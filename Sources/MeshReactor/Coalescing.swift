@@ -20,7 +20,7 @@ package struct Coalescing: Sendable, Equatable {
   /// How long to wait before the next events are asked for, nanoseconds.
   ///
   /// - Parameters:
-  ///   - inFlight: exchanges under way on connections that many share; 0 where there are no such connections.
+  ///   - inFlight: exchanges under way; 0 where the loop has no connection that many share.
   ///   - wait: how long the last turn's events let wait for themselves, nanoseconds.
   ///   - work: how long they took, nanoseconds.
   package func pause(inFlight: Int, wait: UInt64, work: UInt64) -> UInt64 {

@@ -40,7 +40,7 @@ open class EventLoop {
   private var longestTurnNanoseconds: UInt64 = 0
   /// When to wait a moment for more events.
   package var coalescing = Coalescing()
-  /// Exchanges under way on connections that many share, as the owner says at the end of each turn.
+  /// Exchanges under way, 0 without a connection that many share: as the owner says at the end of each turn.
   package var sharedInFlight = 0
   private var lastWaitNanoseconds: UInt64 = 0
 
