@@ -1,9 +1,11 @@
 """What happened to requests: the counts of the control plane, single decisions, and why."""
 
+import itertools
 import json
 
 import pytest
 import yaml
+from prometheus_client.parser import text_string_to_metric_families as parse
 
 from support import raw
 from support.mesh import backend, route
@@ -36,9 +38,7 @@ def test_known_numbers_are_counted_by_edge_route_and_reason(shop):
                                 "backendRefs": [backend("nowhere")]},
                      {"name": "rest", "backendRefs": [backend("server")]}, namespace=SPACE), namespace=SPACE)
     mesh.wait_for(client, "http://server/gone", status=500)
-    # Proxies report once a second.
-    mesh.pause(2.5)
-    before = counts(mesh)
+    before = settled(mesh, client)
     for _ in range(7):
         assert client.get("http://server/fine").status == 200
     for _ in range(3):
@@ -60,6 +60,18 @@ def test_known_numbers_are_counted_by_edge_route_and_reason(shop):
     assert status == 200
     assert sum(point["requests"] for point in history["items"]) == sum(row["requests"] for row in counts(mesh).values())
     mesh.cli("delete", "httproute", "server", "-n", SPACE)
+
+
+def settled(mesh, client):
+    """The counts once the control plane has been told of everything that the client's proxy has counted."""
+    def found():
+        rows = counts(mesh)
+        counted = sum(sample.value for family in parse(client.admin("/metrics").body.decode()) for sample in family.samples
+                      if sample.name == "istio_requests_total" and sample.labels["reporter"] == "source"
+                      and sample.labels["destination_service_name"] == "server")
+        assert sum(row["requests"] for row in rows.values()) == counted, (rows, counted)
+        return rows
+    return raw.eventually(found, 20, 0.2)
 
 
 def counts(mesh):
@@ -100,12 +112,14 @@ def test_why_tells_a_timeout_and_a_refused_connection(shop):
                namespace=SPACE)
     mesh.wait_for(client, "http://server/")
 
+    tries = itertools.count()
+
     def slow():
-        answer = ask(client, "http://server/delay/2000", "slow-id")
+        id = f"slow-id-{next(tries)}"
+        answer = ask(client, "http://server/delay/2000", id)
         assert answer.status == 504, answer
-        return True
-    raw.eventually(slow, 10)
-    told = why(mesh, "slow-id")
+        return id
+    told = why(mesh, raw.eventually(slow, 20))
     assert told["reason"] == "request_timeout" and "timeout 200 ms" in told["object"]["detail"]
     mesh.cli("delete", "httproute", "server", "-n", SPACE)
 
@@ -165,7 +179,7 @@ def test_eval_tells_what_a_change_would_do_and_changes_nothing(shop):
     mesh.wait_for(client, "http://server/")
     for _ in range(5):
         client.get("http://server/evaluated")
-    mesh.pause(2.5)
+    settled(mesh, client)
     change = route("server", {"matches": [{"path": {"type": "PathPrefix", "value": "/other"}}],
                               "backendRefs": [backend("server")]}, name="narrow", namespace=SPACE)
     answer = json.loads(mesh.cli("eval", "-n", SPACE, "-f", "-", "--from", f"{SPACE}/client", "--to", f"{SPACE}/server",
