@@ -110,4 +110,59 @@ struct HTTP2LookAheadTests {
       #expect(server.openStreams == 2, "cut at \(cut)")
     }
   }
+
+  /// Frames on a stream after the client's reset of it, fed in one piece, in two (before the reset, and after it), and
+  /// a byte at a time.
+  private func afterReset(_ last: [UInt8], _ check: (Endpoint, [Seen]) -> Void) {
+    let first = Frame.headers(1, Frame.post, end: false) + Frame.data(1, "before")
+    let second = Frame.reset(1)
+    let whole = first + second + last
+    let arrivals = [[whole], [first, second + last], [first + second, last], whole.map { [$0] }]
+    for pieces in arrivals {
+      let server = server()
+      _ = server.output()
+      let seen = pieces.flatMap { server.feed($0) }
+      check(server, seen)
+    }
+  }
+
+  @Test("what a client sends after its reset is a fault, in whatever pieces it comes: DATA")
+  func dataAfterReset() {
+    afterReset(Frame.data(1, "after")) { server, seen in
+      #expect(seen.last == .refused(.frameOnClosedStream))
+      #expect(!server.isFailed)
+      #expect(server.openStreams == 0)
+      #expect(Array(server.output().suffix(13)) == Frame.reset(1, HTTP2ErrorCode.streamClosed.rawValue))
+    }
+  }
+
+  @Test("what a client sends after its reset is a fault, in whatever pieces it comes: HEADERS")
+  func headersAfterReset() {
+    afterReset(Frame.headers(1, Frame.get)) { server, seen in
+      #expect(seen.last == .failed(.frameOnClosedStream))
+      #expect(Array(server.output().suffix(4)) == Frame.word(HTTP2ErrorCode.streamClosed.rawValue))
+    }
+  }
+
+  @Test("a reset that crosses ours ends the time in which frames are read past")
+  func crossingResets() {
+    let server = server()
+    server.feed(Frame.headers(1, Frame.post, end: false))
+    if let stream = server.streams[1] { server.connection.reset(stream, .cancel) }
+    _ = server.output()
+    #expect(server.feed(Frame.data(1, "sent before ours came")) == [])
+    #expect(server.output() == [])
+    #expect(server.feed(Frame.reset(1) + Frame.data(1, "after")).last == .refused(.frameOnClosedStream))
+    #expect(Array(server.output().suffix(13)) == Frame.reset(1, HTTP2ErrorCode.streamClosed.rawValue))
+  }
+
+  @Test("streams cancelled unseen do not push out the memory of those that this side has reset")
+  func memoryOfResets() {
+    let server = server()
+    server.feed(Frame.headers(1, Frame.post, end: false))
+    if let stream = server.streams[1] { server.connection.reset(stream, .cancel) }
+    server.feed(resets(1..<200))
+    #expect(server.feed(Frame.headers(1, [("x-trailer", "sent before ours came")])) == [])
+    #expect(!server.isFailed)
+  }
 }

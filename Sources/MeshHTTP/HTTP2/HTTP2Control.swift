@@ -124,11 +124,16 @@ extension HTTP2Connection {
     return .event(fail(problem))
   }
 
-  mutating func reset(_ header: FrameHeader, _ payload: UnsafePointer<UInt8>) -> Step {
+  mutating func reset(
+    _ header: FrameHeader, _ payload: UnsafePointer<UInt8>, _ scratch: HTTP2Scratch
+  ) -> Step {
     guard header.stream != 0 else { return .event(fail(.badStreamID)) }
     guard header.length == 4 else { return .event(fail(.badFrameSize)) }
     if isIdle(header.stream) { return .event(fail(.frameOnIdleStream)) }
-    guard let stream = streams.find(header.stream) else { return countControl() ?? .proceed }
+    guard let stream = streams.find(header.stream) else {
+      noMoreFrames(header.stream, scratch)
+      return countControl() ?? .proceed
+    }
     let code = HTTP2ErrorCode(rawValue: BigEndian.load32(payload))
     if let flood = countEarlyReset() { return flood }
     retire(stream)

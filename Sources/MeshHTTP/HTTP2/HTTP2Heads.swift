@@ -18,7 +18,7 @@ extension HTTP2Connection {
       return knownStream(stream, slot, &sink, frame.endStream)
     }
     guard isIdle(id) else {
-      if role == .client || wasReset(id) { return countControl() ?? .proceed }
+      if role == .client || wasReset(id) || isDoomed(id, scratch) { return countControl() ?? .proceed }
       return .event(fail(wasOpened(id) ? .frameOnClosedStream : .streamReused))
     }
     return newStream(frame, &sink)
@@ -41,7 +41,6 @@ extension HTTP2Connection {
     if frame.selfDependent { return refuse(id, .badStreamID) }
     if isDoomed(id, sink.scratch) {
       if let flood = countEarlyReset() { return flood }
-      rememberReset(id)
       return .event(.refused(.cancelled))
     }
     guard streams.count < Int(limits.maxConcurrentStreams) else { return refuse(id, .tooManyStreams) }

@@ -57,10 +57,17 @@ extension HTTP2Connection {
     return at
   }
 
-  /// Whether the stream is reset further on in the input that is being read.
+  /// Whether the stream is reset further on in the input that is being read: what comes of it before that is read past.
   func isDoomed(_ id: UInt32, _ scratch: HTTP2Scratch) -> Bool {
     guard let doomedAfter, id > doomedAfter else { return false }
     return scratch.isDoomed(Int((id &- doomedAfter) / 2))
+  }
+
+  /// The client's reset of a stream has been read: what it sends on the stream after that is a fault (RFC 9113, section
+  /// 5.1), whether the stream was doomed or this side has reset it as well.
+  mutating func noMoreFrames(_ id: UInt32, _ scratch: HTTP2Scratch) {
+    if let doomedAfter, id > doomedAfter { scratch.spare(Int((id &- doomedAfter) / 2)) }
+    for index in 0..<recentResets.count where recentResets[index] == id { recentResets[index] = 0 }
   }
 }
 
@@ -77,6 +84,11 @@ extension HTTP2Scratch {
     guard place >= 0, place < Self.doomedStreams, !isDoomed(place) else { return false }
     doomed[place / 8] |= 1 &<< UInt8(place % 8)
     return true
+  }
+
+  func spare(_ place: Int) {
+    guard isDoomed(place) else { return }
+    doomed[place / 8] &= ~(1 &<< UInt8(place % 8))
   }
 
   func isDoomed(_ place: Int) -> Bool {

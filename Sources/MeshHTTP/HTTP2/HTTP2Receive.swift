@@ -86,7 +86,7 @@ extension HTTP2Connection {
       if let bad = vet(header) { return .event(fail(bad)) }
       if header.type == FrameType.data {
         input.position &+= FrameHeader.size
-        return beginData(header)
+        return beginData(header, scratch)
       }
       guard available >= FrameHeader.size &+ header.length else { return keep(start, available, &input) }
       input.position &+= FrameHeader.size &+ header.length
@@ -110,7 +110,7 @@ extension HTTP2Connection {
     if let bad = vet(header) { return .event(fail(bad)) }
     if header.type == FrameType.data {
       stash.consume(FrameHeader.size)
-      return beginData(header)
+      return beginData(header, scratch)
     }
     let size = FrameHeader.size &+ header.length
     let more = min(size &- stash.count, available &- taken)
@@ -146,7 +146,7 @@ extension HTTP2Connection {
     case FrameType.headers: return headers(header, payload, scratch)
     case FrameType.continuation: return continuation(header, payload, scratch)
     case FrameType.windowUpdate: return windowUpdate(header, payload)
-    case FrameType.reset: return reset(header, payload)
+    case FrameType.reset: return reset(header, payload, scratch)
     case FrameType.settings: return settings(header, payload)
     case FrameType.ping: return ping(header, payload)
     case FrameType.goAway: return goAway(header, payload)
@@ -204,7 +204,7 @@ extension HTTP2Connection {
 
   // MARK: - Data
 
-  private mutating func beginData(_ header: FrameHeader) -> Step {
+  private mutating func beginData(_ header: FrameHeader, _ scratch: HTTP2Scratch) -> Step {
     guard header.stream != 0 else { return .event(fail(.badStreamID)) }
     let length = Int64(header.length)
     guard length <= receiveWindow else { return .event(fail(.windowExceeded)) }
@@ -221,7 +221,7 @@ extension HTTP2Connection {
       counters.control = 0
     }
     guard let stream = streams.find(header.stream), let slot = streams.slot(stream) else {
-      return dataOnClosed(header)
+      return dataOnClosed(header, scratch)
     }
     if slot.pointee.flags.contains(.remoteEnded) { return discard(stream, .frameOnClosedStream, header.length) }
     if !slot.pointee.flags.contains(.headReceived) { return discard(stream, .frameOutOfPlace, header.length) }
@@ -251,10 +251,10 @@ extension HTTP2Connection {
     return .event(streamError(stream, reason))
   }
 
-  private mutating func dataOnClosed(_ header: FrameHeader) -> Step {
+  private mutating func dataOnClosed(_ header: FrameHeader, _ scratch: HTTP2Scratch) -> Step {
     if isIdle(header.stream) { return .event(fail(.frameOnIdleStream)) }
     credit(header.length)
-    if wasReset(header.stream) { return .proceed }
+    if wasReset(header.stream) || isDoomed(header.stream, scratch) { return .proceed }
     // No work is thrown away here, so this counts as a frame that does nothing and not as a stream that ends early.
     if let flood = countControl() ?? queueControl() { return flood }
     writeReset(header.stream, HTTP2Reason.frameOnClosedStream.code)

@@ -9,7 +9,7 @@ extension HTTP2Connection {
   @inline(__always)
   func isIdle(_ id: UInt32) -> Bool { isLocal(id) ? id >= nextLocalID : id > lastPeerID }
 
-  /// Whether this side has reset the stream lately.
+  /// Whether this side has reset the stream lately, and the peer may not know of it yet.
   func wasReset(_ id: UInt32) -> Bool {
     for index in 0..<recentResets.count where recentResets[index] == id { return true }
     return false

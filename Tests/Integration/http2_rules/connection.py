@@ -231,6 +231,22 @@ def reset_headers(c):
     c.connection_error(STREAM_CLOSED) if c.strict else c.stream_error(stream, STREAM_CLOSED)
 
 
+@rule("5.1", "closed by RST_STREAM that came later than the request: DATA")
+def reset_later_data(c):
+    stream = c.request(method="POST", end=False)
+    c.barrier()
+    c.send(reset(stream), data(stream, b"x"))
+    c.stream_error(stream, STREAM_CLOSED)
+
+
+@rule("5.1", "closed by RST_STREAM that came later than the request: HEADERS")
+def reset_later_headers(c):
+    stream = c.request(method="POST", end=False)
+    c.barrier()
+    c.send(reset(stream), headers(stream, get()))
+    c.connection_error(STREAM_CLOSED) if c.strict else c.stream_error(stream, STREAM_CLOSED)
+
+
 @rule("5.1", "closed by RST_STREAM: CONTINUATION")
 def reset_continuation(c):
     stream = c.request(method="POST", end=False)
