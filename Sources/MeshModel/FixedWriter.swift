@@ -39,7 +39,7 @@ package struct FixedWriter {
     overflowed = false
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   package mutating func append(_ byte: UInt8) {
     guard count < capacity else {
       overflowed = true
@@ -68,7 +68,7 @@ package struct FixedWriter {
     append(start, count: source.count)
   }
 
-  @inlinable
+  @inlinable @inline(__always)
   package mutating func append(_ text: StaticString) {
     guard text.hasPointerRepresentation else { return }
     append(text.utf8Start, count: text.utf8CodeUnitCount)

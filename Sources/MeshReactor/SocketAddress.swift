@@ -136,6 +136,17 @@ package struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Writes the address without the port, as `host` has it, without a string of it.
+  ///
+  /// - Parameter place: room for 64 bytes.
+  /// - Returns: how many were written.
+  package func writeHost(to place: UnsafeMutablePointer<UInt8>) -> Int {
+    var copy = bytes
+    return place.withMemoryRebound(to: CChar.self, capacity: 64) { characters in
+      inet_ntop(family, &copy, characters, 64) == nil ? 0 : strnlen(characters, 64)
+    }
+  }
+
   package var description: String { family == AF_INET6 ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 

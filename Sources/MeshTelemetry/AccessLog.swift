@@ -60,7 +60,7 @@ package struct AccessRecord {
   package init() {}
 
   /// Room that a line always fits into: every text at its longest with every byte escaped.
-  package static let maxLineBytes = 14 * EscapedText.maxFieldBytes * 6 + 2_048
+  package static let maxLineBytes = 14 * (EscapedText.maxFieldBytes * 6 + 3) + 2_048
 
   /// Appends one line, its line feed included. Where it does not fit, nothing is appended.
   ///
@@ -132,80 +132,104 @@ package struct AccessRecord {
 
   // MARK: JSON
 
+  /// Most bytes that the line of JSON can have: what is constant in it, numbers at their longest, and each text with
+  /// every byte escaped.
+  package var longestJSON: Int {
+    // Constant pieces have 466 bytes, numbers, constants and the trace less than 400.
+    1_024 &+ longest(method) &+ longest(path) &+ longest(forwardedFor) &+ longest(userAgent) &+ longest(requestID)
+      &+ longest(authority) &+ longest(upstreamHost) &+ longest(upstreamService) &+ longest(downstreamAddress)
+      &+ longest(sourcePrincipal) &+ longest(destinationPrincipal) &+ longest(route) &+ LineCursor.slack
+  }
+
+  @inline(__always)
+  private func longest(_ text: Bytes) -> Int { EscapedText.longest(min(text.count, EscapedText.maxFieldBytes)) }
+
   private func writeJSON(into writer: inout FixedWriter) {
-    writer.append("{\"start_time\":\"")
-    CivilTime.write(milliseconds: startMilliseconds, into: &writer)
-    writer.append("\"")
-    string(",\"method\":", method, into: &writer)
-    string(",\"path\":", path, into: &writer)
-    writer.append(",\"protocol\":")
-    constant(httpVersion, into: &writer)
-    writer.append(",\"response_code\":")
-    writer.append(decimal: UInt64(status))
-    writer.append(",\"grpc_status\":")
-    if let grpcStatus { writer.append(decimal: UInt64(grpcStatus)) } else { writer.append("null") }
-    writer.append(",\"response_flags\":")
-    constant(flag.code, into: &writer)
-    writer.append(",\"error_reason\":")
-    constant(reason?.name ?? "", into: &writer)
-    writer.append(",\"bytes_received\":")
-    writer.append(decimal: requestBytes)
-    writer.append(",\"bytes_sent\":")
-    writer.append(decimal: responseBytes)
-    writer.append(",\"duration_ms\":")
-    fraction(durationNanoseconds, into: &writer)
-    writer.append(",\"upstream_service_time_ms\":")
-    if let upstreamNanoseconds { fraction(upstreamNanoseconds, into: &writer) } else { writer.append("null") }
-    writer.append(",\"attempts\":")
-    writer.append(decimal: UInt64(attempts))
-    string(",\"x_forwarded_for\":", forwardedFor, into: &writer)
-    string(",\"user_agent\":", userAgent, into: &writer)
-    string(",\"request_id\":", requestID, into: &writer)
-    writer.append(",\"traceparent\":")
-    if mark.isPresent {
-      writer.append("\"")
-      TraceFields.writeParent(mark, into: &writer)
-      writer.append("\"")
-    } else {
-      writer.append("null")
-    }
-    string(",\"authority\":", authority, into: &writer)
-    string(",\"upstream_host\":", upstreamHost, into: &writer)
-    string(",\"upstream_cluster\":", upstreamService, into: &writer)
-    string(",\"downstream_remote_address\":", downstreamAddress, into: &writer)
-    string(",\"source_principal\":", sourcePrincipal, into: &writer)
-    string(",\"destination_principal\":", destinationPrincipal, into: &writer)
-    string(",\"route_name\":", route, into: &writer)
-    writer.append("}")
-  }
-
-  /// A field; `name` comes with all that stands before its value.
-  private func string(_ name: StaticString, _ text: Bytes, into writer: inout FixedWriter) {
-    writer.append(name)
-    if text.isEmpty {
-      writer.append("null")
-    } else {
-      writer.append(UInt8(ascii: "\""))
-      EscapedText.json(text, into: &writer)
-      writer.append(UInt8(ascii: "\""))
-    }
-  }
-
-  private func constant(_ text: StaticString, into writer: inout FixedWriter) {
-    guard text.utf8CodeUnitCount > 0 else {
-      writer.append("null")
+    guard writer.remaining >= longestJSON else {
+      writer.overflowed = true
       return
     }
-    writer.append("\"")
-    writer.append(text)
-    writer.append("\"")
+    var clock = LineClock()
+    // The line feed comes with every format.
+    writer.count &+= writeJSON(to: writer.base + writer.count, &clock) &- 1
   }
 
-  /// Milliseconds with three places.
-  private func fraction(_ nanoseconds: Int64, into writer: inout FixedWriter) {
-    let micros = UInt64(max(0, nanoseconds)) / 1_000
-    writer.append(decimal: micros / 1_000)
-    writer.append(".")
-    CivilTime.digits(micros % 1_000, 3, into: &writer)
+  /// Writes the line, its line feed included, where there is room for `longestJSON` bytes; returns how many it has.
+  package func writeJSON(to place: UnsafeMutablePointer<UInt8>, _ clock: inout LineClock) -> Int {
+    var line = LineCursor(place)
+    line.put("{\"start_time\":\"")
+    line.put(moment: startMilliseconds, &clock)
+    line.put("\",\"method\":")
+    line.put(json: method)
+    line.put(",\"path\":")
+    line.put(json: path)
+    line.put(",\"protocol\":")
+    constant(httpVersion, into: &line)
+    line.put(",\"response_code\":")
+    line.put(decimal: UInt64(status))
+    line.put(",\"grpc_status\":")
+    if let grpcStatus { line.put(decimal: UInt64(grpcStatus)) } else { line.put("null") }
+    line.put(",\"response_flags\":")
+    constant(flag.code, into: &line)
+    line.put(",\"error_reason\":")
+    if let reason { constant(reason.name, into: &line) } else { line.put("null") }
+    line.put(",\"bytes_received\":")
+    line.put(decimal: requestBytes)
+    line.put(",\"bytes_sent\":")
+    line.put(decimal: responseBytes)
+    line.put(",\"duration_ms\":")
+    line.put(milliseconds: durationNanoseconds)
+    line.put(",\"upstream_service_time_ms\":")
+    if let upstreamNanoseconds { line.put(milliseconds: upstreamNanoseconds) } else { line.put("null") }
+    line.put(",\"attempts\":")
+    line.put(decimal: UInt64(attempts))
+    writeTexts(into: &line)
+    line.put("}\n")
+    return line.place - place
+  }
+
+  @inline(__always)
+  private func writeTexts(into line: inout LineCursor) {
+    line.put(",\"x_forwarded_for\":")
+    line.put(json: forwardedFor)
+    line.put(",\"user_agent\":")
+    line.put(json: userAgent)
+    line.put(",\"request_id\":")
+    line.put(json: requestID)
+    line.put(",\"traceparent\":")
+    if mark.isPresent {
+      line.put("\"00-")
+      line.put(hexadecimal: mark.high)
+      line.put(hexadecimal: mark.low)
+      line.put(UInt8(ascii: "-"))
+      line.put(hexadecimal: mark.outgoingSpan)
+      line.put("-0")
+      line.put(0x30 &+ (mark.flags.rawValue & 3))
+      line.put(UInt8(ascii: "\""))
+    } else {
+      line.put("null")
+    }
+    line.put(",\"authority\":")
+    line.put(json: authority)
+    line.put(",\"upstream_host\":")
+    line.put(json: upstreamHost)
+    line.put(",\"upstream_cluster\":")
+    line.put(json: upstreamService)
+    line.put(",\"downstream_remote_address\":")
+    line.put(json: downstreamAddress)
+    line.put(",\"source_principal\":")
+    line.put(json: sourcePrincipal)
+    line.put(",\"destination_principal\":")
+    line.put(json: destinationPrincipal)
+    line.put(",\"route_name\":")
+    line.put(json: route)
+  }
+
+  @inline(__always)
+  private func constant(_ text: StaticString, into line: inout LineCursor) {
+    guard text.utf8CodeUnitCount > 0 else { return line.put("null") }
+    line.put(UInt8(ascii: "\""))
+    line.put(text)
+    line.put(UInt8(ascii: "\""))
   }
 }

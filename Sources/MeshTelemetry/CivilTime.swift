@@ -4,7 +4,7 @@ import MeshModel
 enum CivilTime {
   /// `2026-01-31T23:59:59.123Z` (RFC 3339, UTC), from milliseconds since 1970. Years 0 to 9999; others are held there.
   static func write(milliseconds: Int64, into writer: inout FixedWriter) {
-    let held = min(max(milliseconds, -62_167_219_200_000), 253_402_300_799_999)
+    let held = held(milliseconds)
     let day = held >= 0 ? held / 86_400_000 : (held &- 86_399_999) / 86_400_000
     let rest = UInt64(held &- day &* 86_400_000)
     let (year, month, dayOfMonth) = date(day)
@@ -23,6 +23,10 @@ enum CivilTime {
     digits(rest % 1_000, 3, into: &writer)
     writer.append("Z")
   }
+
+  /// The nearest moment of the years 0 to 9999.
+  @inline(__always)
+  static func held(_ milliseconds: Int64) -> Int64 { min(max(milliseconds, -62_167_219_200_000), 253_402_300_799_999) }
 
   @inline(__always)
   private static func pair(_ value: UInt64, into writer: inout FixedWriter) {

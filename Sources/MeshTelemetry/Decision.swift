@@ -197,6 +197,7 @@ package final class DecisionRing {
     let slot = part.written % part.capacity
     part.written &+= 1
     (part.decisions + slot).initialize(to: decision)
+    // One behind the other: most are short, and fewer lines of the cache are touched.
     var place = part.texts + slot &* textBytes
     put(texts.requestID, DecisionTexts.requestIDBytes, &place)
     put(texts.authority, DecisionTexts.authorityBytes, &place)
@@ -210,7 +211,7 @@ package final class DecisionRing {
     let count = min(text.count, most)
     place[0] = UInt8(truncatingIfNeeded: count)
     if count > 0, let start = text.baseAddress { (place + 1).update(from: start, count: count) }
-    place += 1 &+ most
+    place += 1 &+ count
   }
 
   /// The newest decisions that the filter lets through, newest first.
@@ -256,7 +257,7 @@ package final class DecisionRing {
 
   private static func text(_ place: inout UnsafePointer<UInt8>, _ most: Int) -> UnsafeBufferPointer<UInt8> {
     let text = UnsafeBufferPointer(start: place + 1, count: min(Int(place[0]), most))
-    place += 1 + most
+    place += 1 + text.count
     return text
   }
 }

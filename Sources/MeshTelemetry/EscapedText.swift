@@ -11,6 +11,14 @@ enum EscapedText {
   static func json(_ text: UnsafeBufferPointer<UInt8>, into writer: inout FixedWriter) {
     guard let base = text.baseAddress else { return }
     let count = min(text.count, maxFieldBytes)
+    json(base, count, isCut: text.count > count, into: &writer)
+  }
+
+  /// Most bytes that so many can become, an ellipsis included.
+  static func longest(_ count: Int) -> Int { 6 &* count &+ 3 }
+
+  /// - Parameter isCut: there would be more: an ellipsis says so.
+  static func json(_ base: UnsafePointer<UInt8>, _ count: Int, isCut: Bool, into writer: inout FixedWriter) {
     var position = 0
     var plain = 0
     while true {
@@ -38,7 +46,7 @@ enum EscapedText {
       plain = position
     }
     writer.append(base + plain, count: position &- plain)
-    if text.count > count { writer.append("…") }
+    if isCut { writer.append("…") }
   }
 
   /// As the content of a quoted field in a text line: control characters, quotes, backslashes and what is not UTF-8 as
@@ -69,24 +77,34 @@ enum EscapedText {
   /// How many bytes at `base` stand for themselves in either format: printable ASCII but quotes and backslashes. Looks at
   /// eight at a time.
   private static func plainCount(_ base: UnsafePointer<UInt8>, _ count: Int) -> Int {
-    let ones: UInt64 = 0x0101_0101_0101_0101
-    let tops: UInt64 = 0x8080_8080_8080_8080
-    @inline(__always) func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word }
     let raw = UnsafeRawPointer(base)
     var position = 0
     while count &- position >= 8 {
-      let word = raw.loadUnaligned(fromByteOffset: position, as: UInt64.self)
-      let below = (word &- ones &* 0x20) & ~word
-      let special = below | zeros(word ^ (ones &* 0x22)) | zeros(word ^ (ones &* 0x5C)) | zeros(word ^ (ones &* 0x7F))
-      if (special | word) & tops != 0 { break }
+      if isSpecial(raw.loadUnaligned(fromByteOffset: position, as: UInt64.self)) { break }
       position &+= 8
     }
     while position < count {
-      let byte = base[position]
-      guard byte >= 0x20, byte < 0x7F, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") else { break }
+      guard isPlain(base[position]) else { break }
       position &+= 1
     }
     return position
+  }
+
+  /// Whether a byte stands for itself in either format.
+  @inline(__always)
+  static func isPlain(_ byte: UInt8) -> Bool {
+    byte >= 0x20 && byte < 0x7F && byte != UInt8(ascii: "\"") && byte != UInt8(ascii: "\\")
+  }
+
+  /// Whether one of eight bytes does not.
+  @inline(__always)
+  static func isSpecial(_ word: UInt64) -> Bool {
+    let ones: UInt64 = 0x0101_0101_0101_0101
+    let tops: UInt64 = 0x8080_8080_8080_8080
+    @inline(__always) func zeros(_ word: UInt64) -> UInt64 { (word &- ones) & ~word }
+    let below = (word &- ones &* 0x20) & ~word
+    let special = below | zeros(word ^ (ones &* 0x22)) | zeros(word ^ (ones &* 0x5C)) | zeros(word ^ (ones &* 0x7F))
+    return (special | word) & tops != 0
   }
 
   private static func hex(_ byte: UInt8, into writer: inout FixedWriter) {

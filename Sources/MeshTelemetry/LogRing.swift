@@ -13,6 +13,7 @@ package final class LogRing: @unchecked Sendable {
   private let head = Atomic<Int>(0)
   private let lines = Atomic<UInt64>(0)
   private let dropped = Atomic<UInt64>(0)
+  private let isCalled = Atomic<Bool>(false)
 
   /// - Parameter capacity: in bytes, rounded up to a power of two, 4 KiB…64 MiB. Default 256 KiB.
   package init(capacity: Int = 262_144) {
@@ -42,22 +43,35 @@ package final class LogRing: @unchecked Sendable {
     return true
   }
 
-  /// Writes `record` by way of `scratch` and puts it into the ring. For the one writer; nothing is allocated.
-  package func append(
-    _ record: borrowing AccessRecord, _ format: AccessLogFormat, scratch: UnsafeMutableBufferPointer<UInt8>
-  ) -> Bool {
-    var writer = FixedWriter(scratch)
-    record.write(format, into: &writer)
-    if writer.count == 0 {
-      dropped.wrappingAdd(1, ordering: .relaxed)
-      return false
-    }
-    return append(writer.written)
+  /// A place in the ring for a line of at most `bytes`, where so many lie together; nil: not now, `append` may find room.
+  /// What is written there is a line once `commit` has said how long it is. For the one writer.
+  package func reserve(_ bytes: Int) -> UnsafeMutablePointer<UInt8>? {
+    let end = tail.load(ordering: .relaxed)
+    let place = end & (capacity &- 1)
+    guard bytes <= capacity &- place, bytes <= capacity &- (end &- head.load(ordering: .acquiring)) else { return nil }
+    return memory + place
+  }
+
+  /// The place that was reserved last holds a line of `count` bytes.
+  package func commit(_ count: Int) {
+    tail.store(tail.load(ordering: .relaxed) &+ count, ordering: .releasing)
+    lines.wrappingAdd(1, ordering: .relaxed)
+  }
+
+  /// Whether the reader is to be called: the ring is half full, and it has not been called since it read last. For the
+  /// one writer.
+  package func callsReader() -> Bool {
+    guard tail.load(ordering: .relaxed) &- head.load(ordering: .relaxed) > capacity / 2,
+      !isCalled.load(ordering: .relaxed)
+    else { return false }
+    isCalled.store(true, ordering: .relaxed)
+    return true
   }
 
   /// Lends the oldest bytes that lie together, for the one reader; `body` says how many of them it took. False where
   /// there are none. A ring that wraps around takes two calls.
   package func read(_ body: (UnsafeBufferPointer<UInt8>) -> Int) -> Bool {
+    isCalled.store(false, ordering: .relaxed)
     let start = head.load(ordering: .relaxed)
     let count = tail.load(ordering: .acquiring) &- start
     guard count > 0 else { return false }

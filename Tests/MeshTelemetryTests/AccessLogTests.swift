@@ -63,6 +63,73 @@ import Testing
     #expect(object.count == 24)
   }
 
+  /// Lines are written without looking at the end of their memory: the room that is asked for before must do.
+  @Test func noLineIsLongerThanItIsSaidToBe() throws {
+    let texts: [[UInt8]] = [
+      [], [1], Array(repeating: 1, count: 7), Array(repeating: 0xFF, count: 2_048),
+      Array(repeating: 0x41, count: 4_000),
+      Array(repeating: 0, count: 2_049), Array("plain/and\"quoted\\".utf8),
+    ]
+    for bytes in texts {
+      try bytes.withUnsafeBufferPointer { text in
+        var record = AccessRecord()
+        example(&record)
+        (record.method, record.path, record.forwardedFor, record.userAgent) = (text, text, text, text)
+        (record.requestID, record.authority, record.upstreamHost, record.upstreamService) = (text, text, text, text)
+        (record.downstreamAddress, record.sourcePrincipal, record.destinationPrincipal) = (text, text, text)
+        record.route = text
+        (record.status, record.grpcStatus, record.attempts) = (.max, .max, .max)
+        (record.requestBytes, record.responseBytes) = (.max, .max)
+        (record.durationNanoseconds, record.upstreamNanoseconds) = (.max, .max)
+        record.startMilliseconds = .max
+        record.mark = TraceMark(high: .max, low: .max, parent: .max, flags: .sampled)
+        let place = UnsafeMutablePointer<UInt8>.allocate(capacity: record.longestJSON)
+        defer { place.deallocate() }
+        var clock = LineClock()
+        let count = record.writeJSON(to: place, &clock)
+        #expect(count + 16 <= record.longestJSON)
+        let line = Data(UnsafeBufferPointer(start: place, count: count))
+        let object = try #require(try JSONSerialization.jsonObject(with: line) as? [String: Any])
+        #expect(object["start_time"] as? String == "9999-12-31T23:59:59.999Z")
+        #expect((object["bytes_sent"] as? NSNumber)?.uint64Value == .max)
+        #expect(
+          object["traceparent"] as? String
+            == "00-\(String(repeating: "f", count: 32))-\(String(repeating: "f", count: 16))-01")
+      }
+    }
+  }
+
+  @Test func theClockOfLinesGoesOnAndBack() {
+    var clock = LineClock()
+    let place = UnsafeMutablePointer<UInt8>.allocate(capacity: 2_048)
+    defer { place.deallocate() }
+    for (moment, text) in [
+      (0, "1970-01-01T00:00:00.000Z"), (999, "1970-01-01T00:00:00.999Z"), (1_000, "1970-01-01T00:00:01.000Z"),
+      (-1, "1969-12-31T23:59:59.999Z"), (951_782_400_007, "2000-02-29T00:00:00.007Z"),
+    ] {
+      var record = AccessRecord()
+      record.startMilliseconds = Int64(moment)
+      let count = record.writeJSON(to: place, &clock)
+      let line = String(decoding: UnsafeBufferPointer(start: place, count: count), as: UTF8.self)
+      #expect(line.hasPrefix("{\"start_time\":\"\(text)\","))
+    }
+  }
+
+  @Test func numbersAreWrittenAsTheyAre() {
+    let place = UnsafeMutablePointer<UInt8>.allocate(capacity: 2_048)
+    defer { place.deallocate() }
+    var clock = LineClock()
+    var numbers: [UInt64] = [0, 9, 10, 99, 100, 999, 1_000, 9_999, 10_000, .max, .max / 10]
+    numbers += (0..<64).map { UInt64(1) << $0 }
+    for number in numbers {
+      var record = AccessRecord()
+      record.requestBytes = number
+      let count = record.writeJSON(to: place, &clock)
+      let line = String(decoding: UnsafeBufferPointer(start: place, count: count), as: UTF8.self)
+      #expect(line.contains("\"bytes_received\":\(number),"))
+    }
+  }
+
   @Test func whateverBytesComeTheLineIsOneLineAndValidJSON() throws {
     var state: UInt64 = 11
     for _ in 0..<400 {

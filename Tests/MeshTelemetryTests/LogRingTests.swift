@@ -53,6 +53,26 @@ import Testing
     #expect(seen == ["abcdef\n", "cdef\n", "ef\n", "\n"])
   }
 
+  @Test func linesAreWrittenWhereTheyStayAndTheReaderIsCalledOnce() throws {
+    let ring = LogRing(capacity: 4_096)
+    #expect(ring.reserve(4_097) == nil)
+    for round in 0..<10 {
+      let place = try #require(ring.reserve(1_000))
+      place.update(repeating: UInt8(ascii: "0") + UInt8(round), count: 400)
+      ring.commit(400)
+      // Half of it is 2,048 bytes: the sixth line is beyond.
+      #expect(ring.callsReader() == (round == 5))
+      if round == 6 { break }
+    }
+    #expect(takeAll(ring) == (0..<7).map { String(repeating: "\($0)", count: 400) }.joined())
+    // 2,800 are behind, so that 1,296 lie together.
+    #expect(ring.reserve(1_297) == nil && ring.reserve(1_296) != nil && ring.lineCount == 7)
+    let more = String(repeating: "z", count: 2_100)
+    _ = put(ring, more)
+    #expect(ring.callsReader())
+    #expect(takeAll(ring) == more)
+  }
+
   @Test func aWriterAndAReaderOnTwoThreadsLoseAndMixNothing() async {
     let ring = LogRing(capacity: 8_192)
     let total = 50_000

@@ -6,6 +6,16 @@ internal import MeshReactor
 internal import MeshTelemetry
 internal import MeshWire
 
+/// Calls the carrier, on its own thread.
+final class CarrierBell: @unchecked Sendable {
+  // Unchecked: made on the side thread, and rung there only, by way of its loop.
+  private unowned let carrier: TelemetryCarrier
+
+  init(_ carrier: TelemetryCarrier) { self.carrier = carrier }
+
+  func ring() { carrier.carryNow() }
+}
+
 /// Carries what workers record to where it goes: lines to standard output, spans, lines and metrics to collectors. Runs on
 /// the side thread.
 final class TelemetryCarrier {
@@ -41,10 +51,13 @@ final class TelemetryCarrier {
     startedWall = cms_wall_nanoseconds()
   }
 
-  /// Takes the rings of another worker.
-  func add(_ rings: WorkerRings) {
-    self.rings.append(rings)
+  /// Takes the rings of another worker, which is yet to run.
+  func add(_ telemetry: WorkerTelemetry) {
+    rings.append(telemetry.rings)
     partial.append([])
+    let (bell, submitter) = (CarrierBell(self), proxy.loop.submitter)
+    let ring: @Sendable () -> Void = { bell.ring() }
+    telemetry.callCarrier = { submitter.submit(ring) }
   }
 
   /// A plan is in force.
@@ -101,6 +114,12 @@ final class TelemetryCarrier {
       return
     }
     proxy.loop.after(isFast ? Self.lineInterval : Self.exportInterval) { [weak self] in self?.tick() }
+  }
+
+  /// A ring of lines is half full: what there is, is carried now.
+  func carryNow() {
+    carryLines()
+    carryExportedLines()
   }
 
   /// Lines to standard output.

@@ -13,7 +13,7 @@ package final class WorkerTelemetry {
   let metrics = LoopMetrics()
   let edges = MeshTelemetry.EdgeStatistics()
   /// Lines for standard output, and lines for a collector.
-  let ring = LogRing(capacity: 1 << 20)
+  let ring = LogRing(capacity: 1 << 19)
   let exported = LogRing(capacity: 1 << 20)
   /// Spans for a collector.
   let spans = SpanRing()
@@ -32,6 +32,10 @@ package final class WorkerTelemetry {
   let node: NodeIdentity
   /// Who calls, as the baggage of tunnels says it.
   let baggage: [UInt8]
+  /// Calls the side thread when a ring of lines is half full; nil: it comes by itself.
+  var callCarrier: (@Sendable () -> Void)?
+  /// The second that the last line was written in.
+  let clock: UnsafeMutablePointer<LineClock>
   let scratch: UnsafeMutableBufferPointer<UInt8>
   let addresses: UnsafeMutableBufferPointer<UInt8>
   /// Kept header fields, for the line being written.
@@ -54,6 +58,8 @@ package final class WorkerTelemetry {
     self.configuration = configuration
     // Memory that is never written is never taken from the system.
     scratch = .allocate(capacity: AccessRecord.maxLineBytes)
+    clock = .allocate(capacity: 1)
+    clock.initialize(to: LineClock())
     noteTexts = .allocate(capacity: 48)
     noteTexts.initialize(repeating: UnsafeBufferPointer(start: nil, count: 0), count: 48)
     addresses = .allocate(capacity: 256)
@@ -65,6 +71,7 @@ package final class WorkerTelemetry {
 
   deinit {
     scratch.deallocate()
+    clock.deallocate()
     addresses.deallocate()
     refusals.deallocate()
     noteTexts.deallocate()

@@ -18,7 +18,8 @@ extension WorkerTelemetry {
     object: UnsafeBufferPointer<UInt8>, chance: UInt64
   ) {
     let logs = plan.pointee.logs
-    var record: AccessRecord?
+    var record = AccessRecord()
+    var isFilled = false
     var index = 0
     while index < logs.count {
       let log = logs.baseAddress.unsafelyUnwrapped + index
@@ -29,10 +30,10 @@ extension WorkerTelemetry {
           // Each log draws for itself.
           chance: chance &* UInt64(truncatingIfNeeded: 2 &* index &+ 1))
       else { continue }
-      if record == nil {
-        record = self.record(exchange, duration: duration, wallNow: wallNow, flag: flag, peers, object: object)
+      if !isFilled {
+        isFilled = true
+        fill(&record, exchange, duration: duration, wallNow: wallNow, flag: flag, peers, object: object)
       }
-      guard let record else { return }
       let isWritten =
         log.pointee.goesToCollector
         ? export(record, log, wallNow: wallNow) : write(record, log)
@@ -41,6 +42,11 @@ extension WorkerTelemetry {
   }
 
   private func write(_ record: borrowing AccessRecord, _ log: UnsafePointer<LogView>) -> Bool {
+    defer { if ring.callsReader() { callCarrier?() } }
+    if log.pointee.program == nil, log.pointee.builtin == .json, let place = ring.reserve(record.longestJSON) {
+      ring.commit(record.writeJSON(to: place, &clock.pointee))
+      return true
+    }
     var writer = FixedWriter(scratch)
     line(record, log, into: &writer)
     return writer.count > 0 && ring.append(writer.written)
@@ -68,15 +74,15 @@ extension WorkerTelemetry {
     head.severity = status == 0 || status >= 500 ? 17 : status >= 400 ? 13 : 9
     head.isJSON = log.pointee.program.map { $0.isObject } ?? (log.pointee.builtin == .json)
     head.write(to: base)
+    defer { if exported.callsReader() { callCarrier?() } }
     return exported.append(UnsafeBufferPointer(start: base, count: LogEntryHead.bytes &+ writer.count))
   }
 
   /// What the lines say.
-  private func record(
-    _ exchange: ExchangeRef, duration: Int64, wallNow: UInt64, flag: ResponseFlag, _ peers: PeerTable,
-    object: UnsafeBufferPointer<UInt8>
-  ) -> AccessRecord {
-    var record = AccessRecord()
+  private func fill(
+    _ record: inout AccessRecord, _ exchange: ExchangeRef, duration: Int64, wallNow: UInt64, flag: ResponseFlag,
+    _ peers: PeerTable, object: UnsafeBufferPointer<UInt8>
+  ) {
     record.startMilliseconds = Int64(bitPattern: wallNow) / 1_000_000 &- duration / 1_000_000
     record.status = exchange.pointee.status
     record.flag = flag
@@ -110,7 +116,6 @@ extension WorkerTelemetry {
     record.sourcePrincipal = peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity
     addNotes(&record, exchange)
     addAddresses(&record, exchange)
-    return record
   }
 
   /// Header fields that were kept, and the path as it came.
@@ -150,7 +155,7 @@ extension WorkerTelemetry {
     return UnsafeBufferPointer(start: base, count: index)
   }
 
-  /// `address:port` without allocation for IPv4; IPv6 in hexadecimal groups.
+  /// `address:port`.
   private func write(_ address: SocketAddress, _ writer: inout FixedWriter) {
     if address.family == 2 {
       for shift in 0..<4 {
@@ -158,8 +163,9 @@ extension WorkerTelemetry {
         writer.append(decimal: (address.bytes.0 >> UInt64(8 * shift)) & 255)
       }
     } else if address.family != 0 {
-      var text = "[\(address.host)]"
-      text.withUTF8 { writer.append($0) }
+      writer.append(UInt8(ascii: "["))
+      if writer.remaining >= 64 { writer.count &+= address.writeHost(to: writer.base + writer.count) }
+      writer.append(UInt8(ascii: "]"))
     }
     writer.append(UInt8(ascii: ":"))
     writer.append(decimal: UInt64(address.port))

@@ -32,10 +32,23 @@ struct Observation {
   init() { texts = .allocate(capacity: Self.textBytes) }
 
   /// Begins anew.
-  mutating func reset(plan: UInt32) {
+  ///
+  /// - Parameter wanted: places of each direction that the plan has; the others are never written.
+  mutating func reset(plan: UInt32, wanted: (request: Int, response: Int)) {
+    // Places of another plan may lie anywhere.
+    if self.plan != plan { notes = InlineArray<48, ByteRange>(repeating: .empty) }
     self.plan = plan
     isSampled = false
-    notes = InlineArray<48, ByteRange>(repeating: .empty)
+    var place = 0
+    while place < min(wanted.request, WantedFields.limit) {
+      notes[place] = .empty
+      place &+= 1
+    }
+    place = 0
+    while place < min(wanted.response, WantedFields.limit) {
+      notes[WantedFields.limit &+ place] = .empty
+      place &+= 1
+    }
     path = .empty
     attemptCount = 0
     used = 0
@@ -75,17 +88,18 @@ struct ObservationPool {
   private var first: ObservationRef?
   private var count = 0
 
-  mutating func take(plan: UInt32) -> ObservationRef {
+  mutating func take(plan: UnsafePointer<TelemetryView>) -> ObservationRef {
+    let wanted = (plan.pointee.requestFields.count, plan.pointee.responseFields.count)
     guard let found = first else {
       let fresh = ObservationRef.allocate(capacity: 1)
       fresh.initialize(to: Observation())
-      fresh.pointee.reset(plan: plan)
+      fresh.pointee.reset(plan: plan.pointee.serial, wanted: wanted)
       return fresh
     }
     first = found.pointee.next
     count &-= 1
     found.pointee.next = nil
-    found.pointee.reset(plan: plan)
+    found.pointee.reset(plan: plan.pointee.serial, wanted: wanted)
     return found
   }
 
@@ -160,7 +174,7 @@ extension Worker {
   private func keep(
     _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ plan: UnsafePointer<TelemetryView>, isSampled: Bool
   ) {
-    let block = telemetry.observations.pointee.take(plan: plan.pointee.serial)
+    let block = telemetry.observations.pointee.take(plan: plan)
     block.pointee.isSampled = isSampled
     exchange.pointee.observation = block
     Self.keepFields(plan.pointee.requestFields, at: 0, head, block)

@@ -141,7 +141,7 @@ package final class Proxy {
         telemetry: WorkerTelemetry(
           labels: labels, node: snapshot.node ?? options.node, configuration: configuration),
         labels: labels, seed: seed)
-      carrier.add(worker.telemetry.rings)
+      carrier.add(worker.telemetry)
       worker.credentials = credentials
       worker.furtherCredentials = furtherCredentials
       for (position, listener) in listeners.enumerated() {

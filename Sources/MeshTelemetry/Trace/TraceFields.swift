@@ -297,6 +297,11 @@ package enum Hexadecimal {
       writer.overflowed = true
       return
     }
+    if digits == 16 {
+      store(number, to: writer.base + writer.count)
+      writer.count &+= 16
+      return
+    }
     var shift = UInt64(digits &- 1) &* 4
     var left = digits
     while left > 0 {
@@ -305,5 +310,26 @@ package enum Hexadecimal {
       shift = shift &- 4
       left &-= 1
     }
+  }
+
+  /// Sixteen digits, at a place with room for them.
+  @inline(__always)
+  package static func store(_ number: UInt64, to place: UnsafeMutablePointer<UInt8>) {
+    let raw = UnsafeMutableRawPointer(place)
+    raw.storeBytes(of: digits(UInt32(truncatingIfNeeded: number >> 32)), as: UInt64.self)
+    raw.storeBytes(of: digits(UInt32(truncatingIfNeeded: number)), toByteOffset: 8, as: UInt64.self)
+  }
+
+  /// Eight digits as a word whose first byte is the first of them: nibbles are spread over bytes, and those above nine
+  /// get what lies between `9` and `a`.
+  @inline(__always)
+  private static func digits(_ number: UInt32) -> UInt64 {
+    var word = UInt64(number.byteSwapped)
+    word = (word | word << 16) & 0x0000_FFFF_0000_FFFF
+    word = (word | word << 8) & 0x00FF_00FF_00FF_00FF
+    // The higher nibble comes first.
+    word = (word >> 4 | word << 8) & 0x0F0F_0F0F_0F0F_0F0F
+    let above = (word &+ 0x0606_0606_0606_0606) >> 4 & 0x0101_0101_0101_0101
+    return (word &+ 0x3030_3030_3030_3030 &+ above &* 0x27).littleEndian
   }
 }
