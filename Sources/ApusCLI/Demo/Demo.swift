@@ -40,7 +40,7 @@ struct Demo {
     for member in DemoShop.members {
       if !member.calls.isEmpty { try waitForProxies(DemoShop.members.count { $0.calls.isEmpty }, &family) }
       if family.isStopping { return ExitStatus.success.rawValue }
-      let port = try freePort()
+      let port = try FreePort.find()
       ports[member.name] = port
       try family.start(runMember(member, port: port, program: program, demoProgram: demoProgram))
     }
@@ -126,14 +126,6 @@ struct Demo {
     var client = client()
     _ = try client.call(
       "POST", "/apis/apus.dev/v1/apply?namespace=default", body: Array(manifests.utf8), contentType: "application/yaml")
-  }
-
-  private func freePort() throws(CLIFailure) -> UInt16 {
-    do throws(HTTPFailure) {
-      return try ListeningSocket(HTTPAddress(host: "127.0.0.1", port: 0)).port
-    } catch {
-      throw CLIFailure(.failed, "there is no free port: \(error.message)")
-    }
   }
 
   private func show(_ family: inout DemoFamily, ports: [String: UInt16]) throws(CLIFailure) {

@@ -159,7 +159,7 @@ struct Run: Verb {
 
   private func makePlan() throws(CLIFailure) -> RunPlan {
     var generator = SystemRandomNumberGenerator()
-    let listenPort = if let port { port } else { try Self.freePort() }
+    let listenPort = if let port { port } else { try FreePort.find() }
     let uid = RunPlan.makeUID(service: service, version: version, using: &generator)
     return RunPlan(
       service: service, version: version, namespace: namespace.name, account: account ?? service,
@@ -176,15 +176,6 @@ struct Run: Verb {
     let port = ControlPlaneSettings.defaultXDSPort
     if let xds, let address = HTTPAddress(xds, defaultPort: port) { return address }
     return folder.controlPlane?.xds ?? HTTPAddress(host: "127.0.0.1", port: port)
-  }
-
-  /// A port that nobody listens on now.
-  private static func freePort() throws(CLIFailure) -> UInt16 {
-    do throws(HTTPFailure) {
-      return try ListeningSocket(HTTPAddress(host: "127.0.0.1", port: 0)).port
-    } catch {
-      throw CLIFailure(.failed, "there is no free port: \(error.message)", hint: "name one with --port")
-    }
   }
 
   private func ensureService(_ plan: RunPlan, _ context: CLIContext) throws(CLIFailure) {
