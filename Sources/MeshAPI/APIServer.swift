@@ -8,6 +8,8 @@ package struct APISources: Sendable {
   package var store: any ResourceStore
   package var workloads: any WorkloadDirectory
   package var proxies: any ProxyDirectory
+  /// Absent: nobody can tell what proxies have in force.
+  package var progress: (any ConfigProgressSource)?
   package var statistics: any StatsSource
   package var pages: any ProxyPages
   /// Absent: explanations name objects as far as proxies know them.
@@ -24,13 +26,15 @@ package struct APISources: Sendable {
 
   package init(
     store: any ResourceStore, workloads: any WorkloadDirectory, proxies: any ProxyDirectory,
-    statistics: any StatsSource, pages: any ProxyPages = NoProxyPages(), objects: (any DecidingObjects)? = nil,
+    progress: (any ConfigProgressSource)? = nil, statistics: any StatsSource, pages: any ProxyPages = NoProxyPages(),
+    objects: (any DecidingObjects)? = nil,
     evaluator: (any ChangeEvaluator)? = nil, minter: any TokenMinter, rollouts: (any RolloutControl)? = nil,
     redactedFields: [String] = [], unready: @escaping @Sendable () async -> [String]
   ) {
     self.store = store
     self.workloads = workloads
     self.proxies = proxies
+    self.progress = progress
     self.statistics = statistics
     self.pages = pages
     self.objects = objects

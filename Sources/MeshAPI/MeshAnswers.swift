@@ -14,7 +14,7 @@ struct MeshAnswers {
       return try await ApplyAnswer(responder: responder).answer(request)
     case ["proxies"]:
       try demand(.get, request)
-      return items(await responder.sources.proxies.proxies().map(Self.value))
+      return await proxies()
     case ["scrape-targets"]:
       try demand(.get, request)
       return APIResponder.json(.list(await responder.sources.proxies.proxies().compactMap(Self.scrapeTarget)))
@@ -167,6 +167,21 @@ struct MeshAnswers {
     ])
   }
 
+  /// The proxies, and how far the configuration has come that they are to take: a change is in force everywhere when
+  /// `resourceVersion` has reached its own, and each connected proxy's `takenRevision` the `revision` beside that.
+  private func proxies() async -> Response {
+    let progress = await responder.sources.progress?.progress()
+    let known = await responder.sources.proxies.proxies().map(Self.value)
+    return APIResponder.json(
+      .object(
+        (progress.map {
+          [
+            Value.Member("revision", .integer(Int(clamping: $0.revision))),
+            Value.Member("resourceVersion", .string(String($0.resourceVersion))),
+          ]
+        } ?? []) + [Value.Member("items", .list(known))]))
+  }
+
   private static func value(_ proxy: ProxyStatus) -> Value {
     func versions(_ versions: [String: String]) -> Value {
       .object(versions.sorted { $0.key < $1.key }.map { Value.Member($0.key, .string($0.value)) })
@@ -185,6 +200,7 @@ struct MeshAnswers {
       Value.Member("nack", refusal ?? .null),
       Value.Member("certificateNotAfter", proxy.certificateNotAfter.map { .string($0.rfc3339) } ?? .null),
       Value.Member("status", .string(proxy.state.rawValue)),
+      Value.Member("takenRevision", .integer(Int(clamping: proxy.takenRevision))),
     ])
   }
 }

@@ -82,7 +82,8 @@ final class ControlPlaneParts: Sendable {
       settings: APISettings(
         host: configuration.apiHost, port: configuration.apiPort, token: token.text, version: configuration.version),
       sources: APISources(
-        store: store, workloads: engine, proxies: directory, statistics: statistics, pages: questions, objects: engine,
+        store: store, workloads: engine, proxies: directory, progress: engine, statistics: statistics, pages: questions,
+        objects: engine,
         evaluator: RouteEvaluator(engine: engine, statistics: statistics, reader: DecisionReader(pages: questions)),
         minter: MeshAuthority(authority: authority, now: seconds),
         rollouts: rollouts, redactedFields: configuration.redactedFields,

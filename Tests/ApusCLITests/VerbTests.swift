@@ -100,6 +100,64 @@ struct VerbTests {
     #expect(api.requests.last?.target.contains("dryRun=All") == true)
   }
 
+  private static func proxies(_ version: Int, _ revision: Int, _ items: String...) -> HTTPResponse {
+    .json("{\"revision\":\(revision),\"resourceVersion\":\"\(version)\",\"items\":[\(items.joined(separator: ","))]}")
+  }
+
+  private static func proxy(_ id: String, _ status: String, _ taken: Int, nack: String = "null") -> String {
+    "{\"id\":\"\(id)\",\"status\":\"\(status)\",\"takenRevision\":\(taken),\"nack\":\(nack)}"
+  }
+
+  private static let appliedAtSeven = HTTPResponse.json(
+    """
+    {"items":[{"kind":"Service","apiVersion":"v1","namespace":"default","name":"a","result":"created",
+     "resourceVersion":"7"}]}
+    """)
+
+  @Test func applyWaitsUntilEveryConnectedProxyHasIt() throws {
+    let all = "/apis/apus.dev/v1/proxies"
+    let api = try FakeAPI([
+      "POST /apis/apus.dev/v1/apply": Self.appliedAtSeven,
+      "GET \(all)": Self.proxies(
+        7, 3, Self.proxy("p1", "SYNCED", 3), Self.proxy("p2", "STALE", 5), Self.proxy("p3", "DISCONNECTED", 0)),
+    ])
+    let done = apus("apply", "--wait", "-f", "-", environment: environment(api), input: "kind: Service\n")
+    #expect(done.status == 0 && done.output == "service/a created\nin force at 2 proxies\n")
+    #expect(done.errors.contains("not connected") && done.errors.contains("p3"))
+    let json = apus("apply", "--wait", "-o", "json", "-f", "-", environment: environment(api), input: "kind: Service\n")
+    #expect(json.output.contains("\"standing\": \"taken\"") && json.output.contains("\"standing\": \"disconnected\""))
+    #expect(apus("apply", "--wait", "--dry-run", "-f", "-", environment: environment(api)).status == 2)
+    #expect(apus("apply", "--wait", "--wait-seconds", "0", "-f", "-", environment: environment(api)).status == 2)
+  }
+
+  @Test func applyThatIsNotInForceInTimeHasAStatusOfItsOwn() throws {
+    let all = "/apis/apus.dev/v1/proxies"
+    func run(_ proxies: HTTPResponse) throws -> Result {
+      let api = try FakeAPI(["POST /apis/apus.dev/v1/apply": Self.appliedAtSeven, "GET \(all)": proxies])
+      return apus(
+        "apply", "--wait", "--wait-seconds", "1", "-f", "-", environment: environment(api), input: "kind: Service\n")
+    }
+    let late = try run(Self.proxies(7, 3, Self.proxy("p1", "SYNCED", 3), Self.proxy("p2", "STALE", 2)))
+    #expect(late.status == 8 && late.output == "service/a created\n")
+    #expect(late.errors.contains("p2 has not acknowledged it") && !late.errors.contains("p1"))
+    // The control plane itself has not come so far: what proxies have taken says nothing yet.
+    let behind = try run(Self.proxies(6, 3, Self.proxy("p1", "SYNCED", 3)))
+    #expect(behind.status == 8 && behind.errors.contains("p1 has not acknowledged it"))
+    let refused = try run(Self.proxies(8, 3, Self.proxy("p1", "NACKED", 3, nack: "{\"message\":\"no such thing\"}")))
+    #expect(refused.status == 8 && refused.errors.contains("p1 refused: no such thing"))
+    // A control plane of an older version does not tell.
+    #expect(try run(.json("{\"items\":[]}")).status == 8)
+  }
+
+  @Test func deleteWaitsAsWell() throws {
+    let api = try FakeAPI([
+      "DELETE \(Self.routes)/b": .json("{\"metadata\":{\"name\":\"b\",\"resourceVersion\":\"9\"}}"),
+      "GET /apis/apus.dev/v1/proxies": Self.proxies(9, 4, Self.proxy("p1", "SYNCED", 4)),
+    ])
+    let gone = apus("delete", "httproute", "b", "--wait", environment: environment(api))
+    #expect(gone.status == 0 && gone.output.hasSuffix("deleted\nin force at 1 proxy\n"))
+  }
+
   @Test func applyListsEveryViolationAndChangesNothing() throws {
     let causes = """
       {"reason":"FieldValueInvalid","field":"spec.rules[0].backendRefs[0].weight","message":"-1 is too small; use 0 or more"},

@@ -108,6 +108,35 @@ def test_ctrl_c_ends_the_control_plane_without_a_word(own_mesh):
     mesh.start()
 
 
+def test_apply_waits_until_proxies_work_by_it_and_names_who_does_not(own_mesh):
+    mesh = own_mesh
+    first, second = (mesh.quick_server("shop", version) for version in ("v1", "v2"))
+    client, stopped = mesh.client(), mesh.client("stopped")
+    mesh.apply(version_service("shop", "v1"), version_service("shop", "v2"))
+    mesh.meshed(first, second)
+
+    def switch(version):
+        return yaml.safe_dump(route("shop", {"backendRefs": [backend(f"shop-{version}")]}))
+    for number in range(10):
+        version = f"v{1 + number % 2}"
+        told = mesh.cli("apply", "--wait", "-f", "-", stdin=switch(version)).stdout
+        # The very next request goes the new way.
+        assert client.get("http://shop/").body == f"shop-{version}\n".encode()
+        assert told.endswith("in force at 4 proxies\n"), told
+    processes.kill(stopped.sidecar_pid, signal.SIGSTOP)
+    try:
+        result = mesh.cli("apply", "--wait", "--wait-seconds", "2", "-o", "json", "-f", "-", stdin=switch("v1"), check=False)
+        assert result.returncode == 8 and f"{stopped.uid} has not acknowledged it" in result.stderr, result
+        standing = {proxy["id"]: proxy["standing"] for proxy in json.loads(result.stdout)["proxies"]}
+        assert standing == {first.uid: "taken", second.uid: "taken", client.uid: "taken", stopped.uid: "waiting"}
+        assert client.get("http://shop/").body == b"shop-v1\n", "it is in force where it was taken"
+    finally:
+        processes.kill(stopped.sidecar_pid, signal.SIGCONT)
+    # What is applied already is waited for as well.
+    assert "unchanged\nin force at 4 proxies" in mesh.cli("apply", "--wait", "-f", "-", stdin=switch("v1")).stdout
+    assert mesh.cli("delete", "httproute", "shop", "--wait").stdout.endswith("in force at 4 proxies\n")
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_completion_scripts(mesh, shell):
     script = mesh.cli("completion", shell).stdout

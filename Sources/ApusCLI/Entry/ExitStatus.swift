@@ -16,6 +16,8 @@ package enum ExitStatus: Int32, Sendable, CaseIterable {
   case conflict = 6
   /// `rollout status`: the release has not ended.
   case underWay = 7
+  /// `--wait`: what was stored is not in force at every connected proxy.
+  case notInForce = 8
   /// `run`: the command is there and cannot be run.
   case cannotRun = 126
   /// `run`: the command is not there.
@@ -25,7 +27,8 @@ package enum ExitStatus: Int32, Sendable, CaseIterable {
   package static let help = """
     EXIT STATUS
       0 done, 1 failed, 2 usage, 3 refused by validation, 4 not found,
-      5 control plane not reachable, 6 conflict, 7 a release is under way.
+      5 control plane not reachable, 6 conflict, 7 a release is under way,
+      8 stored, but not in force at every proxy (--wait).
       `apus run` exits as its application does: its status, or 128 + the
       signal that ended it; 126 or 127 when the command cannot be run or
       is not there.

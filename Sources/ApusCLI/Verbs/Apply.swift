@@ -6,10 +6,11 @@ import MeshControl
 struct Apply: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Create or change the objects in files. All are taken, or none.",
-    usage: "apus apply -f <path> ... [--dry-run] [<options>]",
+    usage: "apus apply -f <path> ... [--dry-run | --wait] [<options>]",
     discussion: """
       EXAMPLES
         apus apply -f canary.yaml
+        apus apply -f canary.yaml --wait
         apus apply -f routes/ -f policies/ --dry-run
         cat canary.yaml | apus apply -f -
       """)
@@ -22,9 +23,14 @@ struct Apply: Verb {
   @Flag(help: "Check everything and say what would happen; change nothing.")
   var dryRun = false
 
+  @OptionGroup var wait: WaitOptions
   @OptionGroup var namespace: NamespaceOption
   @OptionGroup var format: OutputOption
   @OptionGroup var connection: ConnectionOptions
+
+  func validate() throws {
+    if dryRun, wait.wait { throw ValidationError("--dry-run changes nothing that --wait could wait for") }
+  }
 
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
     let manifests = try Manifests(paths: filename, input: context.input)
@@ -45,9 +51,25 @@ struct Apply: Verb {
         context.errors.write("warning: \(Self.objectName(item)): \(warning.text ?? "")\n")
       }
     }
-    context.write(value, as: format.output) {
-      (value["items"]?.elements ?? []).map(line).joined()
+    let items = value["items"]?.elements ?? []
+    if format.output == .table { context.output.write(items.map(line).joined()) }
+    guard wait.wait else {
+      if format.output != .table { context.write(value, as: format.output) { "" } }
+      return .success
     }
+    return try waited(items, value, &client, context)
+  }
+
+  /// Waits until what was applied is in force, and says so.
+  private func waited(
+    _ items: [Value], _ answer: Value, _ client: inout APIClient, _ context: CLIContext
+  ) throws(CLIFailure) -> ExitStatus {
+    let version = items.compactMap { $0["resourceVersion"]?.unsigned }.max() ?? 0
+    let report = try wait.report(on: version, &client)
+    let value = Value.object((answer.members ?? []) + [.init("proxies", report.value)])
+    if format.output != .table { context.write(value, as: format.output) { "" } }
+    if let failure = wait.failure(report, context) { throw failure }
+    if format.output == .table { context.output.write(WaitOptions.sentence(report)) }
     return .success
   }
 

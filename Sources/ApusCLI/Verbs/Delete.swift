@@ -10,7 +10,7 @@ struct Delete: Verb {
     discussion: """
       EXAMPLES
         apus delete httproute catalog
-        apus delete -f canary.yaml --ignore-not-found
+        apus delete -f canary.yaml --ignore-not-found --wait
       """)
 
   @Argument(help: ArgumentHelp("The kind, or KIND/NAME.", valueName: "kind"), completion: .list(Completions.kinds))
@@ -27,6 +27,7 @@ struct Delete: Verb {
   @Flag(help: "An object that is not there is no failure.")
   var ignoreNotFound = false
 
+  @OptionGroup var wait: WaitOptions
   @OptionGroup var namespace: NamespaceOption
   @OptionGroup var format: OutputOption
   @OptionGroup var connection: ConnectionOptions
@@ -48,9 +49,11 @@ struct Delete: Verb {
     let targets = filename.isEmpty ? try namedTargets() : try targetsInFiles(&client, context)
     var deleted: [Value] = []
     var failures: [CLIFailure] = []
+    var version: UInt64 = 0
     for target in targets {
       do throws(CLIFailure) {
-        _ = try client.call("DELETE", target.path)
+        let last = try client.call("DELETE", target.path)
+        version = max(version, last["metadata"]?["resourceVersion"]?.unsigned ?? 0)
         deleted.append(result(target))
         if format.output == .table { context.output.write("\(target.displayName) deleted\n") }
       } catch {
@@ -58,9 +61,11 @@ struct Delete: Verb {
         if error.status != .notFound || !ignoreNotFound { failures.append(error) }
       }
     }
-    if format.output != .table {
-      context.write(.object([.init("items", .list(deleted))]), as: format.output) { "" }
-    }
+    var document = [Value.Member("items", .list(deleted))]
+    let report = wait.wait && version > 0 ? try wait.report(on: version, &client) : nil
+    if let report { document.append(.init("proxies", report.value)) }
+    context.write(.object(document), as: format.output) { report.map(WaitOptions.sentence) ?? "" }
+    if let failure = report.flatMap({ wait.failure($0, context) }) { failures.append(failure) }
     guard let first = failures.first else { return .success }
     for failure in failures.dropLast() { context.errors.write(failure.text) }
     throw failures.count == 1 ? first : CLIFailure(first.status, failures[failures.count - 1].what)

@@ -34,7 +34,8 @@ struct ProxyStatusVerb: Verb {
     let proxies = (value["items"]?.elements ?? []).filter {
       namespaces.listed == nil || $0["namespace"]?.text == namespaces.listed
     }
-    let listed = Value.object([.init("items", .list(proxies))])
+    let head = (value.members ?? []).filter { $0.name != "items" }
+    let listed = Value.object(head + [.init("items", .list(proxies))])
     switch output {
     case .json: context.output.write(PrettyJSON.text(listed))
     case .yaml: context.output.write(YAMLWriter.text(listed))

@@ -4,7 +4,7 @@ import MeshWire
 ///
 /// Changes come in (from the store's watch, from discovery), what they touch is compiled again, and whoever waits on
 /// `revisions()` is told. Everything compiled lies in dictionaries that views share: a view costs no copying.
-package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
+package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, WorkloadDirectory {
   private let store: any ResourceStore
   private let now: @Sendable () -> Timestamp
   private var index: MeshIndex
@@ -65,6 +65,8 @@ package actor ConfigEngine: ConfigSource, WorkloadSink, WorkloadDirectory {
 
   /// The version of the store that the configuration given out is at.
   package func storeVersion() -> UInt64 { resourceVersion }
+
+  package func progress() -> ConfigProgress { ConfigProgress(revision: revision, resourceVersion: resourceVersion) }
 
   package func knownWorkloads() async -> [KnownWorkload] {
     index.workloads.values.sorted { ($0.namespace, $0.name, $0.uid) < ($1.namespace, $1.name, $1.uid) }.map {

@@ -76,11 +76,14 @@ package struct ProxyStatus: Sendable, Equatable {
   package var state: State
   /// Port of the admin interface, on the loopback address of the proxy's machine; 0: not known.
   package var adminPort: Int
+  /// The newest revision of the mesh's configuration of which the proxy has answered everything meant for it, and has in
+  /// force what it did not refuse; 0: none on this connection.
+  package var takenRevision: UInt64
 
   package init(
     id: String, workload: String, namespace: String, service: String, version: String, connectedSince: Timestamp?,
     sent: [String: String], acked: [String: String], refusal: Refusal?, certificateNotAfter: Timestamp?, state: State,
-    adminPort: Int = 0
+    adminPort: Int = 0, takenRevision: UInt64 = 0
   ) {
     self.id = id
     self.workload = workload
@@ -94,7 +97,27 @@ package struct ProxyStatus: Sendable, Equatable {
     self.certificateNotAfter = certificateNotAfter
     self.state = state
     self.adminPort = adminPort
+    self.takenRevision = takenRevision
   }
+}
+
+/// How far the configuration that is given out has come.
+package struct ConfigProgress: Sendable, Equatable {
+  /// Grows with every change of what is given out; `ProxyStatus.takenRevision` counts by it. It begins again when the
+  /// control plane does.
+  package var revision: UInt64
+  /// Everything in the store up to this `resourceVersion` is in that revision.
+  package var resourceVersion: UInt64
+
+  package init(revision: UInt64, resourceVersion: UInt64) {
+    self.revision = revision
+    self.resourceVersion = resourceVersion
+  }
+}
+
+/// Says how far the configuration that is given out has come.
+package protocol ConfigProgressSource: Sendable {
+  func progress() async -> ConfigProgress
 }
 
 /// Issues the join tokens with which a workload's proxy asks for its first certificate.

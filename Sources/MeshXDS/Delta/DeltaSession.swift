@@ -48,7 +48,7 @@ package struct DeltaSession: Sendable {
 
   private var types: [ConfigType: DeltaTypeState] = [:]
   private var desired: [ConfigType: [String: ConfigResource]] = [:]
-  private var revision: String?
+  private var revision: UInt64?
   private var nonceCounter: UInt64 = 0
   private let noncePrefix: String
   private let limits: Limits
@@ -85,7 +85,7 @@ package struct DeltaSession: Sendable {
   /// Takes the configuration that is in force from now on.
   package mutating func update(_ view: ConfigView) {
     desired = view.resources
-    revision = String(view.revision)
+    revision = view.revision
     for type in Array(types.keys) { types[type]?.isDirty = true }
   }
 
@@ -109,7 +109,7 @@ package struct DeltaSession: Sendable {
       if let batch = state.removals(desired[type] ?? [:], limit: limits.responseBytes) {
         return send(batch, of: type, in: &state, revision: revision)
       }
-      state.isDirty = false
+      state.settle(at: revision)
       types[type] = state
     }
     return nil
@@ -120,22 +120,24 @@ package struct DeltaSession: Sendable {
     guard let state = types[type] else { return nil }
     return DeltaStanding(
       sentVersion: state.sentVersion, ackedVersion: state.ackedVersion, refusal: state.refusal?.message,
-      isSettled: !state.isAwaitingAnswer && !state.isDirty)
+      isSettled: !state.isAwaitingAnswer && !state.isDirty, takenRevision: state.takenRevision)
   }
 
   /// Types that the client asked for.
   package var subscribedTypes: [ConfigType] { Self.order.filter { types[$0] != nil } }
 
   private mutating func send(
-    _ batch: DeltaTypeState.Batch, of type: ConfigType, in state: inout DeltaTypeState, revision: String
+    _ batch: DeltaTypeState.Batch, of type: ConfigType, in state: inout DeltaTypeState, revision: UInt64
   ) -> DeltaDiscoveryResponse {
     nonceCounter &+= 1
     let nonce = "\(noncePrefix)-\(nonceCounter)"
-    let revision = batch.isPartial ? revision + "+" : revision
-    state.sent(batch, nonce: nonce, systemVersion: revision)
+    let systemVersion = batch.isPartial ? "\(revision)+" : "\(revision)"
+    // Removals are sent when there is nothing to add or to change any more; additions may have removals behind them.
+    let isLast = !batch.isPartial && (!batch.removed.isEmpty || !state.hasRemovals(desired[type] ?? [:]))
+    state.sent(batch, nonce: nonce, systemVersion: systemVersion, completes: isLast ? revision : nil)
     types[type] = state
     var response = DeltaDiscoveryResponse()
-    response.systemVersion = revision
+    response.systemVersion = systemVersion
     response.typeURL = type.typeURL
     response.nonce = nonce
     response.removed = batch.removed
@@ -191,4 +193,6 @@ package struct DeltaStanding: Sendable, Equatable {
   package var refusal: String?
   /// Everything there is was sent and answered.
   package var isSettled: Bool
+  /// The newest revision of which everything was sent and answered, by acceptance or refusal; 0: none.
+  package var takenRevision: UInt64
 }

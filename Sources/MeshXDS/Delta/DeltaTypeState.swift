@@ -22,6 +22,8 @@ struct DeltaTypeState: Sendable {
     var nonce: String
     var systemVersion: String
     var changes: [String: Change]
+    /// The revision of which nothing is left once this is answered; nil: something is.
+    var completes: UInt64?
   }
 
   enum Change: Sendable {
@@ -46,6 +48,8 @@ struct DeltaTypeState: Sendable {
   private(set) var sentVersion: String?
   private(set) var ackedVersion: String?
   private(set) var refusal: Refusal?
+  /// The newest revision of which everything was sent and answered; 0: none.
+  private(set) var takenRevision: UInt64 = 0
   /// Whether there may be something to send.
   var isDirty = true
 
@@ -133,6 +137,11 @@ struct DeltaTypeState: Sendable {
     return batch
   }
 
+  func hasRemovals(_ desired: [String: ConfigResource]) -> Bool {
+    held.contains { desired[$0.key] == nil && $0.value != .refused(nil) }
+      || demanded.contains { desired[$0] == nil && held[$0] == nil }
+  }
+
   /// Removals, in the order of names; nil if there are none.
   func removals(_ desired: [String: ConfigResource], limit: Int) -> Batch? {
     var gone = held.filter { desired[$0.key] == nil && $0.value != .refused(nil) }.map(\.key)
@@ -151,7 +160,14 @@ struct DeltaTypeState: Sendable {
     return batch
   }
 
-  mutating func sent(_ batch: Batch, nonce: String, systemVersion: String) {
+  /// There is nothing to send of a revision, and nothing on the way.
+  mutating func settle(at revision: UInt64) {
+    isDirty = false
+    takenRevision = max(takenRevision, revision)
+  }
+
+  /// - Parameter completes: the revision, if nothing of it is left once this is answered.
+  mutating func sent(_ batch: Batch, nonce: String, systemVersion: String, completes: UInt64?) {
     var changes: [String: Change] = [:]
     for resource in batch.resources {
       held[resource.name] = .version(resource.version)
@@ -163,7 +179,8 @@ struct DeltaTypeState: Sendable {
       demanded.remove(name)
       changes[name] = .removal
     }
-    outstanding = Outstanding(nonce: nonce, systemVersion: systemVersion, changes: changes)
+    outstanding = Outstanding(
+      nonce: nonce, systemVersion: systemVersion, changes: changes, completes: completes)
     sentVersion = systemVersion
   }
 
@@ -174,6 +191,7 @@ struct DeltaTypeState: Sendable {
     guard let sent = outstanding, sent.nonce == nonce else { return nil }
     outstanding = nil
     isDirty = true
+    takenRevision = max(takenRevision, sent.completes ?? 0)
     return sent
   }
 

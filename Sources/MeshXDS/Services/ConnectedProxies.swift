@@ -116,7 +116,8 @@ package actor ConnectedProxies: ProxyDirectory {
           namespace: entry.description.namespace, service: registration?.service ?? entry.description.account,
           version: registration?.version ?? "", connectedSince: entry.connectedSince, sent: sent, acked: acked,
           refusal: refusal, certificateNotAfter: certificates[uid], state: Self.state(entry, refusal: refusal),
-          adminPort: Int(registration?.adminPort ?? 0)))
+          adminPort: Int(registration?.adminPort ?? 0),
+          takenRevision: entry.standings.values.map(\.takenRevision).min() ?? 0))
     }
     return result
   }

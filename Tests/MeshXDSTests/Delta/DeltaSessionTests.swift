@@ -64,6 +64,50 @@ private func acknowledgeNext(_ session: inout DeltaSession) throws {
     #expect(removals.resources.isEmpty && removals.removed == ["gone"])
   }
 
+  /// A revision is taken when everything of it is answered: additions, the parts of a large one, removals.
+  @Test func aRevisionIsTakenWhenNothingOfItIsLeft() throws {
+    var session = DeltaSession(noncePrefix: "n")
+    _ = try session.receive(request(.workload))
+    _ = try session.receive(request(.serviceConfig))
+    session.update(view(1, [.workload: ["a": "1", "b": "1"], .serviceConfig: ["s": "1"]]))
+    func taken(_ type: ConfigType) -> UInt64? { session.standing(of: type)?.takenRevision }
+    try acknowledgeNext(&session)
+    #expect(taken(.workload) == 1 && taken(.serviceConfig) == 0)
+    try acknowledgeNext(&session)
+    #expect(session.nextResponse() == nil && taken(.serviceConfig) == 1)
+    // One goes, one changes: the change alone does not make the revision.
+    session.update(view(2, [.workload: ["a": "2"], .serviceConfig: ["s": "1"]]))
+    try acknowledgeNext(&session)
+    #expect(taken(.workload) == 1)
+    let removal = try next(&session)
+    #expect(removal.removed == ["b"] && taken(.serviceConfig) == 2, "nothing of it is for that type")
+    try acknowledge(&session, removal)
+    #expect(taken(.workload) == 2)
+    // A refusal is an answer too. What comes while it is awaited is another revision.
+    session.update(view(3, [.workload: ["a": "3"], .serviceConfig: ["s": "1"]]))
+    let third = try next(&session)
+    session.update(view(4, [.workload: ["a": "4"], .serviceConfig: ["s": "1"]]))
+    #expect(session.nextResponse() == nil)
+    _ = try session.receive(request(.workload, nonce: third.nonce, error: "no"))
+    #expect(taken(.workload) == 3)
+    try acknowledgeNext(&session)
+    #expect(taken(.workload) == 4 && session.nextResponse() == nil && taken(.serviceConfig) == 4)
+  }
+
+  @Test func partsOfARevisionAreNotTheRevision() throws {
+    var limits = DeltaSession.Limits()
+    limits.responseBytes = 100
+    var session = DeltaSession(noncePrefix: "n", limits: limits)
+    _ = try session.receive(request(.workload))
+    session.update(view(9, [.workload: ["a": "1", "b": "1", "c": "1"]]))
+    for _ in 0..<2 {
+      try acknowledgeNext(&session)
+      #expect(session.standing(of: .workload)?.takenRevision == 0)
+    }
+    try acknowledgeNext(&session)
+    #expect(session.standing(of: .workload)?.takenRevision == 9)
+  }
+
   @Test func oneResponseIsOutstandingPerTypeAndTheLatestStateWins() throws {
     var session = DeltaSession(noncePrefix: "n")
     _ = try session.receive(request(.workload))
