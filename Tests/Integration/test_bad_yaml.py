@@ -150,7 +150,8 @@ def test_the_last_good_configuration_stays_in_force(mesh, namespace):
     client = mesh.client(namespace=namespace)
     mesh.apply(version_service("a", "v1", namespace), version_service("a", "v2", namespace),
                route("a", {"backendRefs": [backend("a-v2")]}, namespace=namespace))
-    raw.eventually(lambda: all(client.get("http://a/").body == b"a-v2\n" for _ in range(10)))
+    mesh.meshed(first, second)
+    assert all(client.get("http://a/").body == b"a-v2\n" for _ in range(10))
     before = first.counts().get("/", 0)
     refused(mesh, namespace, ROUTE % namespace + "  - {backendRefs: [{name: a-v1, port: nonsense}]}\n", "port")
     with client.load("http://a/", requests=500) as load:

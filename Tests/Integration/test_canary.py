@@ -18,9 +18,7 @@ def versions(mesh, namespace):
     second = mesh.quick_server("catalog", "v2", namespace=namespace)
     client = mesh.client(namespace=namespace)
     mesh.apply(version_service("catalog", "v1", namespace), version_service("catalog", "v2", namespace))
-    mesh.wait_for(client, "http://catalog-v1/")
-    mesh.wait_for(client, "http://catalog-v2/")
-    mesh.wait_for(client, "http://catalog/")
+    mesh.meshed(first, second)
     return client, first, second
 
 
@@ -29,20 +27,24 @@ def split(namespace, first, second):
                  namespace=namespace)
 
 
-def in_force(client, share_of_second):
-    """Whether a change to all or nothing of the second version has reached the client's proxy."""
-    wanted = b"catalog-v2\n" if share_of_second else b"catalog-v1\n"
-    raw.eventually(lambda: all(client.get("http://catalog/probe").body == wanted for _ in range(20)))
+def all_go_to(client, version):
+    return all(client.get("http://catalog/probe").body == f"catalog-{version}\n".encode() for _ in range(20))
+
+
+def quiet(workload):
+    """How much the application was asked, once that stands still."""
+    before = workload.counts()["/steady"]
+    time.sleep(0.2)
+    return workload.counts()["/steady"] == before and before
 
 
 def test_a_split_of_95_to_5_holds_over_20000_requests(mesh, namespace, versions):
     client, first, second = versions
     mesh.apply(split(namespace, 100, 0))
-    in_force(client, 0)
+    assert all_go_to(client, "v1")
     mesh.apply(split(namespace, 0, 100))
-    in_force(client, 100)
+    assert all_go_to(client, "v2")
     mesh.apply(split(namespace, 95, 5))
-    raw.eventually(lambda: any(client.get("http://catalog/probe").body == b"catalog-v1\n" for _ in range(5)))
     requests = 20_000
     with client.load("http://catalog/counted", connections=16, requests=requests) as load:
         load.wait()
@@ -59,8 +61,6 @@ def test_a_header_match_sends_exactly_the_marked_requests(mesh, namespace, versi
         "catalog",
         {"matches": [{"headers": [{"name": "x-canary", "value": "yes"}]}], "backendRefs": [backend("catalog-v2")]},
         {"backendRefs": [backend("catalog-v1")]}, namespace=namespace))
-    raw.eventually(lambda: client.get("http://catalog/p", fields=[("x-canary", "yes")]).body == b"catalog-v2\n"
-                   and client.get("http://catalog/p").body == b"catalog-v1\n")
     with client.load("http://catalog/marked", requests=2000, header="X-Canary: yes") as marked, \
             client.load("http://catalog/almost", requests=2000, header="x-canary: yes!") as almost, \
             client.load("http://catalog/unmarked", requests=2000) as unmarked:
@@ -76,11 +76,13 @@ def test_changing_weights_under_load_fails_nothing(mesh, namespace, versions):
     client, first, second = versions
     with client.load("http://catalog/steady", connections=16) as load:
         for step in range(25):
-            mesh.apply(split(namespace, 100 - 4 * step, 4 * step))
+            mesh.apply(split(namespace, 100 - 4 * step, 4 * step), wait=False)
         mesh.apply(split(namespace, 0, 100))
-        in_force(client, 100)
-        before = first.counts()["/steady"]
-        mesh.pause(0.5)
+        assert all_go_to(client, "v2")
+        # What began before the change is under way until it is answered.
+        before = raw.eventually(lambda: quiet(first))
+        on_second = second.counts()["/steady"]
+        raw.eventually(lambda: second.counts()["/steady"] > on_second + 200, 30)
         assert first.counts()["/steady"] == before, "nothing goes to a version of weight zero"
     load.assert_all_answered(at_least=1000)
     assert first.counts()["/steady"] > 0 and second.counts()["/steady"] > 0
@@ -94,7 +96,6 @@ def test_a_changed_weight_is_in_force_at_the_sidecar_within_a_hundred_millisecon
     """
     client, _, _ = versions
     mesh.apply(split(namespace, 100, 0))
-    in_force(client, 0)
     times = []
     with raw.Connection(client.forward_port) as connection:
         for number in range(40):
@@ -138,8 +139,8 @@ def test_rules_match_rewrite_redirect_and_answer(mesh, namespace, versions):
              "backendRefs": [backend("catalog-v2")]},
             {"matches": [{"queryParams": [{"name": "q", "value": "1"}]}], "backendRefs": [backend("catalog-v2")]},
             namespace=namespace))
-    tea = raw.eventually(lambda: (lambda r: r if r.status == 418 else None)(client.get("http://catalog/tea")))
-    assert tea.body == b"short and stout"
+    tea = client.get("http://catalog/tea")
+    assert (tea.status, tea.body) == (418, b"short and stout")
     moved = client.get("http://catalog/old/page?x=1")
     assert moved.status == 301 and moved.header("location").endswith("/new/page?x=1"), moved
     answer = client.get("http://catalog/api/v1", fields=[("x-set", "old"), ("x-gone", "1")])
@@ -157,10 +158,13 @@ def test_rules_match_rewrite_redirect_and_answer(mesh, namespace, versions):
 def test_a_route_that_cannot_work_is_reported_and_answered_with_500(mesh, namespace, versions):
     client, _, _ = versions
     mesh.apply(route("catalog", {"backendRefs": [backend("nowhere")]}, namespace=namespace))
-    answer = raw.eventually(lambda: (lambda r: r if r.status == 500 else None)(client.get("http://catalog/")))
-    assert answer.reason == "backend_not_found"
-    found = mesh.api("GET", f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/catalog")[1]
-    conditions = {c["type"]: c for parent in found["status"]["parents"] for c in parent["conditions"]}
+    answer = client.get("http://catalog/")
+    assert (answer.status, answer.reason) == (500, "backend_not_found")
+
+    def reported():
+        found = mesh.api("GET", f"/apis/gateway.networking.k8s.io/v1/namespaces/{namespace}/httproutes/catalog")[1]
+        return {c["type"]: c for parent in found["status"]["parents"] for c in parent["conditions"]}
+    conditions = raw.eventually(reported)
     assert conditions["ResolvedRefs"]["status"] == "False"
     assert conditions["ResolvedRefs"]["reason"] == "BackendNotFound"
     assert conditions["Accepted"]["status"] == "True"
@@ -178,11 +182,10 @@ def test_a_backend_rewrites_and_copies_for_itself(mesh, namespace, versions):
                                  "backendRefs": [first, second]}, namespace=namespace))
     client = versions[0]
 
-    def both():
-        found = [client.get("http://catalog/status/204") for _ in range(40)]
-        assert {answer.status for answer in found} == {200, 204}, found
-        return found
-    answers = [answer for answer in raw.eventually(both, 15) if answer.status == 200]
+    mesh.meshed(copied)
+    found = [client.get("http://catalog/status/204") for _ in range(60)]
+    assert {answer.status for answer in found} == {200, 204}, found
+    answers = [answer for answer in found if answer.status == 200]
     seen = json.loads(answers[0].body)
     assert seen["target"] == "/headers" and ["host", "inner.test"] in [
         [name.lower(), value] for name, value in seen["fields"]], seen

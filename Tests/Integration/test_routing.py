@@ -68,7 +68,7 @@ def apply(shop):
         return shop.mesh.apply(*objects)
     yield applied
     for found in reversed(made):
-        shop.mesh.cli("delete", found["kind"].lower(), found["metadata"]["name"], "-n", SHOP)
+        shop.mesh.delete(found["kind"].lower(), found["metadata"]["name"], SHOP)
 
 
 def conditions(shop, kind, name):
@@ -93,7 +93,6 @@ def test_tcp_route_divides_connections_by_weight(shop, apply):
                 connection.send(b"hello")
                 assert connection._exactly(5) == b"hello"
         return names
-    raw.eventually(lambda: found(12).count("echo-v2") > 6, 15)
     names = found(200)
     # Four standard deviations of a binomial distribution of 200 at 0.75.
     assert abs(names.count("echo-v2") - 150) < 25 and set(names) == {"echo-v1", "echo-v2"}
@@ -115,7 +114,6 @@ def secure(shop, name):
 def test_tls_route_goes_by_server_name_and_leaves_the_tls_alone(shop, apply):
     apply(attached("a", "TLSRoute", rule(backends=[to("echo-v1", 443)]), port=443, hostnames=["a.shop.test"]),
           attached("others", "TLSRoute", rule(backends=[to("echo-v2", 443)]), port=443, hostnames=["*.shop.test"]))
-    raw.eventually(lambda: secure(shop, "b.shop.test") == "echo-v2" and secure(shop, "a.shop.test") == "echo-v1", 15)
     for _ in range(5):
         assert secure(shop, "a.shop.test") == "echo-v1"
         assert secure(shop, "b.shop.test") == "echo-v2"
@@ -129,8 +127,6 @@ def test_tls_route_goes_by_server_name_and_leaves_the_tls_alone(shop, apply):
 
 def test_tls_route_waits_for_a_message_that_comes_byte_by_byte(shop, apply):
     apply(attached("a", "TLSRoute", rule(backends=[to("echo-v2", 443)]), port=443, hostnames=["a.shop.test"]))
-    # Without the route either may answer: once says nothing.
-    raw.eventually(lambda: all(secure(shop, "a.shop.test") == "echo-v2" for _ in range(10)), 15)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     shop.authority.configure_trust(context)
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()

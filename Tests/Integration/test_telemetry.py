@@ -195,7 +195,7 @@ def test_who_never_listened_is_not_called_unhealthy(mesh, namespace):
 def test_sigterm_drains_without_a_failed_request(mesh, namespace, pair):
     client, _ = pair
     others = [mesh.quick_server(version="v1", namespace=namespace) for _ in range(2)]
-    raw.eventually(lambda: all(client.get("http://server/") and other.counts().get("/") for other in others))
+    mesh.meshed(*others)
     with client.load("http://server/", connections=16) as load, \
             client.load("http://server/delay/300", connections=8) as slow:
         for other in others:

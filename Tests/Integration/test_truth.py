@@ -86,8 +86,9 @@ class Load:
     def leave(self, count):
         for _ in range(count):
             with raw.Connection(self.client.forward_port) as connection:
-                connection.request("GET", "http://cut/delay/400", host="cut")
-                self.mesh.pause(0.1)
+                before = self.server.counts().get("/delay/30000", 0)
+                connection.request("GET", "http://cut/delay/30000", host="cut")
+                raw.eventually(lambda before=before: self.server.counts().get("/delay/30000", 0) > before)
                 connection.reset()
             self.seen["cut", 0, "client_reset"] += 1
 

@@ -18,6 +18,10 @@ from .processes import APPS, TOP, Program, free_port
 APUS = os.environ.get("APUS_PROGRAM", os.path.join(TOP, ".build", "release", "apus"))
 
 
+# A change is waited for until the proxies work by it, however slow the machine.
+WAIT = ("--wait", "--wait-seconds", "120")
+
+
 class Workload:
     """An application with its sidecar."""
 
@@ -138,17 +142,46 @@ class Mesh:
 
     # The command line.
 
-    def cli(self, *arguments, stdin=None, check=True, seconds=60, env=None):
+    def cli(self, *arguments, stdin=None, check=True, seconds=150, env=None):
         result = subprocess.run([APUS, *arguments], input=stdin, capture_output=True, text=True, timeout=seconds,
                                 env={**self.environment, **(env or {})}, check=False)
         if check:
             assert result.returncode == 0, f"apus {arguments}: {result.returncode}\n{result.stdout}\n{result.stderr}"
         return result
 
-    def apply(self, *objects, namespace="default"):
-        """Applies objects given as dictionaries, or YAML text."""
+    def apply(self, *objects, namespace="default", wait=True):
+        """Applies objects given as dictionaries, or YAML text; returns when every connected proxy works by them, so that
+        the next request goes the new way. With `wait=False` it returns when they are stored."""
         text = "\n---\n".join(o if isinstance(o, str) else yaml.safe_dump(o) for o in objects)
-        return self.cli("apply", "-n", namespace, "-f", "-", stdin=text)
+        return self.cli("apply", "-n", namespace, "-f", "-", *(WAIT if wait else ()), stdin=text)
+
+    def delete(self, kind, name, namespace="default", wait=True):
+        """Deletes an object; returns when every connected proxy works without it."""
+        return self.cli("delete", kind, name, "-n", namespace, *(WAIT if wait else ()))
+
+    def settle(self, seconds=60):
+        """Waits until every connected proxy works by all that the control plane knows now, endpoints included. What a
+        program just started has not registered yet is not known: wait for that first (`meshed`)."""
+        def look():
+            answer = self.api("GET", "/apis/apus.dev/v1/proxies")[1]
+            return answer["revision"], {item["id"]: item["takenRevision"] for item in answer["items"]
+                                        if item["status"] != "DISCONNECTED"}
+        wanted, concerned = look()
+
+        def taken():
+            now, proxies = look()
+            return all(proxies[name] >= min(wanted, now) for name in concerned if name in proxies)
+        raw.eventually(taken, seconds)
+
+    def meshed(self, *workloads, health="healthy", seconds=60):
+        """Waits until workloads are known with this health (`healthy`: their application listens), and every connected
+        proxy knows it: from then on each of them is given its share."""
+        def known():
+            items = self.api("GET", "/apis/apus.dev/v1/workloads")[1]["items"]
+            found = {item["metadata"]["uid"]: item["status"]["health"] for item in items}
+            return all(found.get(workload.uid) == health for workload in workloads)
+        raw.eventually(known, seconds)
+        self.settle(seconds)
 
     def api(self, method, path, body=None, content="application/json"):
         """The HTTP API: status and parsed answer."""

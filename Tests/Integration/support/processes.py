@@ -1,7 +1,9 @@
 """Processes that a test starts: their output kept in files, ended by their own id."""
 
 import glob
+import itertools
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -10,10 +12,51 @@ TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.ab
 APPS = os.path.join(TOP, "Tests", "Integration", "apps")
 
 
+class Ports:
+    """Ports for programs that listen a moment later.
+
+    What the kernel picks for port 0 is of the range that it also takes the near ends of connections from: until the
+    program listens, any connection of the machine may get it. These are of below that range (and of what `apus run`
+    picks), in a block that no other test run has: a name in the abstract namespace of Unix sockets is its lock, which
+    ends with the process.
+    """
+
+    FIRST, END, BLOCK = 10240, 16384, 256
+
+    def __init__(self):
+        blocks = list(range(self.FIRST, self.END, self.BLOCK))
+        random.shuffle(blocks)
+        self.lock = socket.socket(socket.AF_UNIX)
+        for self.begin in blocks:
+            try:
+                self.lock.bind(f"\0apus-test-ports-{self.begin}")
+                break
+            except OSError:
+                continue
+        else:
+            raise RuntimeError("every block of ports is taken by another test run")
+        self.turn = itertools.cycle(range(self.begin, self.begin + self.BLOCK))
+
+    def next(self):
+        for _ in range(self.BLOCK):
+            port = next(self.turn)
+            with socket.socket() as probe:
+                try:
+                    probe.bind(("", port))
+                except OSError:
+                    continue
+                return port
+        raise RuntimeError("every port is taken")
+
+
+PORTS = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, and that nobody else is given."""
+    if not PORTS:
+        PORTS.append(Ports())
+    return PORTS[0].next()
 
 
 class Program:

@@ -5,6 +5,11 @@ import struct
 import time
 
 
+# How long a wait may take, seconds. Waits end by evidence; this only bounds them where it never comes, and says nothing
+# about how quick the machine is.
+PATIENCE = 60.0
+
+
 class Response:
     def __init__(self, status, fields, body, trailers=(), complete=True):
         self.status, self.fields, self.body, self.trailers = status, fields, body, list(trailers)
@@ -27,7 +32,7 @@ class Response:
 class Connection:
     """One TCP connection; every wait has an end."""
 
-    def __init__(self, port, seconds=10.0, address="127.0.0.1", wrap=None):
+    def __init__(self, port, seconds=30.0, address="127.0.0.1", wrap=None):
         self.socket = socket.create_connection((address, port), timeout=seconds)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if wrap:
@@ -112,7 +117,7 @@ class Connection:
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
 
-    def is_closed(self, seconds=3.0):
+    def is_closed(self, seconds=PATIENCE):
         """Whether the other side ends the connection within the time, sending nothing more."""
         self.socket.settimeout(seconds)
         try:
@@ -121,15 +126,19 @@ class Connection:
             return False
 
 
-def get(port, target="/", fields=(), host="server", method="GET", body=b"", seconds=10.0):
+def get(port, target="/", fields=(), host="server", method="GET", body=b"", seconds=30.0):
     """One request on a connection of its own."""
     with Connection(port, seconds) as connection:
         connection.request(method, target, fields, body, host)
         return connection.response(method)
 
 
-def eventually(check, seconds=10.0, every=0.05):
-    """Waits until `check` returns something true; fails with its last value or error when it does not."""
+def eventually(check, seconds=PATIENCE, every=0.05):
+    """Waits until `check` returns something true; fails with its last value or error when it does not.
+
+    The patience is a minute at least, whatever is said: what must come sooner is measured and asserted by the test.
+    """
+    seconds = max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     last = None
     while time.monotonic() < end:

@@ -27,6 +27,7 @@ class Shop:
         self.first = mesh.service("shop", "v1", namespace, {})
         self.second = mesh.service("shop", "v2", namespace, second)
         self.client = mesh.client(namespace=namespace)
+        mesh.meshed(self.first, self.second)
 
     def status(self):
         return json.loads(self.mesh.cli("rollout", "status", "shop", "-n", self.namespace, "-o", "json",
@@ -42,7 +43,7 @@ class Shop:
         """The first version serves, by the rollout's own route."""
         self.mesh.apply(rollout(self.namespace, "v1", **spec))
         raw.eventually(lambda: self.status()["phase"] == "Idle" and self.weights() == {"shop-v1": 100}, 20)
-        raw.eventually(lambda: all(self.client.get("http://shop/").body == b"shop-v1\n" for _ in range(10)), 20)
+        self.mesh.settle()
 
     def until(self, *phases, seconds=90):
         end = time.monotonic() + seconds
