@@ -153,15 +153,16 @@ def run_load(program, port, cpu=LOAD_CPU, watch=None, **options):
 
 
 class Backend:
-    """nginx on the load's CPU, answering from memory or from a small file."""
+    """Who answers, on the load's CPU: a program of ours for HTTP/1.1, nginx for HTTP/2. Both answer from memory."""
 
     def __init__(self, folder):
         os.makedirs(folder, exist_ok=True)
         self.port, self.http2_port = free_port(), free_port()
-        for name, size in (("1k", 1024), ("100k", 102400), ("1m", 1 << 20)):
+        sizes = {"1k": 1024, "100k": 102400, "1m": 1 << 20}
+        for name, size in sizes.items():
             with open(os.path.join(folder, name), "wb") as file:
                 file.write(b"x" * size)
-        config = os.path.join(folder, "backend.conf")
+        config, log = os.path.join(folder, "backend.conf"), os.path.join(folder, "log")
         with open(config, "w") as file:
             file.write(
                 f"daemon off; worker_processes 1; pid {folder}/pid; worker_rlimit_nofile 8192;\n"
@@ -169,16 +170,17 @@ class Backend:
                 f"http {{ access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;\n"
                 f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
                 f"uwsgi_temp_path {folder}; scgi_temp_path {folder}; open_file_cache max=10;\n"
-                f"server {{ listen 127.0.0.1:{self.port} backlog=4096; listen 127.0.0.1:{self.http2_port} http2;\n"
-                f"root {folder};\n"
-                "location /v1/ { return 200; }\n"
+                f"server {{ listen 127.0.0.1:{self.http2_port} http2; root {folder};\n"
                 "location = / { return 200 'Hello, world!'; } } }\n")
-        self.process = spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], LOAD_CPU,
-                                     os.path.join(folder, "log"))
-        wait_port(self.port, self.process)
+        answers = [f"{name}={size}" for name, size in sizes.items()]
+        self.processes = [spawn([compile_c("origin", folder), str(self.port), *answers], LOAD_CPU, log)]
+        self.processes.append(spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], LOAD_CPU, log))
+        for port, process in zip((self.port, self.http2_port), self.processes):
+            wait_port(port, process)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        stop(self.process)
+        for process in self.processes:
+            stop(process)

@@ -92,13 +92,28 @@ def measure_once(proxy, load, backend, shape, size, connections, seconds):
 
 
 def latency_once(proxy, load, backend, seconds):
-    """Latency at 1000 requests a second on 16 connections, 1 KB answers, counted from when each request was due."""
-    port = proxy.start("plain", backend.port)
+    """Latency at 1000 requests a second on 16 connections, 1 KB answers, counted from when each request was due; with no
+    proxy, that of the backend alone."""
+    port = proxy.start("plain", backend.port) if proxy else backend.port
     try:
         result = measure.run_load(load, port, warmup=1, seconds=seconds, rate=1000, connections=16, path="/1k")
         return {"p50_us": result["p50_us"], "p99_us": result["p99_us"]}
     finally:
-        proxy.stop()
+        if proxy:
+            proxy.stop()
+
+
+def added(latency):
+    """What each proxy adds to the latency of the backend alone, within each round."""
+    alone = latency["rounds"].pop("none")
+    del latency["proxies"]["none"]
+    for values in latency["rounds"].values():
+        for value, base in zip(values, alone):
+            if value and base:
+                value.update({f"{key}_added": value[key] - base[key] for key in base})
+    latency["proxies"] = {name: median_of([value for value in values if value])
+                          for name, values in latency["rounds"].items()}
+    return latency
 
 
 def idle_once(proxy, backend):
@@ -210,9 +225,10 @@ def main():
                 report.progress("finding a rule")
                 match = json.loads(subprocess.run(
                     [os.path.join(measure.HERE, "match")], check=True, stdout=subprocess.PIPE).stdout)
+            if not options.only or "latency" in options.only:
+                latency = added(collect("1000 requests/s", ["none", *real], rounds, lambda name: latency_once(
+                    None if name == "none" else proxy(name), load, backend, seconds * 2)))
             if not options.only:
-                latency = collect("1000 requests/s", real, rounds,
-                                  lambda name: latency_once(proxy(name), load, backend, seconds * 2))
                 idle = collect("idle", real, rounds, lambda name: idle_once(proxy(name), backend))
 
     result = {"machine": report.machine(), "rounds": rounds, "seconds": seconds, "rows": rows, "latency": latency,
