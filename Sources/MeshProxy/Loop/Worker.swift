@@ -27,13 +27,13 @@ package final class Worker: EventLoop, @unchecked Sendable {
 
   let index: Int
   let settings: ProxySettings
-  var random: FastRandom
+  @exclusivity(unchecked) var random: FastRandom
   /// The configuration that new requests begin with.
-  var generation: GenerationRef
+  @exclusivity(unchecked) var generation: GenerationRef
   /// Older ones that requests still use.
   var retired: [GenerationRef] = []
   let endpoints: EndpointRegistry
-  var listeners: [ListenerState] = []
+  @exclusivity(unchecked) var listeners: [ListenerState] = []
   let telemetry: WorkerTelemetry
   let labels: LabelDictionary
   let peers = PeerTable()
@@ -48,39 +48,39 @@ package final class Worker: EventLoop, @unchecked Sendable {
   /// Ciphertext on its way out, emptied at every use.
   let sealed: UnsafeMutablePointer<TLSOutput>
   /// The certificates in force; new connections take them.
-  var credentials: Credentials?
+  @exclusivity(unchecked) var credentials: Credentials?
   /// … and those of further identities, in the order of the configuration.
-  var furtherCredentials: [Credentials] = []
-  var requestInfo = HTTP1RequestInfo()
-  var responseInfo = HTTP1ResponseInfo()
+  @exclusivity(unchecked) var furtherCredentials: [Credentials] = []
+  @exclusivity(unchecked) var requestInfo = HTTP1RequestInfo()
+  @exclusivity(unchecked) var responseInfo = HTTP1ResponseInfo()
   let limits: HTTP1Limits
   /// What HTTP/2 heads are decoded into; shared by all connections, used by one event at a time.
   let streamScratch: HTTP2Scratch
   /// All connections that speak HTTP/2, newest first.
-  var sessionHead: HTTP2SessionRef?
+  @exclusivity(unchecked) var sessionHead: HTTP2SessionRef?
   /// Configurations that are being taken up (`Adoption.swift`).
-  var adoptions = Adoptions()
+  @exclusivity(unchecked) var adoptions = Adoptions()
 
-  var dirtyHead: ConnectionRef?
-  var resumingHead: ConnectionRef?
-  var graveyard: ConnectionRef?
-  var freeExchanges: ExchangeRef?
-  var freeSinks: ConnectionRef?
+  @exclusivity(unchecked) var dirtyHead: ConnectionRef?
+  @exclusivity(unchecked) var resumingHead: ConnectionRef?
+  @exclusivity(unchecked) var graveyard: ConnectionRef?
+  @exclusivity(unchecked) var freeExchanges: ExchangeRef?
+  @exclusivity(unchecked) var freeSinks: ConnectionRef?
   /// All downstream connections, newest first.
-  var downstreamHead: ConnectionRef?
-  var downstreamCount = 0
-  var upstreamCount = 0
-  var exchangeCount = 0
+  @exclusivity(unchecked) var downstreamHead: ConnectionRef?
+  @exclusivity(unchecked) var downstreamCount = 0
+  @exclusivity(unchecked) var upstreamCount = 0
+  @exclusivity(unchecked) var exchangeCount = 0
   /// Memory for output that is gathered until the end of a turn, handed from connection to connection.
-  var spares = SpareQueues()
+  @exclusivity(unchecked) var spares = SpareQueues()
   /// Parts of a body that are sent from the loop's buffer, and the connection that they are for.
-  var lent = OutputPieces()
-  var lender: ConnectionRef?
+  @exclusivity(unchecked) var lent = OutputPieces()
+  @exclusivity(unchecked) var lender: ConnectionRef?
   /// Whether an event's bytes lie in the loop's buffer until `sendLent`.
-  var isLending = false
-  var isDraining = false
-  var drainDeadline: UInt64 = .max
-  var drained: (@Sendable () -> Void)?
+  @exclusivity(unchecked) var isLending = false
+  @exclusivity(unchecked) var isDraining = false
+  @exclusivity(unchecked) var drainDeadline: UInt64 = .max
+  @exclusivity(unchecked) var drained: (@Sendable () -> Void)?
   let sweepTimer: UnsafeMutablePointer<WheelTimer>
 
   /// - Throws: `SystemError` when the kernel gives no descriptors.
