@@ -8,6 +8,13 @@ package struct Decision: Sendable, BitwiseCopyable {
 
     package init(rawValue: UInt8) { self.rawValue = rawValue }
 
+    /// All of a request's at once: the ways of an `OptionSet` are not specialized across modules.
+    package init(inbound: Bool, mutualTLS: Bool, tunnel: Bool, localReply: Bool, raced: Bool, failed: Bool) {
+      rawValue =
+        (inbound ? 1 : 0) | (mutualTLS ? 2 : 0) | (tunnel ? 4 : 0) | (localReply ? 8 : 0) | (raced ? 16 : 0)
+        | (failed ? 32 : 0)
+    }
+
     /// The proxy beside the server says so; else the one beside the client.
     package static let inbound = Flags(rawValue: 1)
     package static let mutualTLS = Flags(rawValue: 2)

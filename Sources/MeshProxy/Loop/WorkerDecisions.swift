@@ -39,14 +39,12 @@ extension WorkerTelemetry {
   }
 
   static func flags(_ exchange: ExchangeRef) -> Decision.Flags {
-    var flags: Decision.Flags = []
-    if exchange.pointee.isInbound { flags.insert(.inbound) }
-    if exchange.pointee.flags.contains(.mutualTLS) { flags.insert(.mutualTLS) }
-    if exchange.pointee.flags.contains(.tunnel) { flags.insert(.tunnel) }
-    if exchange.pointee.flags.contains(.localReply) { flags.insert(.localReply) }
-    if exchange.pointee.flags.contains(.racedOnce) { flags.insert(.raced) }
-    if !exchange.pointee.flags.contains(.tunnel), isFailure(exchange) { flags.insert(.failed) }
-    return flags
+    let flags = exchange.pointee.flags
+    let isTunnel = flags.contains(.tunnel)
+    return Decision.Flags(
+      inbound: exchange.pointee.isInbound, mutualTLS: flags.contains(.mutualTLS), tunnel: isTunnel,
+      localReply: flags.contains(.localReply), raced: flags.contains(.racedOnce),
+      failed: !isTunnel && isFailure(exchange))
   }
 
   static func texts(_ exchange: ExchangeRef) -> DecisionTexts {
