@@ -153,11 +153,11 @@ def run_load(program, port, cpu=LOAD_CPU, watch=None, **options):
 
 
 class Backend:
-    """Who answers, on the load's CPU: a program of ours for HTTP/1.1, nginx for HTTP/2. Both answer from memory."""
+    """Who answers, on the load's CPU, from memory: programs of ours, and nginx for large answers by HTTP/2."""
 
     def __init__(self, folder):
         os.makedirs(folder, exist_ok=True)
-        self.port, self.http2_port = free_port(), free_port()
+        self.port, self.http2_port, self.large_http2_port = free_port(), free_port(), free_port()
         sizes = {"1k": 1024, "100k": 102400, "1m": 1 << 20}
         for name, size in sizes.items():
             with open(os.path.join(folder, name), "wb") as file:
@@ -170,12 +170,13 @@ class Backend:
                 f"http {{ access_log off; keepalive_requests 100000000; sendfile on; tcp_nopush on;\n"
                 f"client_body_temp_path {folder}; proxy_temp_path {folder}; fastcgi_temp_path {folder};\n"
                 f"uwsgi_temp_path {folder}; scgi_temp_path {folder}; open_file_cache max=10;\n"
-                f"server {{ listen 127.0.0.1:{self.http2_port} http2; root {folder};\n"
-                "location = / { return 200 'Hello, world!'; } } }\n")
+                f"server {{ listen 127.0.0.1:{self.large_http2_port} http2; root {folder}; }} }}\n")
         answers = [f"{name}={size}" for name, size in sizes.items()]
-        self.processes = [spawn([compile_c("origin", folder), str(self.port), *answers], LOAD_CPU, log)]
-        self.processes.append(spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], LOAD_CPU, log))
-        for port, process in zip((self.port, self.http2_port), self.processes):
+        self.processes = [
+            spawn([compile_c("origin", folder), str(self.port), *answers], LOAD_CPU, log),
+            spawn([compile_c("origin-h2", folder), str(self.http2_port)], LOAD_CPU, log),
+            spawn(["nginx", "-e", f"{folder}/error.log", "-c", config], LOAD_CPU, log)]
+        for port, process in zip((self.port, self.http2_port, self.large_http2_port), self.processes):
             wait_port(port, process)
 
     def __enter__(self):

@@ -142,8 +142,8 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
 - The proxy has one CPU to itself. Load generator and backend share the other.
 - A thread of the idle scheduling class keeps the proxy's CPU awake. Without it, in a virtual machine, each wake-up from
   the other CPU costs more than the work of a fast proxy, and the busiest proxy looks best.
-- The backend of the HTTP/1.1 and L4 rows is a small program of ours that answers from memory (`Benchmarks/origin.c`),
-  that of the HTTP/2 rows is nginx. With nginx everywhere the load's CPU had no time left to keep a fast proxy busy, which
+- The backends are small programs that answer from memory (`Benchmarks/origin.c`, `Benchmarks/origin-h2.c`), but nginx
+  for large answers by HTTP/2 and nghttpd for gRPC. With nginx everywhere the load's CPU had no time left to keep a fast proxy busy, which
   then paid for falling asleep and waking up: 0.26 times per request at mTLS, where a slower one did so 0.001 times.
 - CPU time is the scheduler's own account of all threads of the proxy (`/proc/PID/task/*/schedstat`), divided by the
   requests answered. It is the figure to compare: throughput here is bounded by the load's CPU.
@@ -155,9 +155,11 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
   (their CPU added), who speak HTTP/1.1 to each other, but for Apus, which always speaks HTTP/2; in *pair, h2* all of
   them do; *pair, HBONE* carries bytes in CONNECT streams; *L4* copies bytes without looking at them.
 - *h2 to h1* and *h2 to h2* name what the load and the backend speak: 16 connections with 10 requests on each at any time
-  (h2load; nginx). *gRPC unary* is a message of 32 bytes that nghttpd sends back, with its status in a trailer.
+  (h2load). *gRPC unary* is a message of 32 bytes that nghttpd sends back, with its status in a trailer.
 - *policies* is the plain hop with fifty rules and every policy on that a request passes (limits, faults, affinity,
   ejection, retries, hedging), Apus alone: what it costs above *plain* is the price of the policies.
+- Rows that name a rate leave the proxy idle for most of the time: it pays for falling asleep and waking up with nearly
+  every message. All other rows load it as much as it can take.
 - The *floor* is no proxy: a loop in C that receives and sends the same bytes and does nothing else. What it costs is
   the kernel's share of a hop; a proxy pays that too, so it bounds every ratio.
 - Rules are found by their paths; those that have one path and differ in their headers are gone through one after the

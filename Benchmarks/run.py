@@ -31,6 +31,7 @@ WORK = [
     ("plain 13 B, 1 conn", "plain", "13 B", 1, False),
     ("plain 13 B, 64 conn", "plain", "13 B", 64, True),
     ("plain 13 B, 1000 conn", "plain", "13 B", 1000, False),
+    ("plain 13 B, 15,000/s", "plain", "13 B", 64, True),
     ("policies 13 B, 64 conn", "features", "13 B", 64, True),
     ("all seen 13 B, 64 conn", "observed", "13 B", 64, True),
     ("plain 1 KB, 64 conn", "plain", "1 KB", 64, False),
@@ -39,6 +40,7 @@ WORK = [
     ("mTLS 13 B, 1000 conn", "mtls", "13 B", 1000, False),
     ("mTLS 100 KB, 64 conn", "mtls", "100 KB", 64, False),
     ("pair 13 B, 64 conn", "pair", "13 B", 64, True),
+    ("pair 13 B, 15,000/s", "pair", "13 B", 64, True),
     ("pair 1 KB, 64 conn", "pair", "1 KB", 64, False),
     ("pair 100 KB, 64 conn", "pair", "100 KB", 64, False),
     ("L4 13 B, 64 conn", "l4", "13 B", 64, True),
@@ -54,14 +56,18 @@ WORK = [
     ("pair, HBONE 1 MB, 16", "pair-l4", "1 MB", 16, False),
 ]
 
+# Requests a second where a row does not load the proxy as much as it can take: the proxy sleeps and wakes up.
+RATES = {"plain 13 B, 15,000/s": 15_000, "pair 13 B, 15,000/s": 15_000}
+
 # Streams on each connection where the load speaks HTTP/2.
 STREAMS = 10
 
 
-def measure_once(proxy, load, backend, shape, size, connections, seconds):
-    """CPU per request, throughput and memory of one proxy at full load."""
+def measure_once(proxy, load, backend, shape, size, connections, seconds, rate=None):
+    """CPU per request, throughput and memory of one proxy at full load, or at so many requests a second."""
     is_http2 = shape in ("h2", "h2h2", "grpc")
-    port = proxy.start(shape, {"h2h2": backend.http2_port, "grpc": backend.grpc.port}.get(shape, backend.port))
+    http2_port = backend.http2_port if size == "13 B" else backend.large_http2_port
+    port = proxy.start(shape, {"h2h2": http2_port, "grpc": backend.grpc.port}.get(shape, backend.port))
     try:
         flags = {"path": SIZES[size], "connections": connections}
         if shape in ("tls", "mtls"):
@@ -81,7 +87,7 @@ def measure_once(proxy, load, backend, shape, size, connections, seconds):
             more = {"body": backend.grpc.message, "headers": backend.grpc.headers} if shape == "grpc" else {}
             result = http2.run_h2load(port, seconds, warmup, connections, STREAMS, SIZES[size], watch=watch, **more)
         else:
-            result = measure.run_load(load, port, watch=watch, warmup=warmup, seconds=seconds, **flags)
+            result = measure.run_load(load, port, watch=watch, warmup=warmup, seconds=seconds, rate=rate, **flags)
         if result["requests"] == 0 or result["failed"] or result.get("server_errors"):
             raise RuntimeError(f"{proxy.name}, {shape}, {size}, {connections} connections: the load failed: {result}")
         cpu = spent[1] - spent[0]
@@ -205,8 +211,8 @@ def main():
                 if options.only and not any(word in title for word in options.only):
                     continue
 
-                def once(name, shape=shape, size=size, connections=connections):
-                    return measure_once(proxy(name), load, backend, shape, size, connections, seconds)
+                def once(name, title=title, shape=shape, size=size, connections=connections):
+                    return measure_once(proxy(name), load, backend, shape, size, connections, seconds, RATES.get(title))
                 rows.append(collect(title, names, rounds, once))
             latency = idle = None
             real = [name for name in names if name != "floor"]
