@@ -7,16 +7,10 @@
 // field, keeps the connection's window and waits for it, and holds no state for a stream.
 
 #define _GNU_SOURCE
-#include <arpa/inet.h>
+#include "sockets.h"
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 enum { PEERS = 65536, READ = 256 * 1024, FRAME_HEADER = 9, FRAME_MAX = 16384, WAITING = 4096, BODY = 13, PREFACE = 24 };
 enum { DATA = 0, HEADERS = 1, SETTINGS = 4, PING = 6, WINDOW_UPDATE = 8 };
@@ -152,18 +146,14 @@ static void ready(int fd) {
   }
 }
 
-static void open_all(int poller, int listener) {
-  for (int fd, on = 1; (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK)) >= 0;) {
-    if (fd >= PEERS) {
-      close(fd);
-      continue;
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    peers[fd] = calloc(1, sizeof *peers[fd]);
-    peers[fd]->window = 65535;
-    struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.fd = fd};
-    epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event);
+static void accepted(int poller, int fd) {
+  if (fd >= PEERS) {
+    close(fd);
+    return;
   }
+  peers[fd] = calloc(1, sizeof *peers[fd]);
+  peers[fd]->window = 65535;
+  watch(poller, fd, EPOLLIN | EPOLLOUT);
 }
 
 int main(int count, char **arguments) {
@@ -171,26 +161,5 @@ int main(int count, char **arguments) {
     fprintf(stderr, "usage: origin-h2 PORT\n");
     return 2;
   }
-  struct sockaddr_in here = {.sin_family = AF_INET,
-                             .sin_port = htons((unsigned short)atoi(arguments[1])),
-                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-  int on = 1, listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  int poller = epoll_create1(EPOLL_CLOEXEC);
-  setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  if (bind(listener, (struct sockaddr *)&here, sizeof here) != 0 || listen(listener, 4096) != 0) {
-    perror("listen");
-    return 1;
-  }
-  struct epoll_event event = {.events = EPOLLIN, .data.fd = listener};
-  epoll_ctl(poller, EPOLL_CTL_ADD, listener, &event);
-  for (;;) {
-    struct epoll_event events[256];
-    int found = epoll_wait(poller, events, 256, -1);
-    for (int index = 0; index < found; index++) {
-      if (events[index].data.fd == listener)
-        open_all(poller, listener);
-      else
-        ready(events[index].data.fd);
-    }
-  }
+  serve(arguments[1], epoll_create1(EPOLL_CLOEXEC), accepted, ready);
 }
