@@ -96,18 +96,23 @@ package final class XDSServer: Sendable {
     }
   }
 
+  /// How often it is looked whether the server's certificate is due. Timers may stand still while a machine is suspended;
+  /// the time of day does not, and it is what certificates end by.
+  private static let renewalLook = Duration.seconds(10)
+
   /// Replaces the server's certificate at half of its life. A failure leaves the one there is; it is tried again.
   private func renewCertificate() async throws {
-    var pause = Duration.seconds(Self.ownLifeSeconds / 2)
+    var due = dependencies.now() + Self.ownLifeSeconds / 2
     while true {
-      try await Task.sleep(for: pause)
+      try await Task.sleep(for: Self.renewalLook)
+      let now = dependencies.now()
+      guard now >= due else { continue }
       do {
-        let own = try Self.makeCertificate(
-          dependencies.authority.current, identity: identity, nowSeconds: dependencies.now())
+        let own = try Self.makeCertificate(dependencies.authority.current, identity: identity, nowSeconds: now)
         try credentials.replace(chainPEM: [own.certificate.chainPEM], keyPEM: own.privateKeyPEM)
-        pause = .seconds(Self.ownLifeSeconds / 2)
+        due = now + Self.ownLifeSeconds / 2
       } catch {
-        pause = .seconds(60)
+        due = now + 60
       }
     }
   }

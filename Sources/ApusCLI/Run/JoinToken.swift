@@ -13,7 +13,9 @@ struct TokenKeeper: Sendable {
   var file: String
 
   /// The pause after a failed renewal.
-  static let retryPause = Duration.seconds(30)
+  static let retryPause = Duration.seconds(5)
+  /// How long is slept at a time: timers stand still while a machine is suspended, and the time of day does not.
+  static let longestNap = Duration.seconds(5)
   /// The shortest pause between two renewals.
   static let minimumPause = Duration.seconds(1)
 
@@ -36,7 +38,7 @@ struct TokenKeeper: Sendable {
     DetachedThread.start {
       var end = end
       while true {
-        Pause.sleep(Self.pause(now: now(), end: end))
+        Self.sleep(Self.pause(now: now(), end: end), now: now)
         do throws(CLIFailure) {
           guard let next = try renew() else { return }
           end = next
@@ -46,6 +48,12 @@ struct TokenKeeper: Sendable {
         }
       }
     }
+  }
+
+  /// Sleeps until so much of the time of day has passed.
+  private static func sleep(_ pause: Duration, now: @Sendable () -> Timestamp) {
+    let due = now().secondsSinceEpoch + pause.components.seconds
+    while case let left = due - now().secondsSinceEpoch, left > 0 { Pause.sleep(min(longestNap, .seconds(left))) }
   }
 
   /// Three quarters of what is left, at least the shortest pause.
