@@ -12,7 +12,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from support import raw
+from support import processes, raw
+from support.fleet import Fleet
 from support.mesh import backend, route, version_service
 from support.xds_client import PROXY, SERVICE, TRUST, WORKLOAD, ControlPlane, Identity, parse, text, texts
 
@@ -167,13 +168,49 @@ def test_a_reconnect_brings_only_what_changed(mesh, roots, namespace, join):
             wait_for(stream, lambda response: f"{namespace}/b-v1" in response.removed)
 
 
+def test_a_thousand_proxies_that_come_back_at_once(own_mesh):
+    """The control plane is killed under a thousand proxies and started again: all come back, are sent nothing that they
+    have, take the next change, and the memory that this takes is bounded."""
+    mesh = own_mesh
+    with open(os.path.join(mesh.data, "ca", "root-cert.pem"), "rb") as file:
+        roots = file.read()
+    token = mesh.api("POST", "/apis/apus.dev/v1/namespaces/fleet/serviceaccounts/ship/token", {})[1]["token"]
+    with ControlPlane(mesh.xds_port, roots) as anonymous:
+        identity = anonymous.certify(Identity("fleet", "ship"), token)
+    mesh.apply(*(version_service(f"s{number}", "v1", "fleet") for number in range(50)))
+
+    def everywhere(name):
+        def check():
+            missing = [member.name for member in fleet.members if f"fleet/{name}" not in member.have[SERVICE]]
+            assert not missing, f"{len(missing)} have not got {name}"
+            return True
+        raw.eventually(check, 150, 0.2)
+    with Fleet(mesh.xds_port, roots, identity, 1000) as fleet:
+        everywhere("s49-v1")
+        mesh.apply(version_service("first", "v1", "fleet"))
+        everywhere("first-v1")
+        known = mesh.proxies()
+        assert {known[member.name]["status"] for member in fleet.members} == {"SYNCED"}
+        sent = [member.sent for member in fleet.members]
+        mesh.kill_control_plane()
+        mesh.start()
+        raw.eventually(lambda: len([p for p in mesh.proxies().values() if p["status"] == "SYNCED"]) == 1000, 150, 0.5)
+        mesh.apply(version_service("second", "v1", "fleet"))
+        everywhere("second-v1")
+        # One that was away for two turns of the control plane would have come back twice; none was sent what it had.
+        assert all(member.connected >= 2 for member in fleet.members)
+        assert max(member.sent - before for member, before in zip(fleet.members, sent)) <= 2
+        memory = processes.resident_bytes(mesh.control_plane.pid)
+        assert memory < 600 << 20, f"{memory >> 20} MiB for a thousand proxies"
+
+
 def test_a_refusal_is_reported_and_not_sent_again(mesh, roots, namespace, join):
     identity = join()
     with ControlPlane(mesh.xds_port, roots, identity) as plane:
         stream = plane.discover("refuser")
         stream.settle()
         raw.eventually(lambda: mesh.proxies()["refuser"]["status"] == "SYNCED")
-        mesh.apply(version_service("bad", "v1", namespace), namespace=namespace)
+        mesh.apply(version_service("bad", "v1", namespace), namespace=namespace, wait=False)
         while True:
             response = stream.next()
             if f"{namespace}/bad-v1" in response.versions:
