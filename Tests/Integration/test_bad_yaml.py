@@ -85,6 +85,8 @@ CASES = {
     "policy without target": (
         "apiVersion: apus.dev/v1\nkind: TrafficPolicy\nmetadata: {name: p}\nspec: {retry: {attempts: 99}}\n",
         ["targetRefs", "retry.attempts"]),
+    "weights that are all zero": (
+        ROUTE + "  - {backendRefs: [{name: a, port: 80, weight: 0}, {name: b, port: 80, weight: 0}]}\n", ["weight"]),
     "bad mode": ("apiVersion: apus.dev/v1\nkind: PeerAuthentication\nmetadata: {name: p}\nspec: {mode: OPEN}\n", ["STRICT"]),
 }
 
@@ -158,6 +160,16 @@ def test_the_last_good_configuration_stays_in_force(mesh, namespace):
         load.wait()
     load.assert_all_answered(at_least=500)
     assert first.counts().get("/", 0) == before and second.counts()["/"] >= 500
+
+
+def test_routes_that_name_each_other_end_at_endpoints(mesh, namespace):
+    """A backend's own routes are not asked, so that a circle of routes is none for requests."""
+    servers = [mesh.quick_server(name, namespace=namespace) for name in ("a", "b")]
+    client = mesh.client(namespace=namespace)
+    mesh.apply(route("a", {"backendRefs": [backend("b")]}, namespace=namespace),
+               route("b", {"backendRefs": [backend("a")]}, namespace=namespace))
+    mesh.meshed(*servers)
+    assert [client.get(f"http://{name}/").body for name in ("a", "b")] == [b"b\n", b"a\n"]
 
 
 def test_a_status_lists_causes_as_kubernetes_does(mesh, namespace):

@@ -100,6 +100,13 @@ def test_keys_and_tokens_are_for_their_owner_only(own_mesh):
             assert stat.S_IMODE(os.lstat(folder).st_mode) == 0o700, folder
 
 
+def certificate_port(client, server):
+    """Where the server's proxy listens for the mesh, as the client's proxy knows it."""
+    dump = json.loads(client.admin("/config_dump").body)
+    return next(port["inboundPort"] for workload in dump["workloads"] if workload["uid"] == server.uid
+                for port in workload["ports"])
+
+
 def certificate_serial(port):
     """The serial number of the certificate that an inbound port shows."""
     from cryptography import x509
@@ -114,9 +121,7 @@ def test_certificates_of_ten_seconds_turn_over_at_load_without_a_failure(mesh_of
     mesh = mesh_of_short_certificates
     server, client = mesh.quick_server(), mesh.client()
     mesh.wait_for(client, "http://server/")
-    dump = json.loads(client.admin("/config_dump").body)
-    port = next(port["inboundPort"] for workload in dump["workloads"] if workload["uid"] == server.uid
-                for port in workload["ports"])
+    port = certificate_port(client, server)
     seen = {certificate_serial(port)}
     with client.load("http://server/", connections=8) as steady, \
             client.load("http://server/", connections=4, header="Connection: close") as reopening:

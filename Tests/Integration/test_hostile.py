@@ -328,6 +328,26 @@ def test_bytes_after_a_refused_upgrade_stay_on_their_connection(target):
         assert raw.get(target.port, "/").body == b"server\n"
 
 
+PROXY_HEADERS = {
+    "version 1": b"PROXY TCP4 6.6.6.6 7.7.7.7 1 2\r\n",
+    "version 2": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x06\x06\x06\x06\x07\x07\x07\x07\0\1\0\2",
+    "version 2, too long": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+    "version 2, checksum": b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x13\x06\x06\x06\x06\x07\x07\x07\x07\0\1\0\2\3\0\4\0\0\0\0"}
+
+
+@pytest.mark.parametrize("header", PROXY_HEADERS)
+def test_a_proxy_header_is_believed_from_nobody(target, header):
+    """No port of the mesh takes the PROXY protocol, whose client could claim any address: where HTTP is due it is no HTTP."""
+    with raw.Connection(target.port) as connection:
+        connection.send(PROXY_HEADERS[header] + b"GET /proxied HTTP/1.1\r\nHost: server\r\n\r\n")
+        try:
+            assert connection.response().status == 400
+        except EOFError:
+            pass
+        assert connection.is_closed()
+    assert b"6.6.6.6" not in target.server.recorded() and b"/proxied" not in target.server.recorded()
+
+
 # Row 12: pipelining.
 def test_a_thousand_pipelined_requests_are_answered_in_order(target):
     with raw.Connection(target.port, 60) as connection:
