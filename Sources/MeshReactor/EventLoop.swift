@@ -54,6 +54,11 @@ open class EventLoop {
   }
 
   @exclusivity(unchecked) private var wallOffset: UInt64
+  /// When the time of day was last asked for, monotonic nanoseconds.
+  @exclusivity(unchecked) private var wallAskedAt: UInt64
+  /// How long its distance from the monotonic clock is believed: people set it, and it goes on while a machine is
+  /// suspended.
+  private static let wallBeliefNanoseconds: UInt64 = 1_000_000_000
   private let events: UnsafeMutablePointer<epoll_event>
   private let receiveBlock: UnsafeMutableRawPointer
   private let mailbox: Mailbox
@@ -71,6 +76,7 @@ open class EventLoop {
     events = .allocate(capacity: Self.eventCapacity)
     now = cms_monotonic_nanoseconds()
     wallOffset = cms_wall_nanoseconds() &- now
+    wallAskedAt = now
     timers = TimerWheel(now: now)
     guard cms_epoll_add_level(epoll, mailbox.descriptor, nil) == 0 else { throw SystemError("epoll_ctl") }
   }
@@ -110,6 +116,10 @@ open class EventLoop {
     let count = cms_epoll_wait(
       epoll, events, Int32(Self.eventCapacity), timers.millisecondsToNext(limit: limitMilliseconds))
     now = cms_monotonic_nanoseconds()
+    if now &- wallAskedAt >= Self.wallBeliefNanoseconds {
+      wallOffset = cms_wall_nanoseconds() &- now
+      wallAskedAt = now
+    }
     let started = now
     lastWaitNanoseconds = started &- asked
     var index = 0
@@ -130,7 +140,6 @@ open class EventLoop {
       if lastTurnNanoseconds > longestTurnNanoseconds { longestTurnNanoseconds = lastTurnNanoseconds }
     } else {
       lastTurnNanoseconds = 0
-      wallOffset = cms_wall_nanoseconds() &- now
     }
   }
 }

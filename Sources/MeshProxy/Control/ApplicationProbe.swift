@@ -6,6 +6,10 @@ struct ApplicationProbe {
   private var nextLook: UInt64 = 0
   private var isListening = false
   private var hasListened = false
+  /// Looks in a row that found nobody listening.
+  private var vainLooks = 0
+  /// So many of those come quickly: an application that is just being started. What does not listen then, may never.
+  private static let quickLooks = 50
 
   init(ports: [UInt16]) { self.ports = ports }
 
@@ -13,7 +17,7 @@ struct ApplicationProbe {
   /// look at.
   mutating func health(now: UInt64) -> Health? {
     guard !ports.isEmpty, now >= nextLook else { return nil }
-    nextLook = now &+ (isListening ? 1_000_000_000 : 200_000_000)
+    nextLook = now &+ (isListening || vainLooks > Self.quickLooks ? 1_000_000_000 : 200_000_000)
     var listening: Set<UInt16> = []
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
       guard let bytes = try? Files.read(table) else { continue }
@@ -27,6 +31,7 @@ struct ApplicationProbe {
     }
     isListening = ports.allSatisfy { listening.contains($0) }
     hasListened = hasListened || isListening
+    vainLooks = isListening ? 0 : min(vainLooks + 1, Self.quickLooks + 1)
     return isListening ? .healthy : hasListened ? .unhealthy : .notListening
   }
 }
