@@ -65,7 +65,13 @@ def show(mesh, browser, place, *options):
     browser.problems.clear()
     browser.open("about:blank")
     browser.open(url)
-    raw.eventually(lambda: browser.run("document.querySelector('h1') !== null && location.hash === '#/mesh'"), 20)
+
+    def shown():
+        state = browser.run("({hash: location.hash.slice(0, 7), ready: document.readyState, "
+                            "heading: document.querySelector('h1')?.textContent ?? null})")
+        assert state["heading"] is not None and state["hash"] == "#/mesh", (state, browser.problems)
+        return True
+    raw.eventually(shown)
     browser.run(f"location.hash = {json.dumps(place)}; 1")
 
 

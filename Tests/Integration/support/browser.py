@@ -92,7 +92,8 @@ class Browser:
             self.problems.append(f"a dialog: {parameters['message']}")
 
     def open(self, url):
-        self.call("Page.navigate", url=url)
+        result = self.call("Page.navigate", url=url)
+        assert not result.get("errorText"), (url.split("#")[0], result)
 
     def run(self, script):
         """The value of an expression in the page."""

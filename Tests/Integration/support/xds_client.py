@@ -245,7 +245,7 @@ class ControlPlane:
         """Asks for a certificate, by token or by that of the connection; `identity` has it afterwards."""
         metadata = [("authorization", f"Bearer {token}")] if token else None
         message = field(1, identity.request(uri)) + field(3, seconds)
-        identity.chain = texts(parse(self.channel.unary_unary(CERTIFY)(message, metadata=metadata, timeout=10)), 1)
+        identity.chain = texts(parse(self.channel.unary_unary(CERTIFY)(message, metadata=metadata, timeout=60)), 1)
         return identity
 
     def discover(self, node):
