@@ -1,31 +1,33 @@
 /// Where a run of bytes lies, relative to the `base` of the `MessageHead` it belongs to.
-package struct ByteRange: Equatable, Sendable, BitwiseCopyable {
+@frozen
+public struct ByteRange: Equatable, Sendable, BitwiseCopyable {
   /// Distance of the first byte from the base.
-  package var offset: UInt32
+  public var offset: UInt32
   /// Number of bytes.
-  package var length: UInt32
+  public var length: UInt32
 
-  package static let empty = ByteRange(offset: 0, length: 0)
+  @inlinable public static var empty: ByteRange { ByteRange(offset: 0, length: 0) }
 
   @inlinable
-  package init(offset: UInt32, length: UInt32) {
+  public init(offset: UInt32, length: UInt32) {
     self.offset = offset
     self.length = length
   }
 
-  @inlinable package var end: Int { Int(offset) &+ Int(length) }
-  @inlinable package var isEmpty: Bool { length == 0 }
+  @inlinable public var end: Int { Int(offset) &+ Int(length) }
+  @inlinable public var isEmpty: Bool { length == 0 }
 }
 
 /// One header or trailer field, as offsets into the bytes it was read from.
-package struct FieldRef: Sendable, BitwiseCopyable {
-  package var name: ByteRange
-  package var value: ByteRange
+@frozen
+public struct FieldRef: Sendable, BitwiseCopyable {
+  public var name: ByteRange
+  public var value: ByteRange
   /// Which interned name this is; `.other` for names that the mesh gives no meaning.
-  package var known: KnownHeader
+  public var known: KnownHeader
 
   @inlinable
-  package init(name: ByteRange, value: ByteRange, known: KnownHeader) {
+  public init(name: ByteRange, value: ByteRange, known: KnownHeader) {
     self.name = name
     self.value = value
     self.known = known
@@ -33,13 +35,14 @@ package struct FieldRef: Sendable, BitwiseCopyable {
 }
 
 /// Request methods the mesh tells apart (RFC 9110, section 9).
-package enum Method: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+@frozen
+public enum Method: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case get, head, post, put, delete, connect, options, trace, patch
   /// Any other token; its bytes are in `MessageHead.method`.
   case other
 
   /// Whether repeating the request has the same intended effect as sending it once (RFC 9110, 9.2.2).
-  @inlinable package var isIdempotent: Bool {
+  @inlinable public var isIdempotent: Bool {
     switch self {
     case .get, .head, .put, .delete, .options, .trace: true
     case .post, .connect, .patch, .other: false
@@ -47,7 +50,7 @@ package enum Method: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   }
 
   /// Whether the request only reads (RFC 9110, 9.2.1).
-  @inlinable package var isSafe: Bool {
+  @inlinable public var isSafe: Bool {
     switch self {
     case .get, .head, .options, .trace: true
     case .post, .put, .delete, .connect, .patch, .other: false
@@ -56,7 +59,8 @@ package enum Method: UInt8, Sendable, CaseIterable, BitwiseCopyable {
 }
 
 /// Header names to which the mesh gives a meaning, interned so that the traffic path compares one byte.
-package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
+@frozen
+public enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case other = 0
   // Message framing and hop-by-hop (RFC 9110, 7.6.1).
   case host, contentLength, transferEncoding, connection, keepAlive, proxyConnection, te, trailer, upgrade, expect
@@ -74,7 +78,7 @@ package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case pseudoMethod, pseudoScheme, pseudoAuthority, pseudoPath, pseudoStatus, pseudoProtocol
 
   /// The name in lower case, as it is compared and as HTTP/2 sends it; empty for `.other`.
-  package var name: StaticString {
+  public var name: StaticString {
     switch self {
     case .other: ""
     case .host: "host"
@@ -136,28 +140,29 @@ package enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
 ///
 /// HTTP/1 heads point into the receive buffer, HTTP/2 heads into the arena that HPACK decoded into; everything after the
 /// codec (routing, policies, writing the head out again) sees only this. It is valid until the loop's next read.
-package struct MessageHead: BitwiseCopyable {
+@frozen
+public struct MessageHead: BitwiseCopyable {
   /// The bytes every range is relative to.
-  package var base: UnsafePointer<UInt8>
+  public var base: UnsafePointer<UInt8>
   /// The fields in the order received, pseudo-header fields left out. Storage belongs to the loop.
-  package var fields: UnsafeMutablePointer<FieldRef>
-  package var fieldCount: Int
-  package var methodToken: Method
+  public var fields: UnsafeMutablePointer<FieldRef>
+  public var fieldCount: Int
+  public var methodToken: Method
   /// The method's bytes (requests).
-  package var method: ByteRange
+  public var method: ByteRange
   /// The request target as received (requests).
-  package var target: ByteRange
+  public var target: ByteRange
   /// The path, canonical (RFC 3986 section 6.2.2; see `PathNormalizer`), without the query.
-  package var path: ByteRange
+  public var path: ByteRange
   /// The query, without the question mark; empty if there is none.
-  package var query: ByteRange
+  public var query: ByteRange
   /// The one canonical authority: from the absolute-form target, else from Host or `:authority`.
-  package var authority: ByteRange
+  public var authority: ByteRange
   /// Status code (responses), 0 in requests.
-  package var status: UInt16
+  public var status: UInt16
 
   @inlinable
-  package init(base: UnsafePointer<UInt8>, fields: UnsafeMutablePointer<FieldRef>) {
+  public init(base: UnsafePointer<UInt8>, fields: UnsafeMutablePointer<FieldRef>) {
     self.base = base
     self.fields = fields
     self.fieldCount = 0
@@ -172,13 +177,13 @@ package struct MessageHead: BitwiseCopyable {
 
   /// The bytes of `range`.
   @inlinable
-  package func bytes(_ range: ByteRange) -> UnsafeBufferPointer<UInt8> {
+  public func bytes(_ range: ByteRange) -> UnsafeBufferPointer<UInt8> {
     UnsafeBufferPointer(start: base + Int(range.offset), count: Int(range.length))
   }
 
   /// The first field with this interned name, if there is one.
   @inlinable
-  package func first(_ known: KnownHeader) -> FieldRef? {
+  public func first(_ known: KnownHeader) -> FieldRef? {
     var index = 0
     while index < fieldCount {
       if fields[index].known == known { return fields[index] }

@@ -1,27 +1,31 @@
 // Unsafe by design: heads are written straight into the output buffer.
-package import MeshModel
+public import MeshModel
 
 /// Writes heads and chunk framing into memory given by the caller. A plain value: no allocation, no copy of the buffer.
 ///
 /// Every function checks the room that is left. What does not fit is not written, and neither is anything after it:
 /// look at `overflowed` once at the end, and throw the output away if it is set.
-package struct HTTP1Writer {
-  private let start: UnsafeMutablePointer<UInt8>
-  private let capacity: Int
-  /// Bytes written so far.
-  package private(set) var count = 0
-  /// Whether something did not fit.
-  package private(set) var overflowed = false
+@frozen
+public struct HTTP1Writer {
+  @usableFromInline
+  let start: UnsafeMutablePointer<UInt8>
+  @usableFromInline
+  let capacity: Int
+  /// Bytes written so far. Written by this type's own functions only.
+  public var count = 0
+  /// Whether something did not fit. Written by this type's own functions only.
+  public var overflowed = false
 
   /// A writer over `capacity` bytes at `start`.
-  package init(_ start: UnsafeMutablePointer<UInt8>, capacity: Int) {
+  @inlinable
+  public init(_ start: UnsafeMutablePointer<UInt8>, capacity: Int) {
     self.start = start
     self.capacity = capacity
   }
 
   /// Bytes as they are.
-  @inline(__always)
-  package mutating func bytes(_ source: UnsafePointer<UInt8>, _ length: Int) {
+  @inlinable @inline(__always)
+  public mutating func bytes(_ source: UnsafePointer<UInt8>, _ length: Int) {
     guard !overflowed, length >= 0, length <= capacity &- count else {
       overflowed = true
       return
@@ -31,7 +35,8 @@ package struct HTTP1Writer {
   }
 
   /// Bytes as they are.
-  package mutating func bytes(_ source: UnsafeBufferPointer<UInt8>) {
+  @inlinable
+  public mutating func bytes(_ source: UnsafeBufferPointer<UInt8>) {
     guard let address = source.baseAddress else { return }
     bytes(address, source.count)
   }
@@ -45,12 +50,12 @@ package struct HTTP1Writer {
   }
 
   /// Constant text.
-  @inline(__always)
-  package mutating func text(_ text: StaticString) { bytes(text.utf8Start, text.utf8CodeUnitCount) }
+  @inlinable @inline(__always)
+  public mutating func text(_ text: StaticString) { bytes(text.utf8Start, text.utf8CodeUnitCount) }
 
   /// One byte.
-  @inline(__always)
-  package mutating func byte(_ byte: UInt8) {
+  @inlinable @inline(__always)
+  public mutating func byte(_ byte: UInt8) {
     guard !overflowed, count < capacity else {
       overflowed = true
       return
@@ -60,7 +65,8 @@ package struct HTTP1Writer {
   }
 
   /// A number in decimal digits.
-  package mutating func decimal(_ number: UInt64) {
+  @inlinable
+  public mutating func decimal(_ number: UInt64) {
     var digits = 1
     var rest = number
     while rest >= 10 {
@@ -83,7 +89,8 @@ package struct HTTP1Writer {
   }
 
   /// The line that begins a chunk of `size` bytes of data; CR LF must follow the data.
-  package mutating func chunkHeader(_ size: UInt64) {
+  @inlinable
+  public mutating func chunkHeader(_ size: UInt64) {
     var shift = size == 0 ? 0 : (63 &- size.leadingZeroBitCount) & ~3
     while shift >= 0 {
       let digit = UInt8(truncatingIfNeeded: size &>> UInt64(shift)) & 15
@@ -94,8 +101,8 @@ package struct HTTP1Writer {
   }
 
   /// CR LF; also the end of a head.
-  @inline(__always)
-  package mutating func endOfLine() {
+  @inlinable @inline(__always)
+  public mutating func endOfLine() {
     byte(0x0D)
     byte(0x0A)
   }
@@ -122,8 +129,8 @@ package struct HTTP1Writer {
   }
 
   /// A field with an interned name, written in lower case.
-  @inline(__always)
-  package mutating func field(_ name: KnownHeader, _ value: UnsafeBufferPointer<UInt8>) {
+  @inlinable @inline(__always)
+  public mutating func field(_ name: KnownHeader, _ value: UnsafeBufferPointer<UInt8>) {
     text(name.name)
     text(": ")
     bytes(value)
@@ -131,8 +138,8 @@ package struct HTTP1Writer {
   }
 
   /// A field with a constant value.
-  @inline(__always)
-  package mutating func field(_ name: KnownHeader, _ value: StaticString) {
+  @inlinable @inline(__always)
+  public mutating func field(_ name: KnownHeader, _ value: StaticString) {
     text(name.name)
     text(": ")
     text(value)
@@ -156,11 +163,11 @@ package struct HTTP1Writer {
   }
 
   /// One field of a head.
-  @inline(__always)
-  package mutating func field(_ field: FieldRef, of head: MessageHead) {
-    bytes(head.start(field.name), field.name.size)
+  @inlinable @inline(__always)
+  public mutating func field(_ field: FieldRef, of head: MessageHead) {
+    bytes(head.base + Int(field.name.offset), Int(field.name.length))
     text(": ")
-    bytes(head.start(field.value), field.value.size)
+    bytes(head.base + Int(field.value.offset), Int(field.value.length))
     endOfLine()
   }
 

@@ -1,22 +1,18 @@
-// Unsafe by design: the nouns of MeshModel built and read without a call.
-//
-// The compiler does not inline functions with `package` access into another module, `@inlinable` or not, and a call for
-// every range and every comparison doubled the time that a head takes. What is used on every field is therefore done
-// here through the memory layout of those types: plain structs of two words and a byte. A test compares with the real
-// thing.
+// Short forms of what is asked of the nouns of MeshModel for every field. Those are `public` and inlinable, unlike the rest
+// of the package: the compiler does not inline functions with `package` access into another module, and a call for every
+// range and every comparison doubled the time that a head takes.
 import MeshModel
 
 extension ByteRange {
   /// The range `[start, end)`; both lie within a head, whose size is bounded far below what 32 bits hold.
   @inline(__always)
   init(from start: Int, to end: Int) {
-    let words = SIMD2(UInt32(truncatingIfNeeded: start), UInt32(truncatingIfNeeded: end &- start))
-    self = withUnsafeBytes(of: words) { $0.loadUnaligned(as: ByteRange.self) }
+    self.init(offset: UInt32(truncatingIfNeeded: start), length: UInt32(truncatingIfNeeded: end &- start))
   }
 
   /// No bytes.
   @inline(__always)
-  static var none: ByteRange { ByteRange(from: 0, to: 0) }
+  static var none: ByteRange { .empty }
 
   /// Index of the first byte.
   @inline(__always)
