@@ -259,3 +259,21 @@ import Testing
     }
   }
 }
+
+@Test("Hexadecimal digits of any number, with room behind them and without", arguments: 1...16)
+func hexadecimalDigits(digits: Int) {
+  for number: UInt64 in [0, 9, 10, 0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210, .max] {
+    let whole = String(number, radix: 16)
+    let expected = String((String(repeating: "0", count: 16) + whole).suffix(digits))
+    for room in [digits - 1, digits, digits + 1, 64] {
+      withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 64) { memory in
+        memory.initialize(repeating: 0x21)
+        var writer = FixedWriter(UnsafeMutableBufferPointer(rebasing: memory[..<room]))
+        Hexadecimal.write(number, digits, into: &writer)
+        #expect(writer.overflowed == (room < digits))
+        #expect(String(decoding: writer.written, as: UTF8.self) == (room < digits ? "" : expected))
+        #expect(memory[room...].allSatisfy { $0 == 0x21 }, "nothing behind the room is touched")
+      }
+    }
+  }
+}

@@ -1,7 +1,8 @@
 package import MeshModel
 
 /// How long a body is (RFC 9112, section 6.3).
-package enum BodyFraming: Equatable, Sendable {
+@frozen
+public enum BodyFraming: Equatable, Sendable {
   /// There is no body.
   case none
   /// Exactly this many bytes; never 0.
@@ -12,6 +13,16 @@ package enum BodyFraming: Equatable, Sendable {
   case untilClose
   /// No HTTP any more: the connection is a tunnel from here on (101, or 2xx to CONNECT).
   case tunnel
+
+  // Written out to be inlined: the compiler's own is called through a witness table from other modules.
+  @inlinable
+  public static func == (left: BodyFraming, right: BodyFraming) -> Bool {
+    switch (left, right) {
+    case (.none, .none), (.chunked, .chunked), (.untilClose, .untilClose), (.tunnel, .tunnel): true
+    case (.length(let one), .length(let other)): one == other
+    default: false
+    }
+  }
 }
 
 /// The four forms of a request target (RFC 9112, section 3.2).

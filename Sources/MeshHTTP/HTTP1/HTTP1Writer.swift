@@ -41,7 +41,7 @@ public struct HTTP1Writer {
     bytes(address, source.count)
   }
 
-  /// Whole field lines, written by `body` into the room that is left.
+  /// What `body` writes into the room that is left.
   package mutating func fields(_ body: (inout FixedWriter) -> Void) {
     guard !overflowed else { return }
     var writer = FixedWriter(base: start + count, capacity: capacity &- count)

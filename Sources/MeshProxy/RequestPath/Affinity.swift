@@ -116,7 +116,7 @@ extension Worker {
     if session.pointee.isHeader {
       writer.bytes(session.pointee.name)
       writer.text(": ")
-      Hex.write(&writer, endpoint.pointee.key, digits: 16)
+      writer.fields { Hexadecimal.write(endpoint.pointee.key, 16, into: &$0) }
       writer.endOfLine()
     } else {
       writeCookie(
@@ -139,7 +139,7 @@ extension Worker {
     writer.text("set-cookie: ")
     writer.bytes(name)
     writer.byte(0x3D)
-    Hex.write(&writer, value, digits: 16)
+    writer.fields { Hexadecimal.write(value, 16, into: &$0) }
     writer.text("; Path=")
     if let path { writer.bytes(path) } else { writer.byte(0x2F) }
     writer.text("; HttpOnly")

@@ -1,7 +1,9 @@
 // Unsafe by design: identifiers are written straight into the outgoing head.
 internal import MeshHTTP
+internal import MeshModel
 internal import MeshPolicy
 internal import MeshTLS
+internal import MeshTelemetry
 
 /// Keys of WebSocket handshakes that a client on HTTP/2 did not have to make (RFC 6455, section 4.1; RFC 8441, section
 /// 5): 16 random bytes in base64.
@@ -62,28 +64,16 @@ enum RequestID {
   static func write(_ writer: inout HTTP1Writer, _ random: inout FastRandom) {
     let high = random.next() & 0xFFFF_FFFF_FFFF_0FFF | 0x4000
     let low = random.next() & 0x3FFF_FFFF_FFFF_FFFF | 0x8000_0000_0000_0000
-    Hex.write(&writer, high >> 32, digits: 8)
-    writer.byte(0x2D)
-    Hex.write(&writer, high >> 16 & 0xFFFF, digits: 4)
-    writer.byte(0x2D)
-    Hex.write(&writer, high & 0xFFFF, digits: 4)
-    writer.byte(0x2D)
-    Hex.write(&writer, low >> 48, digits: 4)
-    writer.byte(0x2D)
-    Hex.write(&writer, low & 0xFFFF_FFFF_FFFF, digits: 12)
-  }
-}
-
-enum Hex {
-  /// The lowest `digits` hexadecimal digits of a number.
-  static func write(_ writer: inout HTTP1Writer, _ number: UInt64, digits: Int) {
-    var shift = UInt64(digits &- 1) &* 4
-    var left = digits
-    while left > 0 {
-      let digit = UInt8(truncatingIfNeeded: number >> shift) & 15
-      writer.byte(digit < 10 ? 0x30 &+ digit : 0x57 &+ digit)
-      shift = shift &- 4
-      left &-= 1
+    writer.fields { id in
+      Hexadecimal.write(high >> 32, 8, into: &id)
+      id.append(0x2D)
+      Hexadecimal.write(high >> 16, 4, into: &id)
+      id.append(0x2D)
+      Hexadecimal.write(high, 4, into: &id)
+      id.append(0x2D)
+      Hexadecimal.write(low >> 48, 4, into: &id)
+      id.append(0x2D)
+      Hexadecimal.write(low, 12, into: &id)
     }
   }
 }

@@ -291,24 +291,22 @@ package enum Hexadecimal {
     return value
   }
 
-  /// The lowest `digits` digits of a number.
+  /// The lowest `digits` digits of a number, at most 16.
   package static func write(_ number: UInt64, _ digits: Int, into writer: inout FixedWriter) {
-    guard digits <= writer.remaining else {
+    guard digits > 0, digits <= 16, digits <= writer.remaining else {
       writer.overflowed = true
       return
     }
-    if digits == 16 {
-      store(number, to: writer.base + writer.count)
-      writer.count &+= 16
-      return
-    }
-    var shift = UInt64(digits &- 1) &* 4
-    var left = digits
-    while left > 0 {
-      let digit = UInt8(truncatingIfNeeded: number >> shift) & 15
-      writer.append(digit < 10 ? 0x30 &+ digit : 0x57 &+ digit)
-      shift = shift &- 4
-      left &-= 1
+    let place = writer.base + writer.count
+    writer.count &+= digits
+    let leading = number &<< UInt64(64 &- 4 &* digits)
+    // What is stored behind them is written over next.
+    if writer.count &- digits &+ 16 <= writer.capacity { return store(leading, to: place) }
+    var index = 0
+    while index < digits {
+      let digit = UInt8(truncatingIfNeeded: leading >> UInt64(60 &- 4 &* index)) & 15
+      place[index] = digit < 10 ? 0x30 &+ digit : 0x57 &+ digit
+      index &+= 1
     }
   }
 
