@@ -1,10 +1,11 @@
 """What a scrape of many series costs: how long it takes, and whether requests notice.
 
-  scrape.py [--series N] [--scrapes N] [--seconds S]
+  scrape.py [--series N] [--scrapes N] [--rounds N] [--seconds S]
 
-One proxy with one worker has N series (lines of the exposition). It is scraped again and again; then load at a fixed rate
-goes through it, with and without a scrape every tenth of a second. The load counts a request's latency from when it was
-due, so that a stall shows in all that it held up.
+One proxy with one worker has N series (lines of the exposition). It is scraped again and again, which takes time and, by
+the scheduler's own account, CPU of the side thread and of the worker, whose requests wait for no more than that. Then
+load at a fixed rate goes through it, in turns with and without a scrape every tenth of a second. The load counts a
+request's latency from when it was due, so that a stall shows in all that it held up.
 """
 
 import argparse
@@ -36,6 +37,15 @@ def scrape(port):
     took = time.perf_counter() - begin
     body = b"".join(parts)
     return took, body.count(b"\n") - body.count(b"\n#"), len(body)
+
+
+def cpu_ms(pid):
+    """What each thread has used, the side thread (the first) and the worker."""
+    found = []
+    for thread in sorted(map(int, os.listdir(f"/proc/{pid}/task"))):
+        with open(f"/proc/{pid}/task/{thread}/schedstat") as file:
+            found.append(int(file.read().split()[0]) / 1e6)
+    return found
 
 
 def make_series(proxy, wanted):
@@ -70,7 +80,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, default=10_000)
     parser.add_argument("--scrapes", type=int, default=40)
-    parser.add_argument("--seconds", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         program = load.build(folder)
@@ -78,11 +89,14 @@ def main():
         try:
             proxy = world.proxy([world.server()], policy={"outlier": {"consecutive5xx": 0}, "retry": {"attempts": 0}})
             make_series(proxy, options.series)
+            before = cpu_ms(proxy.program.pid)
             found = [scrape(proxy.admin_port) for _ in range(options.scrapes)]
+            used = [(now - then) / options.scrapes for now, then in zip(cpu_ms(proxy.program.pid), before)]
             times = sorted(took * 1000 for took, _, _ in found)
             print(f"{found[-1][1]} series, {found[-1][2] / 1e6:.1f} MB: a scrape takes {statistics.median(times):.1f} ms "
-                  f"(least {times[0]:.1f}, most {times[-1]:.1f})")
-            for scrapes in (False, True):
+                  f"(least {times[0]:.1f}, most {times[-1]:.1f}); CPU: {used[0]:.2f} ms of the side thread, "
+                  f"{sum(used[1:]):.2f} ms of the worker")
+            for scrapes in (False, True) * options.rounds:
                 result = latencies(proxy, program, options.seconds, scrapes)
                 shown = {key: value for key, value in result.items() if key.startswith(("p", "max", "latency"))}
                 print("with scrapes:   " if scrapes else "without scrapes:", shown)

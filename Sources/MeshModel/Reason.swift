@@ -41,6 +41,17 @@ package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   /// towards the peer whose handshake failed there is only a TLS alert.
   package var httpStatus: UInt16? { detail.status == 0 ? nil : detail.status }
 
+  /// Whether it ends an answer whose head has gone out already, by what the endpoint did or for lack of time: such a
+  /// request failed, whatever its status says.
+  package var breaksAnswer: Bool {
+    switch self {
+    case .upstreamReset, .upstreamRefusedStream, .upstreamTruncated, .upstreamProtocolError, .upstreamHeadTooLarge,
+      .requestTimeout, .backendRequestTimeout, .callerDeadlineExceeded, .streamIdleTimeout, .internalError:
+      true
+    default: false
+    }
+  }
+
   /// The flag of Envoy's access log that is nearest, for dashboards and alerts made for it.
   package var flag: ResponseFlag { detail.flag }
 

@@ -124,7 +124,7 @@ extension Reason {
     default:  // streamIdleTimeout
       ReasonDetail(
         "stream_idle_timeout", 504, .streamIdle, "Nothing moved in either direction for longer than the idle limit.",
-        "Make the application send something now and then; the limit is five minutes.")
+        "Make the application send something now and then; the limit is `stream-idle-seconds` of the proxy.")
     }
   }
 

@@ -89,7 +89,7 @@ package struct ExemplarSet: Sendable {
 
   /// The exemplar of a bucket.
   package func find(_ key: RequestKey, bucket: Int) -> Exemplar? {
-    found.isEmpty ? nil : found[Key(series: key.packed, bucket: bucket)]
+    found.isEmpty ? nil : found[Key(series: key.ofAllMethods.packed, bucket: bucket)]
   }
 
   mutating func add(_ key: PackedKey, _ bucket: Int, _ exemplar: Exemplar) {

@@ -1,14 +1,24 @@
 /// The heads of the last requests, kept only while somebody watches: memory of a fixed size, taken when the first one is
 /// kept. A head is kept as it was sent on, cut where it is too long. Not to be shared between threads.
 package final class HeadRing {
-  /// Heads that are kept, and bytes of each.
+  /// Requests whose heads are kept, and bytes of each head.
   package static let capacity = 256
   package static let headBytes = 4_096
 
   private struct Place: BitwiseCopyable {
     /// The decision's number in the `DecisionRing`; 0: nothing is kept here.
     var sequence: UInt64 = 0
-    var count: Int32 = 0
+    var requestCount: Int32 = 0
+    var responseCount: Int32 = 0
+  }
+
+  /// The heads of one request.
+  package struct Heads: Sendable, Equatable {
+    package var request: [UInt8] = []
+    /// Empty where there was no answer.
+    package var response: [UInt8] = []
+
+    package init() {}
   }
 
   private var places: [Place] = []
@@ -16,25 +26,40 @@ package final class HeadRing {
 
   package init() {
     places = Array(repeating: Place(), count: Self.capacity)
-    bytes = .allocate(capacity: Self.capacity * Self.headBytes)
+    // Memory that is never written is never taken from the system.
+    bytes = .allocate(capacity: Self.capacity * Self.headBytes * 2)
   }
 
   deinit { bytes.deallocate() }
 
-  /// Keeps the head of a decision.
+  /// Keeps the heads of a decision.
   /// - Parameter sequence: the decision's number; above 0.
-  package func keep(_ sequence: UInt64, _ head: UnsafeBufferPointer<UInt8>) {
+  package func keep(
+    _ sequence: UInt64, request: UnsafeBufferPointer<UInt8>, response: UnsafeBufferPointer<UInt8>
+  ) {
     let place = Int(sequence % UInt64(Self.capacity))
-    let count = min(head.count, Self.headBytes)
-    places[place] = Place(sequence: sequence, count: Int32(count))
-    if count > 0, let start = head.baseAddress { (bytes + place * Self.headBytes).update(from: start, count: count) }
+    let start = bytes + place * Self.headBytes * 2
+    places[place] = Place(
+      sequence: sequence, requestCount: Self.copy(request, to: start),
+      responseCount: Self.copy(response, to: start + Self.headBytes))
   }
 
-  /// The head of a decision; nil where none is kept.
-  package func head(of sequence: UInt64) -> [UInt8]? {
+  private static func copy(_ head: UnsafeBufferPointer<UInt8>, to place: UnsafeMutablePointer<UInt8>) -> Int32 {
+    let count = min(head.count, headBytes)
+    if count > 0, let start = head.baseAddress { place.update(from: start, count: count) }
+    return Int32(count)
+  }
+
+  /// The heads of a decision; nil where none are kept.
+  package func heads(of sequence: UInt64) -> Heads? {
     let place = Int(sequence % UInt64(Self.capacity))
     guard sequence > 0, places[place].sequence == sequence else { return nil }
-    return Array(UnsafeBufferPointer(start: bytes + place * Self.headBytes, count: Int(places[place].count)))
+    let start = bytes + place * Self.headBytes * 2
+    var heads = Heads()
+    heads.request = Array(UnsafeBufferPointer(start: start, count: Int(places[place].requestCount)))
+    heads.response = Array(
+      UnsafeBufferPointer(start: start + Self.headBytes, count: Int(places[place].responseCount)))
+    return heads
   }
 }
 

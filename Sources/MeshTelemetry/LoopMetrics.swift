@@ -41,7 +41,7 @@ package final class LoopMetrics {
   ) {
     let duration = UInt64(max(0, durationNanoseconds))
     state.pointee.exemplars.note(
-      key.packed, bucket: Histogram.bucket(duration, scale: 1_000_000),
+      key.ofAllMethods.packed, bucket: Histogram.bucket(duration, scale: 1_000_000),
       Exemplar(
         high: mark.high, low: mark.low, span: mark.outgoingSpan, durationNanoseconds: duration,
         wallNanoseconds: wallNanoseconds))
@@ -94,6 +94,13 @@ package final class LoopMetrics {
   package func expire(before time: Int64) {
     state.pointee.expire(before: time)
   }
+
+  /// How long a series stays without a request: ten minutes.
+  package static let idleNanoseconds: Int64 = 600_000_000_000
+
+  /// Forgets series that have been idle for `idleNanoseconds`.
+  /// - Parameter now: monotonic nanoseconds.
+  package func expireIdle(now: Int64) { expire(before: now &- Self.idleNanoseconds) }
 
   /// A copy of everything, for another thread.
   /// - Parameter hasRequests: whether the series of requests are wanted, of which there may be many; see `requestPart`.

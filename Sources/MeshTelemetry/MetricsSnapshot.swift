@@ -28,12 +28,14 @@ package struct MetricsSnapshot: Sendable {
   package subscript(gauge: ProxyGauge) -> Int64 { gauges[Int(gauge.rawValue)] }
 
   /// Those of several loops added up.
-  package static func merged(_ parts: [MetricsSnapshot]) -> MetricsSnapshot {
+  /// - Parameter byMethod: whether series that differ in the request's method stay apart.
+  package static func merged(_ parts: [MetricsSnapshot], byMethod: Bool = false) -> MetricsSnapshot {
     var result = MetricsSnapshot()
     var requestSlots: [RequestKey: Int] = [:]
     var connectionSlots: [ConnectionKey: Int] = [:]
     for part in parts {
-      for series in part.requests {
+      for var series in part.requests {
+        if !byMethod { series.key = series.key.ofAllMethods }
         if let slot = requestSlots[series.key] {
           result.requests[slot].merge(series)
         } else {

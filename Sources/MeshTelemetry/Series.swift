@@ -25,12 +25,15 @@ package struct RequestKey: Hashable, Sendable, BitwiseCopyable {
   package var flag: ResponseFlag
   package var reason: Reason?
   package var requestProtocol: RequestProtocol
+  /// For OpenTelemetry, which wants it; Istio's names have no label for it. Unknown methods are all `other`.
+  package var method: Method
 
   @inlinable
   package init(
     edge: UInt32, route: UInt32 = 0, responseCode: UInt16, grpcStatus: UInt8? = nil, flag: ResponseFlag = .none,
-    reason: Reason? = nil, requestProtocol: RequestProtocol = .http
+    reason: Reason? = nil, requestProtocol: RequestProtocol = .http, method: Method = .other
   ) {
+    self.method = method
     self.edge = edge
     self.route = route
     self.responseCode = responseCode
@@ -44,8 +47,15 @@ package struct RequestKey: Hashable, Sendable, BitwiseCopyable {
   var packed: PackedKey {
     let status = grpcStatus.map { $0 > 16 ? 2 : $0 } ?? 255
     var low = UInt64(responseCode) << 32 | UInt64(status) << 24 | UInt64(flag.rawValue) << 16
-    low |= UInt64(reason?.rawValue ?? 0) << 8 | UInt64(requestProtocol.rawValue)
+    low |= UInt64(reason?.rawValue ?? 0) << 8 | UInt64(requestProtocol.rawValue) | UInt64(method.rawValue) << 48
     return PackedKey(high: UInt64(edge) << 32 | UInt64(route), low: low)
+  }
+
+  /// The key of the series that a scrape shows, in which all methods are one.
+  var ofAllMethods: RequestKey {
+    var key = self
+    key.method = .other
+    return key
   }
 }
 

@@ -42,7 +42,7 @@ func residentMegabytes() -> Int {
   guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
   let words = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self).split(
     separator: " ")
-  return (words.dropFirst().first.flatMap { Int($0) } ?? 0) * sysconf(Int32(_SC_PAGESIZE)) >> 20
+  return ((words.dropFirst().first.flatMap { Int($0) } ?? 0) * sysconf(Int32(_SC_PAGESIZE))) >> 20
 }
 
 var window = StatisticsWindow()

@@ -145,6 +145,7 @@ def test_metrics_are_pushed_under_opentelemetrys_names(static, collector, protoc
             if metric.name == "http.client.request.duration":
                 assert metric.unit == "s" and metric.histogram.aggregation_temporality == 2
                 for point in metric.histogram.data_points:
+                    assert attributes(point)["http.request.method"] == "GET"
                     points[attributes(point)["http.response.status_code"]] = point
         return points if {code: point.count for code, point in points.items()} == {200: 15, 404: 5} else None
     points = raw.eventually(counted, 15)

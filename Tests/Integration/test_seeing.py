@@ -153,14 +153,23 @@ def test_tap_and_top_show_requests_as_they_end(shop):
         assert [row["path"] for row in top][:1] == ["/tapped"] and top[0]["requests"] > 1
 
 
+def all_have_heads(lines):
+    """The lines, where both proxies show both heads of some request."""
+    shown = {r["reporter"] for r in map(json.loads, lines.splitlines()) if r["requestHead"] and r["responseHead"]}
+    return lines if shown == {"source", "destination"} else None
+
+
 def test_heads_are_shown_while_somebody_watches_and_without_secrets(shop):
     mesh, client, _ = shop
+    answer = b"HTTP/1.1 200 OK\r\nX-Server: me\r\nSet-Cookie: a=hidden-5\r\nContent-Length: 2\r\n\r\nok"
+    path = f"/raw/{answer.hex()}"
     fields = ["authorization: Bearer hidden-1", "cookie: a=hidden-2", "x-operator-says: hidden-3", "x-tenant: red"]
-    with client.load("http://server/headed?hidden-4=1", rate=40, header=fields):
-        lines = mesh.cli("tap", "--to", f"{SPACE}/server", "--path", "/headed", "--heads", "--count", "60", "-o",
-                         "json").stdout
-        text = mesh.cli("tap", "--to", f"{SPACE}/server", "--path", "/headed", "--heads", "--count", "9").stdout
-    assert "hidden" not in lines + text and "x-tenant: red" in text
+    with client.load(f"http://server{path}?hidden-4=1", rate=40, header=fields):
+        # Proxies keep heads from the moment at which they are first asked for them.
+        lines = raw.eventually(lambda: all_have_heads(mesh.cli(
+            "tap", "--to", f"{SPACE}/server", "--path", "/raw/48", "--heads", "--count", "60", "-o", "json").stdout), 30)
+        text = mesh.cli("tap", "--to", f"{SPACE}/server", "--path", "/raw/48", "--heads", "--count", "9").stdout
+    assert "hidden" not in lines + text and "  > x-tenant: red" in text and "  < content-length: " in text
     records = [json.loads(line) for line in lines.splitlines()]
     for reporter in ("source", "destination"):
         heads = [{field["name"]: field["value"] for field in r["requestHead"]} for r in records if r["reporter"] == reporter]
@@ -169,9 +178,14 @@ def test_heads_are_shown_while_somebody_watches_and_without_secrets(shop):
         for head in shown:
             assert head["authorization"] == head["cookie"] == head["x-operator-says"] == "[redacted]"
             assert head["x-tenant"] == "red" and "host" in head
+        answers = [{field["name"]: field["value"] for field in r["responseHead"]} for r in records
+                   if r["reporter"] == reporter]
+        assert any(answers), f"no answer's head from the {reporter}"
+        for head in filter(None, answers):
+            assert head["x-server"] == "me" and head["set-cookie"] == "[redacted]"
     # Nobody watches any more: nothing is kept, and what does not ask for heads is shown none.
-    items = mesh.api("GET", f"/apis/apus.dev/v1/decisions?to={SPACE}/server&path=/headed")[1]["items"]
-    assert items and all(item["requestHead"] == [] for item in items)
+    items = mesh.api("GET", f"/apis/apus.dev/v1/decisions?to={SPACE}/server&path=/raw/48")[1]["items"]
+    assert items and all(item["requestHead"] == item["responseHead"] == [] for item in items)
 
 
 def test_eval_tells_what_a_change_would_do_and_changes_nothing(shop):

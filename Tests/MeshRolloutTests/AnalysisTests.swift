@@ -48,6 +48,28 @@ import Testing
     try findings(objects, isLive: isLive).map { "\($0.code.rawValue) \($0.path)" }
   }
 
+  static func telemetry(_ name: String, _ spec: String, namespace: String = "default") -> String {
+    """
+    {"apiVersion": "apus.dev/v1", "kind": "Telemetry", "metadata": {"name": "\(name)", "namespace": "\(namespace)"},
+     "spec": {\(spec)}}
+    """
+  }
+
+  @Test func `what is to be sent needs a collector somewhere`() throws {
+    let all = Self.telemetry(
+      "all",
+      #""tracing": {}, "metrics": {"interval": "1m"}, "accessLogging": [{"format": "JSON"}, {"destination": "OTLP"}]"#)
+    let wanted = ["AP801 spec.accessLogging[1]", "AP801 spec.metrics", "AP801 spec.tracing"]
+    #expect(try Self.lines([all]) == wanted)
+    let collector = #""exporter": {"endpoint": "http://127.0.0.1:4317"}"#
+    #expect(try Self.lines([all, Self.telemetry("elsewhere", collector, namespace: "other")]) == wanted)
+    #expect(try Self.lines([all, Self.telemetry("mesh", collector, namespace: "apus-system")]) == [])
+    #expect(try Self.lines([all, Self.telemetry("own", collector)]) == [])
+    let traces = Self.telemetry("traces", #""tracing": {\#(collector)}"#)
+    #expect(try Self.lines([all, traces]) == Array(wanted.dropLast()))
+    #expect(try Self.lines([Self.telemetry("off", #""tracing": {"disabled": true}"#)]) == [])
+  }
+
   @Test func `a sound configuration has no findings`() throws {
     let rules =
       #"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}, {"matches": [{"path": {"value": "/a"}}], "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#

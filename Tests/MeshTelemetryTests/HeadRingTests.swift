@@ -4,19 +4,21 @@ import Testing
 @Suite struct HeadRingTests {
   private func keep(_ ring: HeadRing, _ sequence: UInt64, _ text: String) {
     var text = text
-    text.withUTF8 { ring.keep(sequence, $0) }
+    text.withUTF8 { ring.keep(sequence, request: $0, response: UnsafeBufferPointer(rebasing: $0.prefix(4))) }
   }
 
   @Test func headsAreFoundByTheirDecisionAndTheOldestGo() {
     let ring = HeadRing()
-    #expect(ring.head(of: 0) == nil && ring.head(of: 1) == nil)
+    #expect(ring.heads(of: 0) == nil && ring.heads(of: 1) == nil)
     for number in 1...UInt64(HeadRing.capacity + 2) { keep(ring, number, "head \(number)") }
-    #expect(ring.head(of: 1) == nil && ring.head(of: 2) == nil)
-    #expect(ring.head(of: 3).map { String(decoding: $0, as: UTF8.self) } == "head 3")
+    #expect(ring.heads(of: 1) == nil && ring.heads(of: 2) == nil)
+    #expect(ring.heads(of: 3)?.request == Array("head 3".utf8) && ring.heads(of: 3)?.response == Array("head".utf8))
     keep(ring, 1_000, String(repeating: "x", count: 10_000))
-    #expect(ring.head(of: 1_000)?.count == HeadRing.headBytes)
+    #expect(
+      ring.heads(of: 1_000)?.request.count == HeadRing.headBytes
+        && ring.heads(of: 1_000)?.response == Array("xxxx".utf8))
     keep(ring, 1_001, "")
-    #expect(ring.head(of: 1_001) == [])
+    #expect(ring.heads(of: 1_001) == HeadRing.Heads())
   }
 
   @Test func secretsAreNotShown() {

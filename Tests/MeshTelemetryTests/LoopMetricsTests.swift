@@ -84,6 +84,33 @@ import Testing
     #expect(snapshot.requests.allSatisfy { $0.duration.count == 2 })
   }
 
+  /// Hours in a virtual clock: a route that is used every nine minutes stays, with all it counted; one that is not used
+  /// any more goes after ten, and one that comes again begins anew.
+  @Test func aSeriesGoesTenMinutesAfterItsLastRequest() {
+    let metrics = LoopMetrics()
+    let minute: Int64 = 60_000_000_000
+    func count(_ edge: UInt32, at time: Int64) {
+      metrics.recordRequest(
+        RequestKey(edge: edge, responseCode: 200), durationNanoseconds: 1, requestBytes: 0, responseBytes: 0, now: time)
+    }
+    func counts() -> [UInt32: UInt64] {
+      Dictionary(uniqueKeysWithValues: metrics.snapshot().requests.map { ($0.key.edge, $0.duration.count) })
+    }
+    count(1, at: 0)
+    // A proxy reports every second.
+    for second in Int64(0)...7_200 {
+      let now = second * 1_000_000_000
+      if second % 540 == 0 { count(2, at: now) }
+      if second == 7_000 { count(1, at: now) }
+      metrics.expireIdle(now: now)
+      if second == 600 { #expect(counts()[1] == 1, "ten minutes to the second") }
+      if second == 601 { #expect(counts()[1] == nil) }
+    }
+    #expect(counts() == [1: 1, 2: 14])
+    metrics.expireIdle(now: 7_020 * 1_000_000_000 + 10 * minute + 1)
+    #expect(counts() == [:] && metrics.snapshot()[.requestSeries] == 0)
+  }
+
   @Test func idleSeriesExpireAndTheOthersKeepTheirCounts() {
     let metrics = LoopMetrics(seriesLimit: 1_000)
     for edge in 0..<500 as Range<UInt32> {

@@ -25,7 +25,6 @@ import Testing
       }
       #expect(ring.take() == nil)
     }
-    #expect(ring.droppedCount == 5)
   }
 
   @Test func longTextsAreCutAndTooManyAreLeftOut() {

@@ -58,7 +58,7 @@ struct Tap: Verb {
 
   @OptionGroup var options: TapOptions
 
-  @Flag(help: "Show the fields of each request's head, without the values of authorization, cookies and the like.")
+  @Flag(help: "Show the fields of both heads (> asked, < answered), without the values of authorization and the like.")
   var heads = false
 
   @Option(help: ArgumentHelp("End after so many requests.", valueName: "count"))
@@ -79,9 +79,11 @@ struct Tap: Verb {
         case .yaml: context.output.write("---\n" + YAMLWriter.text(object))
         case .table:
           context.output.write(Self.line(object, width: context.tableWidth) + "\n")
-          for field in object["requestHead"]?.elements ?? [] {
-            context.output.write(
-              "    " + Self.harmless("\(field["name"]?.text ?? ""): \(field["value"]?.text ?? "")") + "\n")
+          for (member, mark) in [("requestHead", "  > "), ("responseHead", "  < ")] {
+            for field in object[member]?.elements ?? [] {
+              context.output.write(
+                mark + Self.harmless("\(field["name"]?.text ?? ""): \(field["value"]?.text ?? "")") + "\n")
+            }
           }
         }
         left -= 1
@@ -196,7 +198,7 @@ struct PathFigures {
     var row = rows[key] ?? Row()
     let duration = request["durationMs"]?.double ?? 0
     row.count += 1
-    if let status = request["status"]?.double, status >= 500 || status == 0 { row.failures += 1 }
+    if request["failure"]?.scalarText == "true" { row.failures += 1 }
     row.best = min(row.best, duration)
     row.worst = max(row.worst, duration)
     row.last = duration

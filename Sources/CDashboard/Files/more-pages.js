@@ -42,7 +42,7 @@ export const press = (button) => button.setAttribute("aria-pressed", String(!isP
 export const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
 
 export function status(record) {
-  const word = record.status >= 500 || record.status === 0 ? "bad" : record.status >= 400 ? "warn" : "good";
+  const word = record.failure || record.status >= 500 || record.status === 0 ? "bad" : record.status >= 400 ? "warn" : "good";
   return el("span", { class: `mark ${word}` }, record.connection ? "refused" : record.tunnel && !record.status ? "TCP" : String(record.status || "cut"));
 }
 

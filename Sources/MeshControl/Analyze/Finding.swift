@@ -80,6 +80,8 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
   case rolloutServiceMissing = "AP702"
   case rolloutRouteUnusable = "AP703"
   case rolloutRouteElsewhere = "AP704"
+  // What proxies tell.
+  case nowhereToSend = "AP801"
 
   /// A few words, with hyphens, that say it.
   package var name: String {
@@ -110,6 +112,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .rolloutServiceMissing: "rollout-service-missing"
     case .rolloutRouteUnusable: "rollout-route-unusable"
     case .rolloutRouteElsewhere: "rollout-route-elsewhere"
+    case .nowhereToSend: "nowhere-to-send"
     }
   }
 
@@ -120,7 +123,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
       .error
     case .sliceServiceMissing, .noParent, .routesConflict, .retriesDoNotAllFit, .budgetWithoutRetries,
       .selectorMatchesNothing, .namedPortUnknown, .policiesConflict, .peerAuthenticationsConflict,
-      .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector:
+      .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector, .nowhereToSend:
       .warning
     case .weightUnreachable, .retryWithoutTryLimit: .info
     }

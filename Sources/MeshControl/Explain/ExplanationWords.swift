@@ -60,9 +60,12 @@ enum Sentence {
       return "was answered with \(record.status) by the mesh"
     }
     if record.status == 0 { return record.isTunnel ? "was ended" : "was broken off" }
-    return record.isLocalReply
-      ? "was refused with \(record.status) by the proxy of \(record.reporter == .source ? "the caller" : "the service")"
-      : "ended with \(record.status)"
+    if record.isLocalReply {
+      let side = record.reporter == .source ? "the caller" : "the service"
+      return "was refused with \(record.status) by the proxy of \(side)"
+    }
+    return reason.breaksAnswer
+      ? "was broken off after the head of its answer (\(record.status))" : "ended with \(record.status)"
   }
 
   private static func ending(_ record: DecisionRecord) -> String {

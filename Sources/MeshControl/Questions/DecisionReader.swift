@@ -142,13 +142,12 @@ extension DecisionRecord {
       number("delayMs", UInt64(delayMilliseconds)), Value.Member("connection", .boolean(isConnection)),
       Value.Member("raced", .boolean(isRaced)), Value.Member("failedAttempts", .list(failedAttempts.map(\.value))),
       number("failedAttemptCount", UInt64(failedAttemptCount)),
-      Value.Member(
-        "requestHead",
-        .list(
-          requestHead.map {
-            .object([Value.Member("name", .string($0.name)), Value.Member("value", .string($0.value))])
-          })),
+      Value.Member("requestHead", Self.value(requestHead)), Value.Member("responseHead", Self.value(responseHead)),
     ])
+  }
+
+  private static func value(_ head: [HeaderValue]) -> Value {
+    .list(head.map { .object([Value.Member("name", .string($0.name)), Value.Member("value", .string($0.value))]) })
   }
 }
 

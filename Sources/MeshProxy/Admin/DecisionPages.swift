@@ -38,11 +38,14 @@ extension Proxy {
       var list = DecisionList()
       list.decisions = workers.flatMap { worker in worker.entries.map { ($0, worker.heads[$0.decision.sequence]) } }
         .sorted { $0.0.decision.wallMilliseconds > $1.0.decision.wallMilliseconds }
-        .lazy.map { entry, head in
+        .lazy.map { entry, heads in
           var record = DecisionRecord(entry, texts, node: node)
-          record.requestHead = ShownHead.fields(of: head ?? [], redacting: redacted).map {
-            HeaderValue(name: $0.name, value: $0.value)
+          func shown(_ head: [UInt8]?) -> [MeshWire.HeaderValue] {
+            ShownHead.fields(of: head ?? [], redacting: redacted).map {
+              MeshWire.HeaderValue(name: $0.name, value: $0.value)
+            }
           }
+          (record.requestHead, record.responseHead) = (shown(heads?.request), shown(heads?.response))
           return record
         }.filter(choice.takes).prefix(limit).map { $0 }
       list.sequences = workers.sorted { $0.worker < $1.worker }.map { "\($0.count)" }
@@ -115,7 +118,7 @@ private struct WorkerDecisions: Sendable {
   var worker: Int
   var entries: [DecisionEntry]
   var count: UInt64
-  var heads: [UInt64: [UInt8]] = [:]
+  var heads: [UInt64: HeadRing.Heads] = [:]
 }
 
 /// Which decisions a question is about, by name.

@@ -52,7 +52,7 @@ extension Worker {
   /// Everything counted; `takingEdges` begins the edges anew.
   func report(takingEdges: Bool) -> WorkerReport {
     refreshGauges()
-    telemetry.metrics.expire(before: clock - 600_000_000_000)
+    telemetry.metrics.expireIdle(now: clock)
     return WorkerReport(
       metrics: telemetry.metrics.snapshot(hasRequests: false), edges: takingEdges ? telemetry.edges.drain() : [],
       refusals: Array(UnsafeBufferPointer(start: telemetry.refusals, count: 256)), downstream: downstreamCount,

@@ -195,7 +195,7 @@ final class TelemetryCarrier {
     }) { [weak self] snapshots in
       guard let self else { return }
       let metrics = OTLPMetrics(
-        .merged(snapshots), self.proxy.labels.texts(), startNanoseconds: self.startedWall,
+        .merged(snapshots, byMethod: true), self.proxy.labels.texts(), startNanoseconds: self.startedWall,
         nowNanoseconds: cms_wall_nanoseconds())
       for batch in metrics.batches() {
         var items = batch

@@ -13,17 +13,21 @@ extension WorkerTelemetry {
   }
 
   /// The heads of these decisions, as far as they are kept, by the decision's number.
-  func heads(of entries: [DecisionEntry]) -> [UInt64: [UInt8]] {
+  func heads(of entries: [DecisionEntry]) -> [UInt64: HeadRing.Heads] {
     guard let heads else { return [:] }
-    var found: [UInt64: [UInt8]] = [:]
-    for entry in entries { found[entry.decision.sequence] = heads.head(of: entry.decision.sequence) }
+    var found: [UInt64: HeadRing.Heads] = [:]
+    for entry in entries { found[entry.decision.sequence] = heads.heads(of: entry.decision.sequence) }
     return found
   }
 
-  /// Keeps the head of the exchange whose decision was noted last, as it was sent on.
+  /// Keeps the heads of the exchange whose decision was noted last: the request's as it was sent on, the answer's as it
+  /// came.
   func keepHead(of exchange: ExchangeRef) {
     let count = min(exchange.pointee.headLength, exchange.pointee.request.count)
-    guard count > 0, let base = exchange.pointee.request.bytes else { return }
-    heads?.keep(decisions.count, UnsafeBufferPointer(start: base, count: count))
+    var request = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    if count > 0, let base = exchange.pointee.request.bytes { request = UnsafeBufferPointer(start: base, count: count) }
+    var response = UnsafeBufferPointer<UInt8>(start: nil, count: 0)
+    if let block = exchange.pointee.observation { response = block.pointee.text(block.pointee.responseHead) }
+    heads?.keep(decisions.count, request: request, response: response)
   }
 }

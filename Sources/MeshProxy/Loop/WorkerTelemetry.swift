@@ -120,7 +120,7 @@ package final class WorkerTelemetry {
       let key = RequestKey(
         edge: edge, route: exchange.pointee.routeNumber, responseCode: exchange.pointee.status,
         grpcStatus: Self.grpcStatus(exchange), flag: flag, reason: exchange.pointee.reason,
-        requestProtocol: exchange.pointee.flags.contains(.grpc) ? .grpc : .http)
+        requestProtocol: exchange.pointee.flags.contains(.grpc) ? .grpc : .http, method: exchange.pointee.method)
       metrics.recordRequest(
         key, durationNanoseconds: duration, requestBytes: exchange.pointee.requestBytes,
         responseBytes: exchange.pointee.responseBytes, now: Int64(bitPattern: now))
@@ -147,10 +147,11 @@ package final class WorkerTelemetry {
     return exchange.pointee.grpcStatus ?? (exchange.pointee.reason == .clientReset ? 1 : 2)
   }
 
-  /// Whether an exchange failed, as success rates count it: by HTTP status, and for gRPC by the statuses that tell of
-  /// the server.
+  /// Whether an exchange failed, as success rates count it: by HTTP status, for gRPC by the statuses that tell of the
+  /// server, and where an answer was broken off after its head.
   static func isFailure(_ exchange: ExchangeRef) -> Bool {
     if exchange.pointee.status >= 500 || exchange.pointee.status == 0 { return true }
+    if exchange.pointee.reason?.breaksAnswer ?? false { return true }
     switch grpcStatus(exchange) {
     case 2, 4, 13, 14, 15: return true
     default: return false

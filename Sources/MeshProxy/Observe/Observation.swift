@@ -24,6 +24,8 @@ struct Observation {
   var notes = InlineArray<48, ByteRange>(repeating: .empty)
   /// Path and query as they came.
   var path = ByteRange.empty
+  /// The answer's head, as lines; only while somebody watches.
+  var responseHead = ByteRange.empty
   var attempts = InlineArray<6, AttemptNote>(repeating: AttemptNote())
   var attemptCount = 0
   private var used = 0
@@ -50,6 +52,7 @@ struct Observation {
       place &+= 1
     }
     path = .empty
+    responseHead = .empty
     attemptCount = 0
     used = 0
   }
@@ -73,6 +76,33 @@ struct Observation {
       range.length &+= 1 &+ keep(query, most: 1_024).length
     }
     self.path = range
+  }
+
+  /// Keeps the fields of the answer's head, as far as there is room, behind a line of their own.
+  mutating func keepResponse(_ head: borrowing MessageHead) {
+    var writer = FixedWriter(base: texts + used, capacity: Self.textBytes &- used)
+    // Where a head has its first line.
+    writer.append("HTTP\n")
+    var index = 0
+    while index < head.fieldCount {
+      let field = head.fields[index]
+      writer.append(head.bytes(field.name))
+      writer.append(": ")
+      writer.append(head.bytes(field.value))
+      writer.append("\n")
+      index &+= 1
+    }
+    keepWritten(writer.count)
+  }
+
+  /// Keeps a head that the mesh itself has written, as HTTP/1 has it.
+  mutating func keepResponse(_ head: UnsafeBufferPointer<UInt8>) {
+    responseHead = keep(head, most: Self.textBytes)
+  }
+
+  private mutating func keepWritten(_ count: Int) {
+    responseHead = ByteRange(offset: UInt32(truncatingIfNeeded: used), length: UInt32(truncatingIfNeeded: count))
+    used &+= count
   }
 
   func text(_ range: ByteRange) -> UnsafeBufferPointer<UInt8> {
@@ -147,7 +177,9 @@ extension Worker {
     }
     mark.flags.formUnion(plan.pointee.forms)
     exchange.pointee.mark = mark
-    if decision.isRecorded || plan.pointee.keepsAll { keep(exchange, head, plan, isSampled: decision.isRecorded) }
+    if decision.isRecorded || plan.pointee.keepsAll || now < telemetry.headsUntil {
+      keep(exchange, head, plan, isSampled: decision.isRecorded)
+    }
   }
 
   /// Whether the caller is the application beside the proxy, or of the mesh.
@@ -197,8 +229,16 @@ extension Worker {
 
   /// The head of the answer that goes to the client is there.
   func noteResponse(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
-    guard let block = exchange.pointee.observation, block.pointee.plan == telemetry.plan.pointee.serial else { return }
+    guard let block = exchange.pointee.observation else { return }
+    if now < telemetry.headsUntil { block.pointee.keepResponse(head) }
+    guard block.pointee.plan == telemetry.plan.pointee.serial else { return }
     Self.keepFields(telemetry.plan.pointee.responseFields, at: WantedFields.limit, head, block)
+  }
+
+  /// The mesh answers itself, with this head.
+  func noteReply(_ exchange: ExchangeRef, _ head: UnsafeBufferPointer<UInt8>) {
+    guard now < telemetry.headsUntil, let block = exchange.pointee.observation else { return }
+    block.pointee.keepResponse(head)
   }
 
   /// The exchange has ended: counts it, and tells of it.

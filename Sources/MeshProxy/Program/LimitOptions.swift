@@ -7,6 +7,8 @@ package struct ProxyLimits: Sendable {
   package var headFields = 100
   /// Client connections of a worker, 1…1,000,000; default 50,000.
   package var connections = 50_000
+  /// Silence in both directions of an answer that has begun, or of a tunnel, that ends it: seconds, 1…86,400, default 300.
+  package var streamIdleSeconds = 300
   /// HTTP/2 towards applications.
   package var edge = HTTP2Limits()
   /// HTTP/2 between proxies.
@@ -16,6 +18,9 @@ package struct ProxyLimits: Sendable {
 
   /// What can be set, in the order of the documentation.
   package static var names: [String] { settings.map(\.name) }
+
+  /// `streamIdleSeconds` as the clocks have it.
+  var streamIdleNanoseconds: UInt64 { UInt64(clamping: streamIdleSeconds) &* 1_000_000_000 }
 
   /// The limits of HTTP/1.
   package var http1: HTTP1Limits { HTTP1Limits(maxHeadBytes: headBytes, maxFields: headFields) }
@@ -73,6 +78,7 @@ package struct ProxyLimits: Sendable {
       limits.mesh.maxFields = value
     },
     Setting("connections", 1...1_000_000) { $0.connections = $1 },
+    Setting("stream-idle-seconds", 1...86_400) { $0.streamIdleSeconds = $1 },
     .both("streams", 1...10_000) { $0.maxConcurrentStreams = UInt32($1) },
     Setting("stream-window", 16_384...16_777_216) { $0.edge.streamWindowBytes = UInt32($1) },
     Setting("connection-window", 65_535...1_073_741_824) { $0.edge.connectionWindowBytes = UInt32($1) },

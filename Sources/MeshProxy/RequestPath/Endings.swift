@@ -171,7 +171,7 @@ extension Worker {
   func armExchange(_ exchange: ExchangeRef) {
     var nearest = min(exchange.pointee.deadline, exchange.pointee.tryDeadline, exchange.pointee.errand.hedgeAt)
     if exchange.pointee.flags.contains(.tunnel) || exchange.pointee.flags.contains(.responseStarted) {
-      nearest = min(nearest, exchange.pointee.lastActivity &+ RequestPath.streamIdle)
+      nearest = min(nearest, exchange.pointee.lastActivity &+ settings.limits.streamIdleNanoseconds)
     }
     if watchesBody(exchange) {
       nearest = min(nearest, max(exchange.pointee.bodyWindowStart, exchange.pointee.started) &+ RequestPath.bodyWindow)
@@ -213,7 +213,7 @@ extension Worker {
         ? timedOut(exchange, .backendRequestTimeout) : tryTimedOut(exchange)
     }
     if exchange.pointee.flags.contains(.tunnel) || exchange.pointee.flags.contains(.responseStarted),
-      now >= exchange.pointee.lastActivity &+ RequestPath.streamIdle
+      now >= exchange.pointee.lastActivity &+ settings.limits.streamIdleNanoseconds
     {
       return timedOut(exchange, .streamIdleTimeout)
     }

@@ -142,6 +142,7 @@ extension Worker {
 
   func send(_ exchange: ExchangeRef, _ writer: HTTP1Writer) {
     let downstream = exchange.pointee.downstream
+    if !writer.overflowed { noteReply(exchange, UnsafeBufferPointer(start: headBuffer, count: writer.count)) }
     if exchange.pointee.isDownstreamStream {
       endAttempt(exchange)
       return sendOnStream(exchange, writer.overflowed ? 0 : writer.count)

@@ -31,8 +31,6 @@ enum RequestPath {
   /// While a request's body comes in, each window of this length must bring at least `minimumBodyBytes`.
   static let bodyWindow: UInt64 = 15_000_000_000
   static let minimumBodyBytes: UInt64 = 64
-  /// Nothing moves in either direction of a request or tunnel for this long: it is ended.
-  static let streamIdle: UInt64 = 300_000_000_000
   /// Most of a request that is kept to be sent again.
   static let replayLimit = 64 * 1024
 }

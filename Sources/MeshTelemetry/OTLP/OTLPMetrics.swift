@@ -4,7 +4,7 @@ import MeshWire
 /// What the loops counted, under OpenTelemetry's own names: durations in seconds, sizes in bytes, attributes by its
 /// semantic conventions. Istio's names are for scrapes (`IstioExposition`).
 ///
-/// Temporality is cumulative. Methods are no attribute: they are a client's to choose.
+/// Temporality is cumulative. Methods that HTTP does not know are all `_OTHER`: they are a client's to choose.
 package struct OTLPMetrics {
   /// Data points of one request; what is more goes into the next.
   package static let pointsPerRequest = 500
@@ -104,6 +104,9 @@ package struct OTLPMetrics {
   private func attributes(_ point: inout ProtobufWriter, _ key: RequestKey) {
     let edge = labels.edge(key.edge)
     if key.responseCode > 0 { point.attribute(9, "http.response.status_code", Int64(key.responseCode)) }
+    if key.requestProtocol == .http {
+      point.attribute(9, "http.request.method", key.method == .other ? "_OTHER" : "\(key.method)".uppercased())
+    }
     if let status = key.grpcStatus {
       point.attribute(9, "rpc.system", "grpc")
       point.attribute(9, "rpc.grpc.status_code", Int64(status > 16 ? 2 : status))

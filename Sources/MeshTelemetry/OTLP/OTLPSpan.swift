@@ -57,7 +57,7 @@ package enum OTLPSpan {
     if record.grpcStatus != 255 {
       return isServer ? [2, 4, 12, 13, 14, 15].contains(record.grpcStatus) : record.grpcStatus != 0
     }
-    return record.status == 0 || record.status >= (isServer ? 500 : 400)
+    return record.status == 0 || record.status >= (isServer ? 500 : 400) || record.flags.contains(.failed)
   }
 
   /// The request and its answer.

@@ -2,7 +2,7 @@ package import MeshModel
 import Synchronization
 
 /// Hands spans from one loop to the side thread: places of a fixed size, one writer and one reader, without locks. When
-/// there is no place a span is dropped and counted; the loop never waits.
+/// there is no place a span is dropped, which the caller counts; the loop never waits.
 package final class SpanRing: @unchecked Sendable {
   // Unchecked: places between `head` and `tail` belong to the reader, the others to the writer, and both positions are
   // published with release and read with acquire.
@@ -16,7 +16,6 @@ package final class SpanRing: @unchecked Sendable {
   private let capacity: Int
   private let tail = Atomic<Int>(0)
   private let head = Atomic<Int>(0)
-  private let dropped = Atomic<UInt64>(0)
 
   /// - Parameter capacity: spans, rounded up to a power of two, 16…65,536. Default 1,024.
   package init(capacity: Int = 1_024) {
@@ -29,12 +28,11 @@ package final class SpanRing: @unchecked Sendable {
 
   deinit { memory.deallocate() }
 
-  /// Puts a span into the ring; `texts` writes its texts where they stay. False, and counted, where there is no place.
+  /// Puts a span into the ring; `texts` writes its texts where they stay. False where there is no place.
   /// For the one writer.
   package func append(_ record: SpanRecord, texts: (inout FixedWriter) -> Void) -> Bool {
     let end = tail.load(ordering: .relaxed)
     guard end &- head.load(ordering: .acquiring) < capacity else {
-      dropped.wrappingAdd(1, ordering: .relaxed)
       return false
     }
     let slot = memory + (end & (capacity &- 1)) &* Self.slotBytes
@@ -60,7 +58,4 @@ package final class SpanRing: @unchecked Sendable {
     head.store(start &+ 1, ordering: .releasing)
     return SpanEntry(record: record, texts: texts)
   }
-
-  /// Spans dropped, since the beginning.
-  package var droppedCount: UInt64 { dropped.load(ordering: .relaxed) }
 }

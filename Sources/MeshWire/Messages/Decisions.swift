@@ -104,6 +104,8 @@ package struct DecisionRecord: WireMessage {
   package var isConnection = false
   /// The fields of its head as it was sent on, secrets left out; only where heads are watched.
   package var requestHead: [HeaderValue] = []
+  /// The fields of the answer's head as the endpoint sent it, or the mesh itself; likewise.
+  package var responseHead: [HeaderValue] = []
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -149,6 +151,7 @@ package struct DecisionRecord: WireMessage {
     try c.field(205, "delayMilliseconds", &delayMilliseconds)
     try c.field(206, "isConnection", &isConnection)
     try c.field(207, "requestHead", &requestHead)
+    try c.field(250, "responseHead", &responseHead)
   }
 }
 

@@ -25,7 +25,8 @@ class Leaves:
         self.issuer = x509.load_pem_x509_certificate(self.issuer_pem)
 
     def context(self, name, identities=None, begin=-3600, end=86400, is_authority=False, key=None, alpn=("h2",),
-                version=ssl.TLSVersion.TLSv1_3):
+                version=ssl.TLSVersion.TLSv1_3,
+                purposes=(ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)):
         """A client's TLS context with a certificate; `identities` are its URIs, times are seconds from now."""
         if identities is None:
             identities = [spiffe("stranger", "reasons")]
@@ -37,7 +38,7 @@ class Leaves:
             now + datetime.timedelta(seconds=begin)).not_valid_after(now + datetime.timedelta(seconds=end)).add_extension(
             x509.BasicConstraints(ca=is_authority, path_length=None), True).add_extension(
             x509.KeyUsage(True, False, False, False, False, is_authority, False, False, False), True).add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]), False)
+            x509.ExtendedKeyUsage(list(purposes)), False)
         if identities:
             builder = builder.add_extension(x509.SubjectAlternativeName(
                 [x509.UniformResourceIdentifier(identity) for identity in identities]), False)
