@@ -100,6 +100,19 @@ private func row(
     #expect(row("legacy", .workload, in: statistics)?.figures.requests == 4)
   }
 
+  /// The caller counts for the service that it asked for, the workload for the one that its port belongs to.
+  @Test func whatBothEndsCountUnderDifferentServicesIsCountedOnceForTheWorkload() {
+    var window = StatisticsWindow()
+    window.add(
+      report([edge(.source, to: "catalog", workload: "catalog-v1", requests: 6)]), proxy: "front", now: .seconds(1))
+    window.add(
+      report([edge(.destination, to: "catalog-v1", workload: "catalog-v1", requests: 6)]), proxy: "v1", now: .seconds(1)
+    )
+    let statistics = window.statistics(window: .seconds(10), now: .seconds(1), subjects: [])
+    #expect(row("catalog", .service, in: statistics)?.figures.requests == 6)
+    #expect(row("catalog-v1", .workload, in: statistics)?.figures.requests == 6)
+  }
+
   @Test func workloadsWithoutTrafficHaveRowsAndInstancesAreCounted() {
     let window = StatisticsWindow()
     let subjects = [

@@ -31,16 +31,19 @@ private struct Sums {
   var active: UInt64 = 0
 }
 
-/// Who called which service.
+/// Who called whom: which service, as the caller says; or which workload, where its own word is preferred. It knows itself,
+/// and not by which service's name, routes between, it was called.
 private struct CallPair: Hashable {
   var sourceNamespace: String
   var source: String
   var destinationNamespace: String
-  var service: String
+  var destination: String
+  var isService: Bool
 
-  init(_ key: EdgeKey) {
-    (sourceNamespace, source) = (key.sourceNamespace, key.source)
-    (destinationNamespace, service) = (key.destinationNamespace, key.destinationService)
+  init(_ key: EdgeKey, byService: Bool) {
+    isService = byService
+    (sourceNamespace, source, destinationNamespace) = (key.sourceNamespace, key.source, key.destinationNamespace)
+    destination = byService ? key.destinationService : key.destinationWorkload
   }
 }
 
@@ -64,14 +67,23 @@ struct StatisticsTotals {
     prefersSource: Bool, where isWanted: (EdgeKey) -> Bool = { _ in true }, by name: (EdgeKey) -> Name
   ) -> [Name: Sums] {
     let preferred: Reporter = prefersSource ? .source : .destination
+    // What reached no workload is judged by the service that was asked for.
+    func pair(_ key: EdgeKey) -> CallPair {
+      CallPair(key, byService: prefersSource || key.destinationWorkload.isEmpty)
+    }
     var reporters: [CallPair: Reporter] = [:]
-    for key in edges.keys where reporters[CallPair(key)] != preferred { reporters[CallPair(key)] = key.reporter }
-    for key in active.keys where reporters[CallPair(key)] != preferred { reporters[CallPair(key)] = key.reporter }
+    func note(_ key: EdgeKey) {
+      for pair in Set([pair(key), CallPair(key, byService: true)]) where reporters[pair] != preferred {
+        reporters[pair] = key.reporter
+      }
+    }
+    for key in edges.keys where isWanted(key) { note(key) }
+    for key in active.keys where isWanted(key) { note(key) }
     var result: [Name: Sums] = [:]
-    for (key, cell) in edges where isWanted(key) && reporters[CallPair(key)] == key.reporter {
+    for (key, cell) in edges where isWanted(key) && reporters[pair(key)] == key.reporter {
       result[name(key), default: Sums()].cell.add(cell)
     }
-    for (key, count) in active where isWanted(key) && reporters[CallPair(key)] == key.reporter {
+    for (key, count) in active where isWanted(key) && reporters[pair(key)] == key.reporter {
       result[name(key), default: Sums()].active &+= count
     }
     return result
