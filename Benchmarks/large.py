@@ -1,20 +1,27 @@
 """What a large configuration costs: 1,000 services with 10 endpoints each and 2,000 rules, from a real control plane.
 
-Memory of the proxy with all of it, and what requests under way notice of a change: the longest turn of the proxy's loop
-while one endpoint changes (the usual case), and while all services do.
+Memory of the proxy with all of it, from a file and from the control plane, and after changes; and what requests under
+way notice of a change: the longest delay of a request at a fixed rate, by turns while one endpoint or all endpoints
+change, and while the same is applied without a change, which costs the machine as much and the proxy nothing.
 """
 
 import json
 import os
 import re
 import signal
+import statistics
 import subprocess
+import threading
 import time
 import urllib.request
 
 import measure
+import proxies
 
-SERVICES, ENDPOINTS, CHANGES = 1000, 10, 10
+SERVICES, ENDPOINTS, TURNS = 1000, 10, 5
+RATE, CONNECTIONS, SECONDS = 2000, 16, 4
+# Memory is given back a second after a change.
+SETTLED = 3
 APUS = os.environ.get("APUS_PROGRAM", os.path.join(measure.HERE, "..", ".build", "release", "apus"))
 
 
@@ -110,34 +117,79 @@ class Mesh:
         return max(float(value) for value in re.findall(rf"^{name}(?:{{.*}})? ([0-9.e+-]+)$", text, re.M))
 
     def change(self, objects):
-        """Applies the objects under load; the longest turn of the loop in the meantime, ms."""
+        """Applies the objects and waits until the proxy works by them."""
         before = self.metric("apus_snapshots_taken_total")
-        self.metric("apus_loop_turn_seconds")
         self.apply(objects)
         end = time.monotonic() + 30
-        while self.metric("apus_snapshots_taken_total") == before and time.monotonic() < end:
-            time.sleep(0.02)
-        time.sleep(0.3)
-        return self.metric("apus_loop_turn_seconds") * 1e3
+        while self.metric("apus_snapshots_taken_total") == before:
+            if time.monotonic() > end:
+                raise RuntimeError("a change did not reach the proxy within 30 s")
+            time.sleep(0.05)
+
+    def memory(self):
+        time.sleep(SETTLED)
+        return measure.memory_mb([self.proxy()])["rss"]
+
+    def delays(self, load, objects):
+        """Longest delay of a request, and longest turn of the proxy's loop, ms, while objects are applied, one set a second."""
+        result = {}
+
+        def run():
+            result.update(measure.run_load(
+                load, self.port, path="http://server/", host="server", rate=RATE, connections=CONNECTIONS, warmup=1,
+                seconds=SECONDS))
+        self.metric("apus_loop_turn_seconds")
+        running = threading.Thread(target=run)
+        running.start()
+        time.sleep(1.2)
+        for some in objects:
+            self.apply(some)
+            time.sleep(0.5)
+        running.join()
+        if result["failed"] or set(result["statuses"]) != {"200"}:
+            raise RuntimeError(f"large configuration: the load failed: {result}")
+        return result["max_us"] / 1e3, self.metric("apus_loop_turn_seconds") * 1e3
+
+
+def from_a_file(mesh, folder):
+    """Memory of a proxy with the same configuration from a file."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{mesh.admin}/config_dump", timeout=60) as answer:
+        snapshot = json.load(answer)
+    snapshot["listeners"] = [{"name": "forward", "kind": "forward", "address": f"127.0.0.1:{measure.free_port()}"}]
+    config = os.path.join(folder, "static.json")
+    with open(config, "w") as file:
+        json.dump(snapshot, file)
+    port = int(snapshot["listeners"][0]["address"].rsplit(":", 1)[1])
+    process = measure.spawn([proxies.Apus.program, "--config", config, "--workers", "1"], measure.PROXY_CPU,
+                            os.path.join(folder, "static.log"))
+    try:
+        measure.wait_port(port, process)
+        time.sleep(SETTLED)
+        return measure.memory_mb([process.pid])["rss"]
+    finally:
+        measure.stop(process)
 
 
 def once(load, backend, folder):
-    """Memory, and the longest turns of the loop: of none, one and all services changing."""
+    """Memory, and what requests wait for, while nothing, one endpoint or all endpoints change."""
     with Mesh(folder, backend.port) as mesh:
-        memory = measure.memory_mb([mesh.proxy()])
-        command = ["taskset", "-c", str(measure.LOAD_CPU), load, "--port", str(mesh.port), "--path", "http://server/",
-                   "--host", "server", "--rate", "2000", "--connections", "16", "--seconds", "300"]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
-            time.sleep(1)
-            mesh.metric("apus_loop_turn_seconds")
-            time.sleep(1)
-            calm = mesh.metric("apus_loop_turn_seconds") * 1e3
-            one = max(mesh.change([endpoints("service-7", addresses(7, number % 2), 8080)])
-                      for number in range(1, CHANGES + 1))
-            every = max(mesh.change([endpoints(f"service-{number}", addresses(number, shift), 8080)
-                                     for number in range(SERVICES)]) for shift in (20, 40))
-            running.send_signal(signal.SIGTERM)
-            result = json.loads(running.stdout.readline())
-        if result["failed"] or set(result["statuses"]) != {"200"}:
-            raise RuntimeError(f"large configuration: the load failed: {result}")
-        return {**memory, "calm_ms": calm, "one_ms": one, "all_ms": every}
+        found = {"rss": mesh.memory(), "static_rss": from_a_file(mesh, folder)}
+        mesh.change([endpoints("service-7", addresses(7, 1), 8080)])
+        found["endpoint_rss"] = mesh.memory()
+        changed = route(5)
+        changed["spec"]["rules"][0]["matches"][0]["path"]["value"] = "/changed"
+        mesh.change([changed])
+        found["route_rss"] = mesh.memory()
+        one = [[endpoints("service-7", addresses(7, shift), 8080)] for shift in (0, 1, 2, 3)]
+        every = [[endpoints(f"service-{number}", addresses(number, shift), 8080) for number in range(SERVICES)]
+                 for shift in (20, 40)]
+        samples = {}
+        for _ in range(TURNS):
+            for name, sets in (("one_same", one[3:] * 4), ("one", one), ("all_same", every[1:] * 2), ("all", every)):
+                mesh.apply(sets[-1])
+                time.sleep(SETTLED)
+                samples.setdefault(name, []).append(mesh.delays(load, sets))
+        for name, pairs in samples.items():
+            found[f"{name}_ms"] = statistics.median(delay for delay, _ in pairs)
+            found[f"{name}_turn_ms"] = statistics.median(turn for _, turn in pairs)
+        return found

@@ -1,6 +1,6 @@
 /// Where a run of bytes lies, relative to the `base` of the `MessageHead` it belongs to.
 @frozen
-public struct ByteRange: Equatable, Sendable, BitwiseCopyable {
+public struct ByteRange: Hashable, Sendable, BitwiseCopyable {
   /// Distance of the first byte from the base.
   public var offset: UInt32
   /// Number of bytes.

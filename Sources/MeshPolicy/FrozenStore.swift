@@ -10,11 +10,14 @@ package final class FrozenStore: @unchecked Sendable {
     for block in blocks { block.deallocate() }
   }
 
-  /// A copy of `elements` that lives as long as this store. Never empty memory: there is always an address.
+  /// A copy of `elements` that lives as long as this store. There is always an address; that of nothing is not memory.
   package func freeze<Element: BitwiseCopyable>(_ elements: [Element]) -> UnsafeBufferPointer<Element> {
-    let block = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(1, elements.count))
+    guard !elements.isEmpty else {
+      return UnsafeBufferPointer(start: UnsafePointer(bitPattern: MemoryLayout<Element>.alignment), count: 0)
+    }
+    let block = UnsafeMutableBufferPointer<Element>.allocate(capacity: elements.count)
     blocks.append(UnsafeMutableRawPointer(block.baseAddress.unsafelyUnwrapped))
     _ = block.initialize(from: elements)
-    return UnsafeBufferPointer(rebasing: block[..<elements.count])
+    return UnsafeBufferPointer(block)
   }
 }

@@ -92,7 +92,8 @@ package struct DecisionTexts {
   package var path = Bytes(start: nil, count: 0)
   /// `namespace/name`; empty where none was found.
   package var service = Bytes(start: nil, count: 0)
-  /// `namespace/name` of the policy that refused the request or held it back; empty where none did.
+  /// `namespace/name` of the policy that refused the request or held it back, and the name of the limit where one did:
+  /// `namespace/name/limit`; empty where none did.
   package var policy = Bytes(start: nil, count: 0)
 
   package init() {}

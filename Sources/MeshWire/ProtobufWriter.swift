@@ -5,6 +5,11 @@ package struct ProtobufWriter {
 
   package init() {}
 
+  /// Goes on behind a message, with more of its fields.
+  init(_ bytes: [UInt8]) { self.bytes = bytes }
+
+  mutating func reserve(_ count: Int) { bytes.reserveCapacity(bytes.count + count) }
+
   package var isEmpty: Bool { bytes.isEmpty }
 
   mutating func varint(_ value: UInt64) {

@@ -245,8 +245,8 @@ REQUESTS = {
     "per_try_timeout": asks("http://tried/delay/2000", "TrafficPolicy", "policy-of-tried", "timeout 100 ms"),
     "caller_deadline_exceeded": asks("http://server/delay/2000", "Client", None, "deadline",
                                      fields=[("x-envoy-expected-rq-timeout-ms", "150")]),
-    "rate_limited": (capped, ("TrafficPolicy", "policy-of-capped", "limit of 1")),
-    "quota_exceeded": (over_quota, ("TrafficPolicy", "policy-of-quota")),
+    "rate_limited": (capped, ("TrafficPolicy", "policy-of-capped", "rule few, limit of 1")),
+    "quota_exceeded": (over_quota, ("TrafficPolicy", "policy-of-quota", "rule all, limit of 1")),
     "fault_injected": asks("http://faulty/", "TrafficPolicy", "policy-of-faulty"),
     "client_reset": (reset_by_client, ("Client", None)),
 }

@@ -71,6 +71,9 @@ private func decided(_ index: MeshIndex, _ record: DecisionRecord) -> String? {
     var limited = record("rate_limited", limit: 5)
     limited.policy = "default/few"
     #expect(decided(index(service("shop")), limited) == "TrafficPolicy default/few, limit of 5 requests")
+    limited.policy = "default/few/of-guests"
+    #expect(
+      decided(index(service("shop")), limited) == "TrafficPolicy default/few, rule of-guests, limit of 5 requests")
   }
 
   @Test func routesAreNamedByTheirKind() {

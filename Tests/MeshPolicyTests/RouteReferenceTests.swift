@@ -24,7 +24,8 @@ enum ReferenceMatcher {
     if let method = match.method, method != request.method { return false }
     for header in match.headers {
       let values = request.headers.filter { $0.0.lowercased() == header.name.lowercased() }.map(\.1)
-      if values.isEmpty || !equals(values.joined(separator: ","), header.value) { return false }
+      let separator = header.name.lowercased() == "cookie" ? "; " : ","
+      if values.isEmpty || !equals(values.joined(separator: separator), header.value) { return false }
     }
     for parameter in match.query {
       guard let value = request.query.first(where: { $0.0 == parameter.name })?.1 else { return false }
@@ -136,5 +137,70 @@ enum ReferenceMatcher {
     }
     // The cases must not all be misses.
     #expect(hits > 3_000 && hits < 8_900)
+  }
+
+  /// Rules of few paths and many headers: those are found by an index, which must not show.
+  private func crowded(_ random: inout FastRandom) -> RouteMatch {
+    let names = ["x-one", "X-Two", "cookie", "content-type", "x-four", "x-five"]
+    var match = match(&random)
+    if random.below(UInt32(3)) > 0 {
+      match.path = [.exact("/a"), .prefix("/a"), .prefix("/")][Int(random.below(UInt32(3)))]
+    }
+    match.headers = names.filter { _ in random.below(UInt32(4)) == 0 }.map { name in
+      let text = ["1", "2", "1,2", "1; 2", "", "longer than the others"].randomElement(using: &random) ?? ""
+      return NamedMatch(name: name, value: random.below(UInt32(6)) == 0 ? .regex("[12].*") : .exact(text))
+    }
+    return match
+  }
+
+  @Test func theIndexByHeadersChangesNothing() throws {
+    var random = FastRandom(seed: 7)
+    var (hits, indexed) = (0, 0)
+    for _ in 0..<100 {
+      let rules = (0..<Int(10 + random.below(UInt32(70)))).map { number in
+        rule(
+          "r\(number)", (0..<Int(1 + random.below(UInt32(3)))).map { _ in crowded(&random) },
+          created: Int64(random.below(UInt32(3))))
+      }
+      let table = try table(rules)
+      indexed += table.view.headerIndexCount
+      for _ in 0..<60 {
+        var request = request(&random)
+        request.path = ["/a", "/a/b", "/", "/c"].randomElement(using: &random) ?? "/"
+        request.headers = ["x-one", "X-One", "x-two", "Cookie", "cookie", "content-type", "x-four", "x-five"].filter {
+          _ in
+          random.below(UInt32(2)) == 0
+        }.map {
+          ($0, ["1", "2", "", "longer than the others", "longer than the longest"].randomElement(using: &random) ?? "")
+        }
+        let fixture = HeadFixture(
+          request.path, method: request.method, query: request.query.map { "\($0)=\($1)" }.joined(separator: "&"),
+          headers: request.headers)
+        defer { keep(table, fixture) }
+        let expected = ReferenceMatcher.winner(rules, request)
+        #expect(
+          table.view.match(fixture.head).rule == Int32(expected ?? -1), "\(request) against \(rules.map(\.matches))")
+        if expected != nil { hits += 1 }
+      }
+    }
+    #expect(hits > 3_000, "the cases must not all be misses: \(hits)")
+    #expect(indexed > 100, "\(indexed) indexes")
+  }
+
+  @Test func rulesForHostsAreFoundByTheIndex() throws {
+    let rules = (0..<40).map { number in
+      rule(
+        "r\(number)", [RouteMatch(headers: [NamedMatch(name: "Host", value: .exact("h\(number).test"))])], created: 0)
+    }
+    let table = try table(rules)
+    #expect(table.view.headerIndexCount == 1)
+    for number in [0, 7, 39] {
+      let fixture = HeadFixture("/", authority: "h\(number).test", headers: [("accept", "*/*")])
+      defer { keep(table, fixture) }
+      #expect(table.view.match(fixture.head).rule == Int32(number))
+    }
+    let other = HeadFixture("/", authority: "h40.test", headers: [])
+    defer { keep(table, other) }
+    #expect(table.view.match(other.head).isNone)
   }
 }

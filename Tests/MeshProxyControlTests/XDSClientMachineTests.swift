@@ -60,6 +60,15 @@ private func completed(
   return machine
 }
 
+extension XDSClientMachine {
+  /// What it would put in force.
+  fileprivate var snapshot: Snapshot {
+    var packed = PackedSnapshot()
+    fill(&packed)
+    return packed.unpacked
+  }
+}
+
 @Suite struct XDSClientMachineTests {
   @Test func itSubscribesToAllFourTypesByWildcardAndSaysWhoItIsOnce() {
     let machine = XDSClientMachine(node: node(), program: "p")
@@ -79,8 +88,7 @@ private func completed(
     #expect(!machine.isComplete)
     #expect(machine.received(response(.service, [resource(service("b"), version: "1")]))?.isToBeApplied == true)
     #expect(machine.isComplete)
-    var snapshot = Snapshot()
-    machine.fill(&snapshot)
+    let snapshot = machine.snapshot
     #expect(snapshot.services.map(\.name) == ["a", "b"])
     #expect(snapshot.workloads.map(\.uid) == ["w"])
   }
@@ -114,8 +122,7 @@ private func completed(
     let detail = try #require(status.details.first)
     #expect(detail.typeURL == RefusedResources.typeURL)
     #expect(try RefusedResources(protobuf: detail.value).resources == outcome.refused)
-    var snapshot = Snapshot()
-    machine.fill(&snapshot)
+    let snapshot = machine.snapshot
     #expect(snapshot.services.map(\.name) == ["good"])
   }
 
@@ -143,15 +150,16 @@ private func completed(
     var base = Snapshot()
     base.node = NodeIdentity()
     base.node?.uid = "u1"
-    let cached = try CachedConfiguration(protobuf: machine.cache(snapshot: base).protobuf())
-    #expect(cached.snapshot?.node?.uid == "u1")
+    let cached = try CachedConfiguration(protobuf: machine.cache(PackedSnapshot(base)).protobuf())
+    #expect(cached.snapshot.common.node?.uid == "u1")
 
     let same = XDSClientMachine(node: node(), program: "apus-proxy 1", cached: cached)
     #expect(same.isComplete)
     #expect(same.opened().map(\.initialVersions) == machine.opened().map(\.initialVersions))
-    var snapshot = base
+    var snapshot = PackedSnapshot(base)
     same.fill(&snapshot)
     #expect(snapshot == cached.snapshot)
+    #expect(snapshot.unpacked.workloads.map(\.uid) == ["w"])
 
     let newer = XDSClientMachine(node: node(), program: "apus-proxy 2", cached: cached)
     #expect(newer.isComplete)

@@ -67,11 +67,14 @@ extension Explanation {
     Object(kind: kind, namespace: record.destinationNamespace, name: record.service, detail: detail)
   }
 
-  /// The policy that the proxy names itself.
+  /// The policy that the proxy names itself, with the limit of it that decided: `namespace/name/limit`.
   private static func policy(_ record: DecisionRecord, detail: String = "") -> Object {
-    let parts = record.policy.split(separator: "/", maxSplits: 1).map(String.init)
-    guard parts.count == 2 else { return service(record, "TrafficPolicy", detail: detail) }
-    return Object(kind: "TrafficPolicy", namespace: parts[0], name: parts[1], detail: detail)
+    let parts = record.policy.split(separator: "/", maxSplits: 2).map(String.init)
+    guard parts.count >= 2 else { return service(record, "TrafficPolicy", detail: detail) }
+    let rule = parts.count > 2 ? "rule \(parts[2])" : ""
+    return Object(
+      kind: "TrafficPolicy", namespace: parts[0], name: parts[1],
+      detail: [rule, detail].filter { !$0.isEmpty }.joined(separator: ", "))
   }
 
   /// `namespace/name/rule` of a route's label.

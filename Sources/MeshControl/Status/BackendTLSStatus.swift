@@ -28,21 +28,9 @@ extension MeshIndex {
 
   /// The status of a BackendTLSPolicy: an ancestor for each target (GEP-713).
   package func status(of policy: Typed<BackendTLSPolicySpec>, now: Timestamp) -> Value {
-    let existing = policy.status?["ancestors"]?.elements ?? []
-    let foreign = existing.filter { $0["controllerName"]?.text != controllerName }
-    let own = policy.spec.targetRefs.map { target in
-      let reference = target.written ?? .null
-      let previous = existing.first { $0["controllerName"]?.text == controllerName && $0["ancestorRef"] == reference }
-      let conditions = conditions(of: policy, target: target).map {
-        $0.written(
-          generation: policy.metadata.generation ?? 1, previous: previous?["conditions"]?.elements ?? [], now: now)
-      }
-      return Value.object([
-        Value.Member("ancestorRef", reference), Value.Member("controllerName", .string(controllerName)),
-        Value.Member("conditions", .list(conditions)),
-      ])
-    }
-    return .object([Value.Member("ancestors", .list(own + foreign))])
+    status(
+      "ancestors", "ancestorRef", before: policy.status, generation: policy.metadata.generation, now: now,
+      own: policy.spec.targetRefs.map { ($0.written ?? .null, conditions(of: policy, target: $0)) })
   }
 
   /// What of a policy does not work as things stand, in words.

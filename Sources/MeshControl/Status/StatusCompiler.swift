@@ -99,43 +99,25 @@ extension MeshIndex {
 
   /// The status of a route. What other controllers have written about parents of their own stays.
   package func status(of route: RouteObject, now: Timestamp) -> Value {
-    let existing = route.status?["parents"]?.elements ?? []
-    let foreign = existing.filter { $0["controllerName"]?.text != controllerName }
-    let own = route.parentRefs.map { parent in
-      let reference = parent.written ?? .null
-      let previous = existing.first { $0["controllerName"]?.text == controllerName && $0["parentRef"] == reference }
-      let conditions = conditions(of: route, parent: parent).map {
-        $0.written(
-          generation: route.metadata.generation ?? 1, previous: previous?["conditions"]?.elements ?? [], now: now)
-      }
-      return Value.object([
-        Value.Member("parentRef", reference), Value.Member("controllerName", .string(controllerName)),
-        Value.Member("conditions", .list(conditions)),
-      ])
-    }
-    return .object([Value.Member("parents", .list(own + foreign))])
+    status(
+      "parents", "parentRef", before: route.status, generation: route.metadata.generation, now: now,
+      own: route.parentRefs.map { ($0.written ?? .null, conditions(of: route, parent: $0)) })
   }
 
   /// The status of a TrafficPolicy: an ancestor for each service or route it is attached to (GEP-713).
   package func status(of policy: Typed<TrafficPolicySpec>, now: Timestamp) -> Value {
-    let existing = policy.status?["ancestors"]?.elements ?? []
     let targets =
       policy.targets.map { (GroupKind(group: "", kind: "Service"), $0.name, condition(of: policy, target: $0)) }
       + policy.routeTargets.map { ($0.groupKind, $0.name, condition(of: policy, route: $0)) }
-    let ancestors = targets.map { kind, name, condition in
-      let reference = Value.object([
-        Value.Member("group", .string(kind.group)), Value.Member("kind", .string(kind.kind)),
-        Value.Member("name", .string(name)),
-      ])
-      let previous = existing.first { $0["ancestorRef"] == reference }
-      let written = condition.written(
-        generation: policy.metadata.generation ?? 1, previous: previous?["conditions"]?.elements ?? [], now: now)
-      return Value.object([
-        Value.Member("ancestorRef", reference), Value.Member("controllerName", .string(controllerName)),
-        Value.Member("conditions", .list([written])),
-      ])
-    }
-    return .object([Value.Member("ancestors", .list(ancestors))])
+    return status(
+      "ancestors", "ancestorRef", before: policy.status, generation: policy.metadata.generation, now: now,
+      own: targets.map { kind, name, condition in
+        let reference = Value.object([
+          Value.Member("group", .string(kind.group)), Value.Member("kind", .string(kind.kind)),
+          Value.Member("name", .string(name)),
+        ])
+        return (reference, [condition])
+      })
   }
 
   func condition(of policy: Typed<TrafficPolicySpec>, target: ServiceName) -> Condition {

@@ -15,6 +15,8 @@ package struct CompiledLimit: Sendable, BitwiseCopyable {
   package var known: KnownHeader
   package var policy: ByteRange
   package var name: ByteRange
+  /// `namespace/name/limit`: policy and name in one, for people who ask who decided.
+  package var label: ByteRange
   /// Index of its condition; -1 where it is about every request.
   package var condition: Int32
   /// Whether all proxies of the mesh share it.
@@ -54,9 +56,13 @@ package final class AdmissionTable: Sendable {
     }
     var limits: [CompiledLimit] = []
     for rule in rules.limits {
+      let label = intern("\(rule.policy)/\(rule.name)")
+      let length = UInt32(clamping: rule.policy.utf8.count)
       var limit = CompiledLimit(
-        settings: rule.settings, key: .everyone, header: .empty, known: .other, policy: intern(rule.policy),
-        name: intern(rule.name), condition: try condition(rule.matches), isShared: !rule.quota.isEmpty)
+        settings: rule.settings, key: .everyone, header: .empty, known: .other,
+        policy: ByteRange(offset: label.offset, length: length),
+        name: ByteRange(offset: label.offset + length + 1, length: label.length - length - 1), label: label,
+        condition: try condition(rule.matches), isShared: !rule.quota.isEmpty)
       switch rule.key {
       case .everyone: limit.key = .everyone
       case .identity: limit.key = .identity

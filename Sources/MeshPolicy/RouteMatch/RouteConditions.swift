@@ -126,6 +126,43 @@ extension RouteTableView {
     return isFound && state.isAccepted
   }
 
+  /// The hash of the value that a condition's header has in the request, its fields joined as they are compared; nil where
+  /// there is none, or it is longer than any value that is wanted.
+  func valueHash(
+    _ condition: NamedCondition, longest: Int, _ head: borrowing MessageHead, _ places: inout FieldPlaces
+  ) -> UInt64? {
+    var hash = HeaderValueHash()
+    if condition.isAuthority {
+      let text = head.bytes(head.authority)
+      guard text.count <= longest else { return nil }
+      for byte in text { hash.feed(byte) }
+      return hash.value
+    }
+    if let place = place(of: condition, head, &places) {
+      guard place >= 0 else { return nil }
+      let text = head.bytes(head.fields[place].value)
+      guard text.count <= longest else { return nil }
+      for byte in text { hash.feed(byte) }
+      return hash.value
+    }
+    var length = -1
+    var index = 0
+    while index < head.fieldCount {
+      let field = head.fields[index]
+      index &+= 1
+      guard isNamed(field, condition, head.base) else { continue }
+      if length >= 0 {
+        hash.feed(condition.known == .cookie ? 59 : 44)
+        if condition.known == .cookie { hash.feed(32) }
+        length &+= condition.known == .cookie ? 2 : 1
+      }
+      length = max(0, length) &+ Int(field.value.length)
+      guard length <= longest else { return nil }
+      for byte in head.bytes(field.value) { hash.feed(byte) }
+    }
+    return length >= 0 ? hash.value : nil
+  }
+
   func allQuery(_ slice: TableSlice, _ head: borrowing MessageHead) -> Bool {
     let query = head.bytes(head.query)
     guard let start = query.baseAddress else { return false }

@@ -85,8 +85,12 @@ struct RouteTableBuilder {
   private var rules: [CompiledRule] = []
   private var backends: [CompiledBackend] = []
   private var matches: [RankedMatch] = []
-  private var entries: [RouteEntry] = []
-  private var conditions: [NamedCondition] = []
+  private(set) var entries: [RouteEntry] = []
+  private(set) var conditions: [NamedCondition] = []
+  var headerIndexes: [HeaderIndex] = []
+  var headerGroups: [HeaderGroup] = []
+  var headerSlots: [HeaderSlot] = []
+  var postings: [Int32] = []
   private var programNumbers: [String: Int32] = [:]
   private var texts: [String: ByteRange] = [:]
   private var places: [String: Int8] = [:]
@@ -255,7 +259,7 @@ struct RouteTableBuilder {
     return slice(from: start, to: self.conditions.count)
   }
 
-  private mutating func compile(_ ranked: [RankedMatch], prefixLength: Int) -> TableSlice {
+  private mutating func compile(_ ranked: [RankedMatch], prefixLength: Int) -> RouteRun {
     let start = entries.count
     for item in ranked.sorted(by: { $0.precedes($1) }) {
       var entry = RouteEntry(
@@ -265,7 +269,7 @@ struct RouteTableBuilder {
       if case .regex(let pattern) = item.match.path { entry.regex = program(pattern) }
       entries.append(entry)
     }
-    return slice(from: start, to: entries.count)
+    return RouteRun(entries: slice(from: start, to: entries.count), index: index(from: start, to: entries.count))
   }
 
   /// The finished table, in `store`.
@@ -281,7 +285,7 @@ struct RouteTableBuilder {
       }
     }
     var exactIndex = PathIndex()
-    var buckets: [TableSlice] = []
+    var buckets: [RouteRun] = []
     for (path, items) in exact {
       buckets.append(compile(items, prefixLength: 0))
       exactIndex.insert(Array(path.utf8), intern(path), owner: 0, target: Int32(clamping: buckets.count - 1))
@@ -291,7 +295,7 @@ struct RouteTableBuilder {
     var nodes: [PrefixNode] = []
     for (number, node) in tree.nodes.enumerated() {
       let parent = node.parent < 0 ? nil : nodes[node.parent]
-      let fallback = parent.map { $0.entries.count > 0 ? Int32(clamping: node.parent) : $0.fallback } ?? -1
+      let fallback = parent.map { $0.entries.entries.count > 0 ? Int32(clamping: node.parent) : $0.fallback } ?? -1
       nodes.append(PrefixNode(entries: compile(node.matches, prefixLength: node.length), fallback: fallback))
       if node.parent >= 0 {
         prefixIndex.insert(
@@ -307,7 +311,8 @@ struct RouteTableBuilder {
       entries: store.freeze(entries), conditions: store.freeze(conditions),
       programs: store.freeze(programs.map(\.view)), exactSlots: store.freeze(exactIndex.slots),
       exactBuckets: store.freeze(buckets), regexEntries: regexEntries, prefixSlots: store.freeze(prefixIndex.slots),
-      nodes: store.freeze(nodes))
+      nodes: store.freeze(nodes), headerIndexes: store.freeze(headerIndexes), headerGroups: store.freeze(headerGroups),
+      headerSlots: store.freeze(headerSlots), postings: store.freeze(postings))
   }
 }
 

@@ -48,7 +48,7 @@ struct FieldPlaces {
 
 /// A place in the tree of path elements: what is known once the elements so far have matched.
 struct PrefixNode {
-  var entries: TableSlice
+  var entries: RouteRun
   /// The nearest node above that has entries, -1 for none.
   var fallback: Int32
 }
@@ -82,10 +82,17 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
   let conditions: UnsafeBufferPointer<NamedCondition>
   let programs: UnsafeBufferPointer<RegexView>
   let exactSlots: UnsafeBufferPointer<PathSlot>
-  let exactBuckets: UnsafeBufferPointer<TableSlice>
-  let regexEntries: TableSlice
+  let exactBuckets: UnsafeBufferPointer<RouteRun>
+  let regexEntries: RouteRun
   let prefixSlots: UnsafeBufferPointer<PathSlot>
   let nodes: UnsafeBufferPointer<PrefixNode>
+  let headerIndexes: UnsafeBufferPointer<HeaderIndex>
+  let headerGroups: UnsafeBufferPointer<HeaderGroup>
+  let headerSlots: UnsafeBufferPointer<HeaderSlot>
+  let postings: UnsafeBufferPointer<Int32>
+
+  /// How many runs of rules have an index by their headers.
+  package var headerIndexCount: Int { headerIndexes.count }
 
   /// The text of a range of this table.
   @inlinable
@@ -101,7 +108,7 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
     let path = head.bytes(head.path)
     var places = FieldPlaces()
     if exactSlots.count > 0, let hit = matchExact(path, head, &places) { return hit }
-    if regexEntries.count > 0, let hit = scan(regexEntries, path, head, &places) { return hit }
+    if regexEntries.entries.count > 0, let hit = scan(regexEntries, path, head, &places) { return hit }
     return matchPrefix(path, head, &places)
   }
 
@@ -133,7 +140,7 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
     }
     while node >= 0 {
       let place = nodes[Int(node)]
-      if place.entries.count > 0, let hit = scan(place.entries, path, head, &places) { return hit }
+      if place.entries.entries.count > 0, let hit = scan(place.entries, path, head, &places) { return hit }
       node = place.fallback
     }
     return .none
@@ -158,35 +165,50 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
   }
 
   private func scan(
-    _ slice: TableSlice, _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead,
+    _ run: RouteRun, _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead,
     _ places: inout FieldPlaces
   ) -> RouteHit? {
-    var index = Int(slice.start)
-    let end = index &+ Int(slice.count)
+    if run.index >= 0 { return scanIndexed(run.index, path, head, &places) }
+    var index = Int(run.entries.start)
+    let end = index &+ Int(run.entries.count)
     while index < end {
-      let entry = entries[index]
+      if let hit = hit(entries[index], path, head, &places) { return hit }
       index &+= 1
-      if entry.method != RouteEntry.anyMethod, entry.method != head.methodToken.rawValue { continue }
-      if entry.regex >= 0, !programs[Int(entry.regex)].matches(path) { continue }
-      if entry.headers.count > 0, !allHeaders(entry.headers, head, &places) { continue }
-      if entry.query.count > 0, !allQuery(entry.query, head) { continue }
-      return RouteHit(rule: entry.rule, prefixLength: entry.prefixLength)
     }
     return nil
+  }
+
+  /// The entry's rule, where all of its conditions hold.
+  @inline(__always)
+  func hit(
+    _ entry: RouteEntry, _ path: UnsafeBufferPointer<UInt8>, _ head: borrowing MessageHead,
+    _ places: inout FieldPlaces
+  ) -> RouteHit? {
+    if entry.method != RouteEntry.anyMethod, entry.method != head.methodToken.rawValue { return nil }
+    if entry.regex >= 0, !programs[Int(entry.regex)].matches(path) { return nil }
+    if entry.headers.count > 0, !allHeaders(entry.headers, head, &places) { return nil }
+    if entry.query.count > 0, !allQuery(entry.query, head) { return nil }
+    return RouteHit(rule: entry.rule, prefixLength: entry.prefixLength)
   }
 
   /// One of the rule's backends, each with the probability of its weight.
   package func pickBackend(_ rule: Int32, _ random: inout FastRandom) -> BackendPick {
     guard rule >= 0, Int(rule) < rules.count else { return .unavailable(.internalError) }
-    let slice = rules[Int(rule)].backends
-    let total = rules[Int(rule)].totalWeight
-    guard total > 0 else { return .unavailable(.noBackendWeight) }
-    var index = slice.start
-    if slice.count > 1 {
-      let drawn = random.below(total)
-      while backends[Int(index)].cumulativeWeight <= drawn { index &+= 1 }
+    let found = rules[Int(rule)]
+    return backends.pick(found.backends, of: found.totalWeight, &random)
+  }
+}
+
+extension UnsafeBufferPointer<CompiledBackend> {
+  /// One of a run of them, each with the probability of its weight.
+  func pick(_ run: TableSlice, of totalWeight: UInt32, _ random: inout FastRandom) -> BackendPick {
+    guard totalWeight > 0 else { return .unavailable(.noBackendWeight) }
+    var index = run.start
+    if run.count > 1 {
+      let drawn = random.below(totalWeight)
+      while self[Int(index)].cumulativeWeight <= drawn { index &+= 1 }
     }
-    if let reason = backends[Int(index)].unusable { return .unavailable(reason) }
+    if let reason = self[Int(index)].unusable { return .unavailable(reason) }
     return .backend(index)
   }
 }

@@ -131,15 +131,7 @@ package struct StreamTableView: @unchecked Sendable, BitwiseCopyable {
   /// One of the rule's backends, each with the probability of its weight.
   package func pickBackend(_ rule: Int32, _ random: inout FastRandom) -> BackendPick {
     guard rule >= 0, Int(rule) < rules.count else { return .unavailable(.noRoute) }
-    let slice = rules[Int(rule)].backends
-    let total = rules[Int(rule)].totalWeight
-    guard total > 0 else { return .unavailable(.noBackendWeight) }
-    var index = slice.start
-    if slice.count > 1 {
-      let drawn = random.below(total)
-      while backends[Int(index)].cumulativeWeight <= drawn { index &+= 1 }
-    }
-    if let reason = backends[Int(index)].unusable { return .unavailable(reason) }
-    return .backend(index)
+    let found = rules[Int(rule)]
+    return backends.pick(found.backends, of: found.totalWeight, &random)
   }
 }

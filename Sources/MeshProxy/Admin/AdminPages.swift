@@ -13,7 +13,7 @@ extension Proxy {
     case ("GET", "/ready"):
       if isDraining { return done(.text("draining\n", status: 503)) }
       done(isReady ? .text("ready\n") : .text("not ready: \(control?.waitingFor ?? "starting")\n", status: 503))
-    case ("GET", "/config_dump"): done(.json(snapshot.json() + "\n"))
+    case ("GET", "/config_dump"): done(.json(snapshot.unpacked.json() + "\n"))
     case ("GET", "/clusters"): clusters(done)
     case ("GET", "/connections"): connections(done)
     case ("GET", "/metrics"): metrics(accept: request.accept, done)
@@ -66,8 +66,22 @@ extension Proxy {
       for (index, report) in reports.enumerated() {
         text += "worker \(index)\n" + report.joined()
       }
+      text += self.dormantReport()
       done(.text(text))
     }
+  }
+
+  /// What is known of the endpoints of services that a worker may not have had a request for.
+  private func dormantReport() -> String {
+    let dormant = configuration.clusters.filter { !$0.members.isEager }
+    guard !dormant.isEmpty else { return "" }
+    return "configured\n"
+      + dormant.map { spec in
+        let lines = spec.members.glance.endpoints.map {
+          "  \($0.workload.uid) \($0.address) \($0.isUsable ? "healthy" : "unhealthy") weight \($0.weight)\n"
+        }
+        return "\(spec.key)\n" + lines.joined()
+      }.joined()
   }
 
   private func connections(_ done: @escaping (AdminResponse) -> Void) {
@@ -96,6 +110,7 @@ extension Worker {
         text += "  protocol undeclared: told from the first bytes"
         text += cluster.pointee.serverSpeaksFirst ? "; learned that the server speaks first\n" : "\n"
       }
+      if cluster.pointee.dormant != nil { text += "  no request yet\n" }
       for index in 0..<Int(cluster.pointee.set.count) {
         let endpoint = cluster.pointee.endpoints[index]
         let state = cluster.pointee.set.base[index]

@@ -16,7 +16,7 @@ extension Proxy {
   /// `/routes`: the rules of every service that has some; `service=namespace/name` picks one.
   func routePage(service: String? = nil) -> String {
     var page = Snapshot()
-    page.services = snapshot.services.filter {
+    page.services = snapshot.services.compactMap(\.message).filter {
       !$0.routes.isEmpty && (service == nil || service == "\($0.namespace)/\($0.name)")
     }
     return page.json() + "\n"
@@ -27,6 +27,7 @@ extension Proxy {
     onAllWorkers({ $0.clusterPage() }) { pages in
       var whole = ClusterPage()
       for page in pages { whole.add(page) }
+      whole.describeDormant(self.configuration)
       whole.clusters.sort { ($0.service, $0.port) < ($1.service, $1.port) }
       done(.json(whole.json() + "\n"))
     }
@@ -38,7 +39,7 @@ extension Proxy {
     if let own = identity {
       page.certificates.append(CertificateReport("own", own.spiffeID.map { "\($0)" } ?? "", own.facts))
     }
-    for bundle in snapshot.trust {
+    for bundle in snapshot.common.trust {
       for root in bundle.roots {
         if let facts = try? CertificateFacts(bytes: Array(root.utf8)) {
           page.certificates.append(CertificateReport("root", bundle.trustDomain, facts))
@@ -103,11 +104,35 @@ extension ClusterReport {
   }
 }
 
+extension ClusterPage {
+  /// Says of services that no worker has had a request for what the configuration says of their endpoints.
+  mutating func describeDormant(_ configuration: CompiledConfiguration) {
+    var places: [String: Int] = [:]
+    for (place, spec) in configuration.clusters.enumerated() where spec.identity == 0 {
+      places["\(spec.service):\(spec.port)"] = place
+    }
+    for index in clusters.indices where clusters[index].endpoints.isEmpty {
+      guard let place = places["\(clusters[index].service):\(clusters[index].port)"] else { continue }
+      clusters[index].endpoints = configuration.clusters[place].members.glance.endpoints.map { spec in
+        var report = EndpointReport()
+        report.uid = spec.workload.uid
+        report.address = "\(spec.address)"
+        report.version = spec.workload.names.version
+        report.state = spec.isUsable ? "healthy" : "unhealthy"
+        report.weight = spec.weight
+        report.identity = spec.expectation == nil ? "" : spec.workload.names.principal
+        return report
+      }
+    }
+  }
+}
+
 extension Worker {
   /// What this worker knows of services and endpoints.
-  func clusterPage() -> ClusterPage {
+  /// - Parameter onlyUsed: only services for which something is under way, was refused, or is connected.
+  func clusterPage(onlyUsed: Bool = false) -> ClusterPage {
     var page = ClusterPage()
-    page.clusters = endpoints.clusters.map { cluster in
+    page.clusters = endpoints.clusters.filter { !onlyUsed || Self.isUsed($0) }.map { cluster in
       var report = ClusterReport()
       report.service = String(decoding: cluster.pointee.label, as: UTF8.self)
       report.port = UInt32(cluster.pointee.port)
@@ -135,6 +160,11 @@ extension Worker {
     return page
   }
 
+  private static func isUsed(_ cluster: ClusterRef) -> Bool {
+    BreakerKind.allCases.contains { cluster.pointee.breaker.count($0) > 0 || cluster.pointee.breaker.refused($0) > 0 }
+      || (0..<Int(cluster.pointee.set.count)).contains { cluster.pointee.endpoints[$0].pointee.connectionCount > 0 }
+  }
+
   private static func name(_ balancer: LoadBalancer) -> String {
     let text = "\(balancer)"
     return String(text.prefix { $0 != "(" })
@@ -146,7 +176,7 @@ extension Worker {
     var report = EndpointReport()
     report.uid = endpoint.pointee.labels.uid
     report.address = "\(endpoint.pointee.address)"
-    report.version = endpoint.pointee.labels.version
+    report.version = endpoint.pointee.labels.names.version
     report.state =
       state.flags.contains(.ejected)
       ? "ejected"
@@ -156,7 +186,7 @@ extension Worker {
     report.latencyMicroseconds = UInt64(clamping: Int64(state.latencyNanoseconds / 1_000))
     report.connections = endpoint.pointee.connectionCount
     report.idleConnections = endpoint.pointee.idleCount
-    report.identity = endpoint.pointee.expectation == nil ? "" : endpoint.pointee.labels.principal
+    report.identity = endpoint.pointee.expectation == nil ? "" : endpoint.pointee.labels.names.principal
     return report
   }
 }

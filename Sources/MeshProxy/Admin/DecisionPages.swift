@@ -34,7 +34,7 @@ extension Proxy {
       return found
     }) { [self] workers in
       let texts = labels.texts()
-      let node = snapshot.node ?? NodeIdentity()
+      let node = snapshot.common.node ?? NodeIdentity()
       var list = DecisionList()
       list.decisions = workers.flatMap { worker in worker.entries.map { ($0, worker.heads[$0.decision.sequence]) } }
         .sorted { $0.0.decision.wallMilliseconds > $1.0.decision.wallMilliseconds }

@@ -56,7 +56,7 @@ extension Worker {
     return WorkerReport(
       metrics: telemetry.metrics.snapshot(hasRequests: false), edges: takingEdges ? telemetry.edges.drain() : [],
       refusals: Array(UnsafeBufferPointer(start: telemetry.refusals, count: 256)), downstream: downstreamCount,
-      upstream: upstreamCount, clusters: takingEdges ? ClusterPage() : clusterPage(),
+      upstream: upstreamCount, clusters: takingEdges ? ClusterPage() : clusterPage(onlyUsed: true),
       longestTurn: takingEdges ? 0 : takeLongestTurn())
   }
 }

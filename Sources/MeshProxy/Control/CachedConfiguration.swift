@@ -1,17 +1,42 @@
 package import MeshWire
 
-/// What a proxy keeps on disk of its configuration, so that it serves without a control plane.
-package struct CachedConfiguration: WireMessage {
+/// What a proxy keeps on disk of its configuration, so that it serves without a control plane: a protobuf message of
+/// snapshot (1), versions (2) and program (3).
+package struct CachedConfiguration: Sendable {
   /// Everything that was in force.
-  package var snapshot: Snapshot?
+  package var snapshot: PackedSnapshot
   /// The versions of the snapshot's resources.
   package var versions: [CachedVersion] = []
   /// Name and version of the program that wrote it. Another program may know fields that this one dropped, and so
   /// takes the configuration, but not the versions.
   package var program = ""
 
-  package init() {}
-  package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
+  package init(_ snapshot: PackedSnapshot) { self.snapshot = snapshot }
+
+  /// Reads what `protobuf` wrote.
+  package init(protobuf bytes: [UInt8]) throws(WireError) {
+    let parts = try CachedParts(protobuf: bytes)
+    snapshot = try PackedSnapshot(protobuf: parts.snapshot)
+    versions = parts.versions
+    program = parts.program
+  }
+
+  package func protobuf() -> [UInt8] {
+    var parts = CachedParts()
+    parts.snapshot = snapshot.protobuf()
+    parts.versions = versions
+    parts.program = program
+    return parts.protobuf()
+  }
+}
+
+/// A cached configuration whose snapshot has not been read.
+private struct CachedParts: WireMessage {
+  var snapshot: [UInt8] = []
+  var versions: [CachedVersion] = []
+  var program = ""
+
+  mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
     try c.field(1, "snapshot", &snapshot)
     try c.field(2, "versions", &versions)
     try c.field(3, "program", &program)

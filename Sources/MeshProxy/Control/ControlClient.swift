@@ -55,7 +55,7 @@ final class ControlClient {
       throw StartError("--xds needs --xds-root FILE, the mesh's root certificate")
     }
     do throws(WireError) { rootsPEM = try Files.read(path) } catch { throw StartError("\(path): \(error)") }
-    let node = proxy.snapshot.node ?? NodeIdentity()
+    let node = proxy.snapshot.common.node ?? NodeIdentity()
     trustDomain = try TrustDomain(node.trustDomain)
     ownID = try SPIFFEID(trustDomain: trustDomain, namespace: node.namespace, account: node.serviceAccount)
     expectation = TLSExpectation(
@@ -236,7 +236,7 @@ final class ControlClient {
     guard let (restored, receivedSeconds) = state.identity(), restored.spiffeID == ownID,
       restored.facts.notAfterSeconds > Int64(wallSeconds)
     else { return }
-    bundle = proxy.snapshot.trust.filter { $0.trustDomain == trustDomain.name }.flatMap(\.roots)
+    bundle = proxy.snapshot.common.trust.filter { $0.trustDomain == trustDomain.name }.flatMap(\.roots)
     do {
       try putInForce(restored)
       identity = restored
@@ -321,7 +321,7 @@ final class ControlClient {
     guard outcome.isToBeApplied else { return acknowledge() }
     var fresh = proxy.snapshot
     machine.fill(&fresh)
-    let roots = fresh.trust.filter { $0.trustDomain == trustDomain.name }.flatMap(\.roots)
+    let roots = fresh.common.trust.filter { $0.trustDomain == trustDomain.name }.flatMap(\.roots)
     proxy.apply(fresh) { [weak self] in
       acknowledge()
       self?.inForce(roots)
@@ -334,7 +334,7 @@ final class ControlClient {
       do { try putInForce(identity) } catch { proxy.log.write(.error, "the trust bundle cannot be used: \(error)") }
     }
     if identity != nil { proxy.becomeReady() }
-    state.keep(machine.cache(snapshot: proxy.snapshot))
+    state.keep(machine.cache(proxy.snapshot))
   }
 
   /// The proxy ends: nothing new is to be sent to it.

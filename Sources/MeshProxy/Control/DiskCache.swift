@@ -42,7 +42,8 @@ package enum DiskCache {
     let file = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard file >= 0 else { throw .system(operation: "open \(temporary)", code: errno) }
     do throws(Failure) {
-      try writeAll(name + littleEndian(UInt64(content.count)) + littleEndian(hash(content[...])) + content, to: file)
+      try writeAll(name + littleEndian(UInt64(content.count)) + littleEndian(hash(content[...])), to: file)
+      try writeAll(content, to: file)
       guard fsync(file) == 0 else { throw .system(operation: "fsync", code: errno) }
     } catch {
       close(file)

@@ -30,9 +30,36 @@ package struct XDSClientMachine: Sendable {
     package var isToBeApplied: Bool
   }
 
+  /// As it came: what it says is read again where it is needed, since that is several times as large.
   private struct Kept: Sendable {
-    var version: String
-    var resource: Resource
+    var version: KeptVersion
+    var bytes: [UInt8]
+  }
+
+  /// The version of a resource. Those of this mesh are hashes, sixteen digits to base 16, and need no memory of their own.
+  private enum KeptVersion: Sendable {
+    case hash(UInt64)
+    case text(String)
+
+    init(_ text: String) {
+      if let hash = UInt64(text, radix: 16), Self.text(of: hash) == text {
+        self = .hash(hash)
+      } else {
+        self = .text(text)
+      }
+    }
+
+    var text: String {
+      switch self {
+      case .hash(let hash): Self.text(of: hash)
+      case .text(let text): text
+      }
+    }
+
+    private static func text(of hash: UInt64) -> String {
+      let digits = String(hash, radix: 16)
+      return String(repeating: "0", count: 16 - digits.count) + digits
+    }
   }
 
   private let node: XDSNode
@@ -60,21 +87,24 @@ package struct XDSClientMachine: Sendable {
   }
 
   private mutating func restore(_ cached: CachedConfiguration) {
-    guard let snapshot = cached.snapshot else { return }
     var versions: [ResourceType: [String: String]] = [:]
     for one in cached.versions where cached.program == program {
       guard let type = ResourceType(rawValue: one.typeURL) else { continue }
       versions[type, default: [:]][one.name] = one.version
     }
-    // A version that is not known is brought along as an empty one: the resource is sent anew, or removed.
-    let resources =
-      snapshot.services.map(Resource.service) + snapshot.workloads.map(Resource.workload)
-      + snapshot.trust.map(Resource.trust) + (snapshot.proxy.map { [.proxy($0)] } ?? [])
-    for resource in resources where validate(resource) == nil {
-      let (type, name) = resource.key
-      kept[type, default: [:]][name] = Kept(version: versions[type]?[name] ?? "", resource: resource)
-    }
+    let common = cached.snapshot.common
+    for service in cached.snapshot.services { restore(.service, service.bytes, versions) }
+    for workload in cached.snapshot.workloads { restore(.workload, workload.bytes, versions) }
+    for trust in common.trust { restore(.trust, Packed(trust).bytes, versions) }
+    if let proxy = common.proxy { restore(.proxy, Packed(proxy).bytes, versions) }
     complete = Set(ResourceType.allCases)
+  }
+
+  /// A version that is not known is brought along as an empty one: the resource is sent anew, or removed.
+  private mutating func restore(_ type: ResourceType, _ bytes: [UInt8], _ versions: [ResourceType: [String: String]]) {
+    guard let resource = try? Resource(type, bytes), validate(resource) == nil else { return }
+    let name = resource.key.name
+    kept[type, default: [:]][name] = Kept(version: KeptVersion(versions[type]?[name] ?? ""), bytes: bytes)
   }
 
   /// Whether there is a whole configuration to work from: the proxy may become ready.
@@ -86,7 +116,7 @@ package struct XDSClientMachine: Sendable {
       var request = DeltaDiscoveryRequest()
       if index == 0 { request.node = node }
       request.typeURL = type.rawValue
-      request.initialVersions = (kept[type] ?? [:]).mapValues(\.version)
+      request.initialVersions = (kept[type] ?? [:]).mapValues(\.version.text)
       return request
     }
   }
@@ -156,7 +186,10 @@ package struct XDSClientMachine: Sendable {
       let resource = try Resource(type, any.value)
       guard resource.key.name == received.name else { return "its content is that of \(resource.key.name)" }
       if let reason = validate(resource) { return reason }
-      kept[type, default: [:]][received.name] = Kept(version: received.version, resource: resource)
+      // Copies, so that nothing stays of the response: what is kept lies together.
+      let name = String(decoding: Array(received.name.utf8), as: UTF8.self)
+      let bytes = Packed<AnyMessage>(copying: any.value).bytes
+      kept[type, default: [:]][name] = Kept(version: KeptVersion(received.version), bytes: bytes)
       return nil
     } catch {
       return "\(error)"
@@ -186,39 +219,31 @@ extension XDSClientMachine.Resource {
 }
 
 extension XDSClientMachine {
+  private func sorted(_ type: ResourceType) -> [(key: String, value: Kept)] {
+    (kept[type] ?? [:]).sorted { $0.key < $1.key }
+  }
+
   /// Puts what was received into `snapshot`; what the snapshot says of node, listeners and certificate stays.
-  package func fill(_ snapshot: inout Snapshot) {
-    snapshot.services = []
-    snapshot.workloads = []
-    snapshot.proxy = nil
-    snapshot.trust = []
-    for type in Self.order {
-      for (_, one) in (kept[type] ?? [:]).sorted(by: { $0.key < $1.key }) {
-        switch one.resource {
-        case .service(let service): snapshot.services.append(service)
-        case .workload(let workload): snapshot.workloads.append(workload)
-        case .proxy(let proxy): snapshot.proxy = proxy
-        case .trust(let trust): snapshot.trust.append(trust)
-        }
-      }
-    }
+  package func fill(_ snapshot: inout PackedSnapshot) {
+    snapshot.services = sorted(.service).map { Packed(bytes: $0.value.bytes) }
+    snapshot.workloads = sorted(.workload).map { Packed(bytes: $0.value.bytes) }
+    snapshot.common.proxy = sorted(.proxy).compactMap { try? ProxyConfig(protobuf: $0.value.bytes) }.last
+    snapshot.common.trust = sorted(.trust).compactMap { try? TrustBundle(protobuf: $0.value.bytes) }
   }
 
   /// What is to be kept on disk: everything that is in force, with its versions.
   ///
   /// - Parameter snapshot: gives node, listeners and certificate.
-  package func cache(snapshot: Snapshot) -> CachedConfiguration {
-    var cached = CachedConfiguration()
-    var whole = snapshot
-    fill(&whole)
-    cached.snapshot = whole
+  package func cache(_ snapshot: PackedSnapshot) -> CachedConfiguration {
+    var cached = CachedConfiguration(snapshot)
+    fill(&cached.snapshot)
     cached.program = program
     for type in Self.order {
-      for (name, one) in (kept[type] ?? [:]).sorted(by: { $0.key < $1.key }) {
+      for (name, one) in sorted(type) {
         var version = CachedVersion()
         version.typeURL = type.rawValue
         version.name = name
-        version.version = one.version
+        version.version = one.version.text
         cached.versions.append(version)
       }
     }

@@ -177,7 +177,7 @@ final class TelemetryCarrier {
   }
 
   private var resource: OTLPResource {
-    let node = proxy.snapshot.node ?? proxy.options.node
+    let node = proxy.snapshot.common.node ?? proxy.options.node
     var resource = OTLPResource()
     resource.serviceName = node.service.isEmpty ? node.workload : node.service
     resource.serviceNamespace = node.namespace

@@ -41,7 +41,7 @@ extension Worker {
     let worker = try Worker(
       index: 0, settings: settings, configuration: configuration,
       telemetry: WorkerTelemetry(
-        labels: labels, node: configuration.source.node ?? NodeIdentity(), configuration: configuration),
+        labels: labels, node: configuration.common.node ?? NodeIdentity(), configuration: configuration),
       labels: labels, seed: seed)
     worker.credentials = credentials
     for (index, listener) in listeners.enumerated() {

@@ -58,7 +58,7 @@ extension WorkerTelemetry {
     if let cluster = exchange.pointee.cluster { texts.service = cluster.pointee.label }
     let admission = exchange.pointee.admission
     if !admission.policy.isEmpty, let gate = admission.rules {
-      texts.policy = gate.pointee.rules.text(admission.policy)
+      texts.policy = gate.pointee.rules.text(admission.limit?.pointee.label ?? admission.policy)
     }
     return texts
   }

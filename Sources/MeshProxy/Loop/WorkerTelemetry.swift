@@ -169,14 +169,14 @@ package final class WorkerTelemetry {
     }
     if exchange.pointee.edge != 0 { return exchange.pointee.edge }
     guard let cluster = exchange.pointee.cluster else { return LabelDictionary.unknownEdge }
-    if cluster.pointee.edge == 0 { cluster.pointee.edge = outboundEdge(cluster, WorkloadLabels()) }
+    if cluster.pointee.edge == 0 { cluster.pointee.edge = outboundEdge(cluster, .none) }
     return cluster.pointee.edge
   }
 
   /// The number of the edge to an endpoint.
   func edge(to endpoint: EndpointRef) -> UInt32 {
     if endpoint.pointee.edge == 0 {
-      endpoint.pointee.edge = outboundEdge(endpoint.pointee.cluster, endpoint.pointee.labels)
+      endpoint.pointee.edge = outboundEdge(endpoint.pointee.cluster, endpoint.pointee.labels.names)
     }
     return endpoint.pointee.edge
   }
@@ -194,7 +194,7 @@ package final class WorkerTelemetry {
     return labels
   }
 
-  private func outboundEdge(_ cluster: ClusterRef, _ workload: WorkloadLabels) -> UInt32 {
+  private func outboundEdge(_ cluster: ClusterRef, _ workload: WorkloadNames) -> UInt32 {
     var labels = EdgeLabels(reporter: .source)
     labels.source = own
     labels.destination = Self.labels(workload)
@@ -209,7 +209,7 @@ package final class WorkerTelemetry {
     let identity = String(
       decoding: peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity, as: UTF8.self)
     if !identity.isEmpty {
-      labels.source = Self.labels(configuration.workloads[identity] ?? WorkloadLabels())
+      labels.source = Self.labels(configuration.workloads[identity] ?? .none)
       labels.source.principal = identity
     }
     if let cluster = exchange.pointee.cluster { name(&labels, cluster) }
@@ -225,7 +225,7 @@ package final class WorkerTelemetry {
     return self.labels.edge(labels)
   }
 
-  private static func labels(_ workload: WorkloadLabels) -> PeerLabels {
+  private static func labels(_ workload: WorkloadNames) -> PeerLabels {
     var labels = PeerLabels()
     labels.workload = workload.workload
     labels.namespace = workload.namespace

@@ -10,9 +10,8 @@ internal import MeshTLS
 final class EndpointRegistry {
   private struct Held {
     var cluster: ClusterRef
-    var endpoints: [String: EndpointRef] = [:]
     /// Of the specification that it was last brought up to date with.
-    var revision: UInt64 = 0
+    var revision: UInt64
   }
 
   private var held: [String: Held] = [:]
@@ -26,15 +25,15 @@ final class EndpointRegistry {
 
   private func now() -> UInt64 { cms_monotonic_nanoseconds() }
 
-  /// The cluster of a specification, brought up to date, with one holder more.
-  func take(_ spec: ClusterSpec) -> ClusterRef {
+  /// The cluster of a configuration's specification, brought up to date, with one holder more.
+  func take(_ configuration: CompiledConfiguration, _ number: Int) -> ClusterRef {
+    let spec = configuration.clusters[number]
     if let known = held[spec.key], spec.revision != 0, known.revision == spec.revision {
       known.cluster.pointee.holders &+= 1
+      if known.cluster.pointee.dormant != nil { sleep(known.cluster, configuration, number) }
       return known.cluster
     }
-    var entry = held[spec.key] ?? Held(cluster: makeCluster(spec))
-    entry.revision = spec.revision
-    let cluster = entry.cluster
+    let cluster = held[spec.key]?.cluster ?? makeCluster(spec)
     cluster.pointee.holders &+= 1
     if cluster.pointee.policy.retryBudget != spec.policy.retryBudget {
       cluster.pointee.budget = RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now()))
@@ -47,27 +46,56 @@ final class EndpointRegistry {
     cluster.pointee.identity = spec.identity
     cluster.pointee.isUndeclared = spec.isUndeclared
     cluster.pointee.breaker.set(spec.policy.circuit, loops: loops)
-    update(&entry, spec)
-    held[spec.key] = entry
+    let isNew = held[spec.key] == nil
+    held[spec.key] = Held(cluster: cluster, revision: spec.revision)
+    if !spec.members.isEager, isNew || cluster.pointee.dormant != nil {
+      sleep(cluster, configuration, number)
+    } else {
+      forget(cluster)
+      update(cluster, spec)
+    }
     return cluster
+  }
+
+  /// Leaves the endpoints of a cluster where they are until somebody asks for it.
+  private func sleep(_ cluster: ClusterRef, _ configuration: CompiledConfiguration, _ number: Int) {
+    forget(cluster)
+    cluster.pointee.dormant = .passRetained(configuration)
+    cluster.pointee.number = Int32(clamping: number)
+  }
+
+  private func forget(_ cluster: ClusterRef) {
+    cluster.pointee.dormant?.release()
+    cluster.pointee.dormant = nil
+  }
+
+  /// Lays out the endpoints of a cluster that nobody had asked for until now.
+  @inline(never)
+  static func wake(_ cluster: ClusterRef) {
+    guard let configuration = cluster.pointee.dormant?.takeUnretainedValue() else { return }
+    let registry = cluster.pointee.registry.takeUnretainedValue()
+    let spec = configuration.clusters[Int(cluster.pointee.number)]
+    registry.update(cluster, spec)
+    registry.forget(cluster)
   }
 
   /// One holder less; the last takes the cluster out.
   func letGo(_ cluster: ClusterRef) {
     cluster.pointee.holders &-= 1
-    guard cluster.pointee.holders == 0, let key = keys[cluster.pointee.id], let entry = held.removeValue(forKey: key)
-    else {
-      return
-    }
-    for endpoint in entry.endpoints.values {
-      endpoint.pointee.slot = -1
-      removed.append(endpoint)
-    }
+    guard cluster.pointee.holders == 0, let key = keys[cluster.pointee.id], held.removeValue(forKey: key) != nil
+    else { return }
+    for index in 0..<Int(cluster.pointee.set.count) { remove(cluster.pointee.endpoints[index]) }
     keys[cluster.pointee.id] = nil
     if cluster.pointee.liveEndpoints == 0 { free(cluster) }
   }
 
+  private func remove(_ endpoint: EndpointRef) {
+    endpoint.pointee.slot = -1
+    removed.append(endpoint)
+  }
+
   private func free(_ cluster: ClusterRef) {
+    forget(cluster)
     cluster.pointee.label.deallocate()
     cluster.pointee.endpoints.deallocate()
     cluster.pointee.set.base.deallocate()
@@ -115,30 +143,35 @@ final class EndpointRegistry {
         id: nextID, port: spec.port,
         label: UnsafeBufferPointer(rebasing: UnsafeBufferPointer(label)[..<spec.service.utf8.count]),
         endpoints: .allocate(capacity: 1), levels: EndpointLevels(none, levels: [], busy: 0, memory: memory),
-        levelMemory: memory, balance: spec.tables.balance.view, tables: .passRetained(spec.tables),
+        levelMemory: memory, balance: ClusterTables.none.balance.view, tables: .passRetained(.none),
         breaker: Breaker(spec.policy.circuit, loops: loops),
         budget: RetryBudget(spec.policy.retryBudget, loops: loops, now: Int64(bitPattern: now())),
         concurrency: ConcurrencyLimiter(
-          spec.policy.concurrency ?? ConcurrencySettings(), now: Int64(bitPattern: now()))))
+          spec.policy.concurrency ?? ConcurrencySettings(), now: Int64(bitPattern: now())),
+        registry: .passUnretained(self)))
     return cluster
   }
 
   /// Lays the endpoints out anew, in the order of the specification.
-  private func update(_ entry: inout Held, _ spec: ClusterSpec) {
-    let cluster = entry.cluster
+  private func update(_ cluster: ClusterRef, _ spec: ClusterSpec) {
     let count = spec.endpoints.count
-    let isNew = entry.endpoints.isEmpty
+    var former: [UInt64: EndpointRef] = [:]
+    for index in 0..<Int(cluster.pointee.set.count) {
+      let endpoint = cluster.pointee.endpoints[index]
+      if let twin = former.updateValue(endpoint, forKey: endpoint.pointee.key) { remove(twin) }
+    }
+    let isNew = former.isEmpty
     let clock = now()
     let states = UnsafeMutablePointer<EndpointState>.allocate(capacity: max(1, count))
     let references = UnsafeMutablePointer<EndpointRef>.allocate(capacity: max(1, count))
-    var kept: [String: EndpointRef] = [:]
     for (index, endpoint) in spec.endpoints.enumerated() {
       var state = EndpointState(weight: endpoint.weight)
       let reference: EndpointRef
-      if let known = entry.endpoints.removeValue(forKey: endpoint.key), known.pointee.address == endpoint.address,
+      if let known = former[endpoint.hash], known.pointee.address == endpoint.address,
         known.pointee.backendTLS?.takeUnretainedValue().source == endpoint.backendTLS?.source
       {
         reference = known
+        former[endpoint.hash] = nil
         if known.pointee.slot >= 0 { state = cluster.pointee.set.base[Int(known.pointee.slot)] }
       } else {
         nextID += 1
@@ -148,8 +181,6 @@ final class EndpointRegistry {
         reference.pointee.since = isNew ? 0 : clock
         cluster.pointee.liveEndpoints += 1
       }
-      reference.pointee.key = endpoint.hash
-      reference.pointee.weight = endpoint.weight
       state.weight = endpoint.weight
       state.subset = endpoint.subset
       if spec.policy.outlier == nil { state.flags.remove(.ejected) }
@@ -158,30 +189,32 @@ final class EndpointRegistry {
         reference.pointee.health = HealthState()
       }
       if endpoint.isUsable { state.flags.remove(.unhealthy) } else { state.flags.insert(.unhealthy) }
-      replaceExpectation(reference, endpoint.expectation)
-      reference.pointee.applicationPort = endpoint.applicationPort
-      if reference.pointee.declared != endpoint.wire {
-        reference.pointee.declared = endpoint.wire
-        reference.pointee.wire = endpoint.wire
-      }
-      if reference.pointee.labels != endpoint.workload {
-        reference.pointee.labels = endpoint.workload
-        reference.pointee.edge = 0
-      }
-      kept[endpoint.key] = reference
+      describe(reference, endpoint)
       (states + index).initialize(to: state)
       (references + index).initialize(to: reference)
     }
-    for (index, endpoint) in spec.endpoints.enumerated() { kept[endpoint.key]?.pointee.slot = Int32(index) }
-    for gone in entry.endpoints.values {
-      gone.pointee.slot = -1
-      removed.append(gone)
-    }
+    for gone in former.values { remove(gone) }
+    for index in 0..<count { references[index].pointee.slot = Int32(index) }
     cluster.pointee.set.base.deallocate()
     cluster.pointee.endpoints.deallocate()
     cluster.pointee.endpoints = references
     arrange(cluster, spec, states, count, clock)
-    entry.endpoints = kept
+  }
+
+  /// Notes what the specification says of an endpoint.
+  private func describe(_ reference: EndpointRef, _ endpoint: EndpointSpec) {
+    reference.pointee.key = endpoint.hash
+    reference.pointee.weight = endpoint.weight
+    replaceExpectation(reference, endpoint.expectation)
+    reference.pointee.applicationPort = endpoint.applicationPort
+    if reference.pointee.declared != endpoint.wire {
+      reference.pointee.declared = endpoint.wire
+      reference.pointee.wire = endpoint.wire
+    }
+    if reference.pointee.labels != endpoint.workload {
+      reference.pointee.labels = endpoint.workload
+      reference.pointee.edge = 0
+    }
   }
 
   /// Puts the endpoints' states in levels.

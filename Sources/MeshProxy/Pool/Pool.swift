@@ -105,6 +105,10 @@ struct ClusterState {
   var budget: RetryBudget
   /// Asked where the policy has `concurrency`.
   var concurrency: ConcurrencyLimiter
+  /// Where its endpoints are described, while nobody has asked for them, and as what; nil: they are laid out.
+  var dormant: Unmanaged<CompiledConfiguration>?
+  var number: Int32 = -1
+  let registry: Unmanaged<EndpointRegistry>
   /// Endpoints whose memory still points here, this one's and former ones.
   var liveEndpoints = 0
   /// Configurations that name it.

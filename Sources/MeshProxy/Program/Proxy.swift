@@ -17,7 +17,7 @@ package final class Proxy {
   private(set) var listeners: [ListenerConfig] = []
   private(set) var workers: [WorkerThread] = []
   /// What is in force.
-  private(set) var snapshot = Snapshot()
+  private(set) var snapshot = PackedSnapshot()
   private(set) var configuration: CompiledConfiguration
   private(set) var credentials: Credentials?
   /// Those of further identities of a static configuration.
@@ -32,6 +32,7 @@ package final class Proxy {
   private(set) var control: ControlClient?
   let labels = LabelDictionary()
   private(set) lazy var carrier = TelemetryCarrier(self)
+  private lazy var former = FormerConfigurations(loop)
   private var isFinishing = false
   /// TCP connections as last reported.
   var lastTunnels: [UInt32: TunnelSums] = [:]
@@ -85,26 +86,23 @@ package final class Proxy {
   private func load() throws {
     if let path = options.configPath {
       do throws(WireError) {
-        snapshot = try Snapshot(json: try Files.read(path))
+        snapshot = PackedSnapshot(try Snapshot(json: try Files.read(path)))
       } catch {
         throw StartError("\(path): \(error)")
       }
-      if let files = snapshot.certificate { try useFiles(files) }
+      if let files = snapshot.common.certificate { try useFiles(files) }
     } else {
       var node = options.node
       if node.serviceAccount.isEmpty { node.serviceAccount = node.service }
       if node.trustDomain.isEmpty { node.trustDomain = "cluster.local" }
-      snapshot.node = node
-      if let cached = ProxyState(folder: options.stateDirectory, log: log).configuration()?.snapshot {
-        snapshot = cached
-        snapshot.listeners = []
-        snapshot.node = node
-      }
+      snapshot = ProxyState(folder: options.stateDirectory, log: log).configuration()?.snapshot ?? PackedSnapshot()
+      snapshot.common.listeners = []
+      snapshot.common.node = node
     }
   }
 
   private func openListeners() throws {
-    listeners = options.listeners + snapshot.listeners
+    listeners = options.listeners + snapshot.common.listeners
     let count = options.workers > 0 ? options.workers : Int(cms_usable_processors())
     descriptors = Array(repeating: [], count: count)
     for index in listeners.indices {
@@ -121,7 +119,7 @@ package final class Proxy {
         descriptors[worker].append(descriptor)
       }
     }
-    snapshot.listeners = listeners
+    snapshot.common.listeners = listeners
   }
   private var descriptors: [[Int32]] = []
 
@@ -139,7 +137,7 @@ package final class Proxy {
       let worker = try Worker(
         index: index, settings: settings, configuration: configuration,
         telemetry: WorkerTelemetry(
-          labels: labels, node: snapshot.node ?? options.node, configuration: configuration),
+          labels: labels, node: snapshot.common.node ?? options.node, configuration: configuration),
         labels: labels, seed: seed)
       carrier.add(worker.telemetry)
       worker.credentials = credentials
@@ -147,7 +145,7 @@ package final class Proxy {
       for (position, listener) in listeners.enumerated() {
         worker.listen(
           ListenerState(
-            index: Int32(position), config: listener, identity: snapshot.place(ofIdentity: listener.identity)),
+            index: Int32(position), config: listener, identity: snapshot.common.place(ofIdentity: listener.identity)),
           descriptor: descriptors[index][position])
       }
       let thread = WorkerThread(worker)
@@ -163,7 +161,7 @@ package final class Proxy {
         chain: try Files.read(files.certificateChain), privateKey: try Files.read(files.privateKey))
       let roots = [try Files.read(files.roots)]
       try use(identity, roots: roots)
-      furtherCredentials = try snapshot.identities.map { further in
+      furtherCredentials = try snapshot.common.identities.map { further in
         try makeCredentials(
           try TLSIdentity(
             chain: try Files.read(further.certificateChain), privateKey: try Files.read(further.privateKey)), roots)
@@ -191,9 +189,10 @@ package final class Proxy {
 
   private func makeCredentials(_ identity: TLSIdentity, _ roots: [[UInt8]]) throws -> Credentials {
     let trust = try TLSTrust(roots: Array(roots.joined()))
-    let domains = [snapshot.proxy?.trustDomain, snapshot.node?.trustDomain, identity.spiffeID?.trustDomain.name]
+    let (proxy, node) = (snapshot.common.proxy, snapshot.common.node)
+    let domains = [proxy?.trustDomain, node?.trustDomain, identity.spiffeID?.trustDomain.name]
       .compactMap { $0 }.filter { !$0.isEmpty }.prefix(1)
-    let names = try (domains + (snapshot.proxy?.trustDomainAliases ?? [])).map { try TrustDomain($0) }
+    let names = try (domains + (proxy?.trustDomainAliases ?? [])).map { try TrustDomain($0) }
     func context(_ role: TLSSettings.Role, _ protocols: [String]) throws -> TLSContext {
       var settings = TLSSettings(
         role: role, identity: identity, trust: trust, trustDomains: names, protocols: protocols)
@@ -204,17 +203,18 @@ package final class Proxy {
   }
 
   /// Puts a new snapshot in force; `done` is called once every worker works by it.
-  func apply(_ fresh: Snapshot, done: @escaping () -> Void = {}) {
+  func apply(_ fresh: PackedSnapshot, done: @escaping () -> Void = {}) {
     snapshot = fresh
-    snapshot.listeners = listeners
+    snapshot.common.listeners = listeners
     let compiled = CompiledConfiguration(
       snapshot, listeners: listeners, previous: configuration, accessLog: options.accessLog)
+    former.add(configuration)
     configuration = compiled
     report(compiled.problems)
     let modes = listeners.map { listener -> MutualTLSMode in
       // Tunnels are for peers with certificates only.
       if listener.port == 0 { return .strict }
-      guard let proxy = snapshot.proxy else { return listener.mutualTLS }
+      guard let proxy = snapshot.common.proxy else { return listener.mutualTLS }
       return proxy.inbound.first { $0.appPort == listener.port }?.mutualTLS ?? proxy.mutualTLS
     }
     let gathered = Gathered<Bool>(expected: workers.count) { [weak self] _ in

@@ -97,8 +97,8 @@ extension WorkerTelemetry {
   func writeBaggage(_ writer: inout HTTP1Writer, to endpoint: EndpointRef) {
     baggage.withUnsafeBufferPointer { writer.bytes($0) }
     writer.text(",destination.namespace=")
-    endpoint.pointee.labels.namespace.withUTF8 { writer.bytes($0) }
+    _ = endpoint.pointee.labels.names.namespace.utf8.withContiguousStorageIfAvailable { writer.bytes($0) }
     writer.text(",destination.workload=")
-    endpoint.pointee.labels.workload.withUTF8 { writer.bytes($0) }
+    _ = endpoint.pointee.labels.names.workload.utf8.withContiguousStorageIfAvailable { writer.bytes($0) }
   }
 }

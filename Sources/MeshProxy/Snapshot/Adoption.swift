@@ -38,7 +38,7 @@ struct GenerationBuilder {
   }
 
   private func take(_ spec: ClusterSpec, _ index: Int, _ endpoints: EndpointRegistry, _ labels: LabelDictionary) {
-    (clusters + index).initialize(to: endpoints.take(spec))
+    (clusters + index).initialize(to: endpoints.take(configuration, index))
     let view = spec.routes.map { Self.copy($0.view) }
     (numbers + index).initialize(to: view.map { Self.numbers(of: $0.pointee, labels) })
     (routes + index).initialize(to: view)

@@ -1,5 +1,6 @@
 internal import MeshModel
 internal import MeshPolicy
+internal import MeshReactor
 
 /// What the balancer of a cluster looks things up in: made once when a configuration is compiled, shared by all workers.
 package final class ClusterTables: Sendable {
@@ -59,28 +60,46 @@ package final class ClusterTables: Sendable {
 
   private let counts: [Int32]
 
+  /// Those of a cluster whose endpoints nobody has asked for.
+  static let none = ClusterTables(
+    BalanceRules(), balancer: .standard, subsets: [], levels: [], previous: nil)
+
   /// As the balancer takes them.
   var endpointLevels: [EndpointLevel] {
     zip(levels, counts).map { EndpointLevel(count: $1, table: $0.table.view) }
   }
 }
 
+/// An endpoint with what it is arranged by.
+struct EndpointCandidate {
+  var spec: EndpointSpec
+  /// Where it is, and what policies choose it by.
+  var locality = Locality()
+  var labels: [String: String] = [:]
+}
+
 /// Endpoints of a cluster in the order of preference, with the tables over them.
-struct ArrangedEndpoints {
+struct ArrangedEndpoints: Sendable {
   let endpoints: [EndpointSpec]
   let tables: ClusterTables
 
+  init(endpoints: [EndpointSpec], tables: ClusterTables) {
+    self.endpoints = endpoints
+    self.tables = tables
+  }
+
   /// - Parameter own: where this proxy is.
   init(
-    _ unordered: [EndpointSpec], _ rules: BalanceRules, _ balancer: LoadBalancer, from own: Locality,
+    _ unordered: [EndpointCandidate], _ rules: BalanceRules, _ balancer: LoadBalancer, from own: Locality,
     healthCheck: HealthCheckSpec?, previous: ClusterTables?
   ) {
     var subsets: [String: UInt16] = [:]
     var values: [String] = []
     var levels: [Int: [EndpointSpec]] = [:]
-    for var endpoint in unordered {
-      endpoint.hash = KeyHash.of(endpoint.key)
-      if let label = rules.subset?.label, let value = endpoint.labels[label] {
+    for candidate in unordered {
+      var endpoint = candidate.spec
+      endpoint.hash = KeyHash.of("\(endpoint.workload.uid):\(endpoint.address.port)")
+      if let label = rules.subset?.label, let value = candidate.labels[label] {
         if let known = subsets[value] {
           endpoint.subset = known
         } else if values.count < Self.maxSubsets {
@@ -89,10 +108,14 @@ struct ArrangedEndpoints {
           subsets[value] = endpoint.subset
         }
       }
-      levels[rules.preference(labels: endpoint.labels, from: own, to: endpoint.locality), default: []].append(endpoint)
+      let preference = rules.preference(labels: candidate.labels, from: own, to: candidate.locality)
+      levels[preference, default: []].append(endpoint)
     }
     let ordered = levels.sorted { $0.key < $1.key }.map(\.value)
-    endpoints = ordered.flatMap { $0 }
+    var all: [EndpointSpec] = []
+    all.reserveCapacity(unordered.count)
+    for level in ordered { all += level }
+    endpoints = all
     // Those past the last level that there can be belong to it.
     let last = PriorityPlan.maxLevels - 1
     let runs = ordered.prefix(last) + (ordered.count > last ? [ordered[last...].flatMap { $0 }] : [])

@@ -35,9 +35,12 @@ struct Generation {
     index >= 0 && Int(index) < listenerCount ? listenerClusters[Int(index)] : -1
   }
 
-  /// The cluster with this number in the configuration.
+  /// The cluster with this number in the configuration, with its endpoints.
   func cluster(_ number: Int32) -> ClusterRef? {
-    number >= 0 && Int(number) < clusterCount ? clusters[Int(number)] : nil
+    guard number >= 0, Int(number) < clusterCount else { return nil }
+    let cluster = clusters[Int(number)]
+    if cluster.pointee.dormant != nil { EndpointRegistry.wake(cluster) }
+    return cluster
   }
 
   /// The route table of a cluster.

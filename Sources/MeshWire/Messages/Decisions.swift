@@ -96,7 +96,7 @@ package struct DecisionRecord: WireMessage {
   package var failedAttemptCount: UInt32 = 0
   /// The endpoint was just closing the connection that it was given; it was sent again at once.
   package var isRaced = false
-  /// `namespace/name` of the policy that refused it or held it back.
+  /// `namespace/name` of the policy that refused it or held it back; a limit's name behind it, where that decided.
   package var policy = ""
   /// How long a policy's fault held it back.
   package var delayMilliseconds: UInt32 = 0

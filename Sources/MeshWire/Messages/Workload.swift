@@ -41,12 +41,16 @@ package struct WorkloadConfig: WireMessage {
   /// Those of its labels that a policy of its services asks for.
   package var labels: [String: String] = [:]
 
+  /// Numbers of the fields that are looked at without reading the others.
+  package static let identityField: UInt32 = 4
+  package static let servicesField: UInt32 = 12
+
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
     try c.field(1, "uid", &uid)
     try c.field(2, "namespace", &namespace)
     try c.field(3, "name", &name)
-    try c.field(4, "identity", &identity)
+    try c.field(Self.identityField, "identity", &identity)
     try c.field(5, "address", &address)
     try c.field(6, "app", &app)
     try c.field(7, "version", &version)
@@ -54,7 +58,7 @@ package struct WorkloadConfig: WireMessage {
     try c.field(9, "health", &health)
     try c.field(10, "weight", &weight)
     try c.field(11, "ports", &ports)
-    try c.field(12, "services", &services)
+    try c.field(Self.servicesField, "services", &services)
     try c.field(40, "labels", &labels)
   }
 }

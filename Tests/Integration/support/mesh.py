@@ -204,7 +204,7 @@ class Mesh:
     # Workloads.
 
     def run(self, service, *command, version=None, namespace="default", upstreams=None, port=None, protocol="http",
-            drain=10, access_log="off", wait=True):
+            drain=10, access_log="off", workers=None, wait=True):
         """Starts a program under `apus run`. `{env}` and `{record}` in the command are files for it to write."""
         self.serial += 1
         name = f"{self.serial:02}-{service}-{version or 'any'}"
@@ -216,6 +216,8 @@ class Mesh:
             options += ["--version", version]
         if port:
             options += ["--port", str(port)]
+        if workers:
+            options += ["--workers", str(workers)]
         for upstream, number in (upstreams or {}).items():
             options += ["--upstream", f"{upstream}={number}"]
         words = [word.replace("{env}", env_file).replace("{record}", record) for word in command]

@@ -66,7 +66,7 @@ import Testing
 
     mutating func restartProxy() throws {
       if proxy.isComplete {
-        proxy = Self.proxy(cached: try CachedConfiguration(protobuf: proxy.cache(snapshot: Snapshot()).protobuf()))
+        proxy = Self.proxy(cached: try CachedConfiguration(protobuf: proxy.cache(PackedSnapshot()).protobuf()))
       } else {
         proxy = Self.proxy(cached: nil)
       }
@@ -116,8 +116,9 @@ import Testing
     }
     try world.settle()
     #expect(world.proxy.isComplete)
-    var snapshot = Snapshot()
-    world.proxy.fill(&snapshot)
+    var packed = PackedSnapshot()
+    world.proxy.fill(&packed)
+    let snapshot = packed.unpacked
     let inForce = Dictionary(uniqueKeysWithValues: snapshot.services.map { ($0.name, $0.ports.first?.number) })
     for (name, number) in world.services where number % 2 == 0 { #expect(inForce[name] == number) }
     for (name, number) in inForce {

@@ -2,7 +2,7 @@
 ///
 /// Where a GRPCRoute and an HTTPRoute are attached to the same port of a service, the GRPCRoute alone is in force
 /// (GEP-1294, "Route types").
-package struct GRPCRouteSpec: ResourceSpec {
+package struct GRPCRouteSpec: RequestRouteSpec {
   package static let kind = KindInfo(
     group: "gateway.networking.k8s.io", version: "v1", kind: "GRPCRoute", plural: "grpcroutes")
 
@@ -13,26 +13,10 @@ package struct GRPCRouteSpec: ResourceSpec {
   package var useDefaultGateways: String?
 
   package init() {}
-
-  package mutating func fields<Visitor: FieldVisitor>(_ visitor: inout Visitor) {
-    visitor.field("parentRefs", &parentRefs, .items(0...32))
-    visitor.field("hostnames", &hostnames, .items(0...16), .each(.length(1...253)), .each(.format(.hostname)))
-    visitor.field("rules", &rules, .items(1...16), .uniqueBy("name"))
-    visitor.field("useDefaultGateways", &useDefaultGateways)
-  }
-
-  package func check(path: String, into report: ViolationReport) {
-    let matchCount = rules.reduce(0) { $0 + $1.matches.count }
-    if matchCount > 128 {
-      report.add(
-        .tooMany, at: "\(path).rules", "has \(matchCount) matches in all; keep at most 128, or make two routes of it")
-    }
-    ParentReference.checkTogether(parentRefs, path: "\(path).parentRefs", into: report)
-  }
 }
 
 /// One rule: which calls, what is done to them, where they go.
-package struct GRPCRouteRule: FieldObject, Equatable {
+package struct GRPCRouteRule: RequestRouteRule {
   package var name: String?
   /// One of them must hold; none: every call.
   package var matches: [GRPCRouteMatch] = []

@@ -1,5 +1,5 @@
 /// One rule: which requests, what is done to them, where they go.
-package struct HTTPRouteRule: FieldObject, Equatable {
+package struct HTTPRouteRule: RequestRouteRule {
   package var name: String?
   /// One of them must hold.
   package var matches: [HTTPRouteMatch] = [HTTPRouteMatch()]

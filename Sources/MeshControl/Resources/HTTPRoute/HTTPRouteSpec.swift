@@ -2,7 +2,7 @@
 ///
 /// Forms, bounds and defaults are those of the Gateway API's resource definition. What this control plane reads and
 /// cannot do (external authorization) makes the route not `Accepted`.
-package struct HTTPRouteSpec: ResourceSpec {
+package struct HTTPRouteSpec: RequestRouteSpec {
   package static let kind = KindInfo(
     group: "gateway.networking.k8s.io", version: "v1", kind: "HTTPRoute", plural: "httproutes")
 
@@ -13,7 +13,24 @@ package struct HTTPRouteSpec: ResourceSpec {
   package var useDefaultGateways: String?
 
   package init() {}
+}
 
+/// One rule of a route of requests or calls.
+package protocol RequestRouteRule: FieldObject, Equatable {
+  associatedtype Match: FieldObject, Equatable
+  var matches: [Match] { get }
+}
+
+/// What routes of requests and of calls have in common: parents, hostnames, and bounds on their rules.
+package protocol RequestRouteSpec: ResourceSpec {
+  associatedtype Rule: RequestRouteRule
+  var parentRefs: [ParentReference] { get set }
+  var hostnames: [String] { get set }
+  var rules: [Rule] { get set }
+  var useDefaultGateways: String? { get set }
+}
+
+extension RequestRouteSpec {
   package mutating func fields<Visitor: FieldVisitor>(_ visitor: inout Visitor) {
     visitor.field("parentRefs", &parentRefs, .items(0...32))
     visitor.field("hostnames", &hostnames, .items(0...16), .each(.length(1...253)), .each(.format(.hostname)))
