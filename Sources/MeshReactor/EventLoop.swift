@@ -43,7 +43,7 @@ open class EventLoop {
   @exclusivity(unchecked) private var longestTurnNanoseconds: UInt64 = 0
   /// When to wait a moment for more events.
   @exclusivity(unchecked) package var coalescing = Coalescing()
-  /// Exchanges under way, 0 without a connection that many share: as the owner says at the end of each turn.
+  /// Exchanges with streams that have work: as the owner says at the end of each turn.
   @exclusivity(unchecked) package var sharedInFlight = 0
   @exclusivity(unchecked) private var lastWaitNanoseconds: UInt64 = 0
 

@@ -24,8 +24,11 @@ final class Endpoint {
   /// Whether bytes are looked through before they are read.
   var looksAhead = false
 
-  init(_ role: HTTP2Connection.Role, _ limits: HTTP2Limits = HTTP2Limits(), huffman: Bool = false) {
-    connection = HTTP2Connection(role: role, limits: limits, huffman: huffman)
+  init(
+    _ role: HTTP2Connection.Role, _ limits: HTTP2Limits = HTTP2Limits(), huffman: Bool = false,
+    growth: UnsafeMutablePointer<HTTP2Growth>? = nil
+  ) {
+    connection = HTTP2Connection(role: role, limits: limits, huffman: huffman, growth: growth)
     scratch = TestScratch(limits)
   }
 

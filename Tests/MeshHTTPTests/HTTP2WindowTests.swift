@@ -19,8 +19,10 @@ struct HTTP2WindowTests {
     let client: Endpoint
     let server = Endpoint(.server)
 
-    init(_ limits: HTTP2Limits = HTTP2WindowTests.limits) {
-      client = Endpoint(.client, limits)
+    init(
+      _ limits: HTTP2Limits = HTTP2WindowTests.limits, growth: UnsafeMutablePointer<HTTP2Growth>? = nil
+    ) {
+      client = Endpoint(.client, limits, growth: growth)
       exchange(client, server)
     }
 
@@ -131,5 +133,81 @@ struct HTTP2WindowTests {
     let transfer = Transfer(HTTP2Limits())
     let stream = try #require(transfer.open())
     #expect(transfer.send(stream, roundTrips: 20) <= 64 * 1024)
+  }
+
+  /// How much of a stream's window is open after its reader has taken everything.
+  private func open(_ transfer: Transfer, _ stream: HTTP2Stream) -> Int {
+    exchange(transfer.client, transfer.server)
+    return transfer.server.window(stream)
+  }
+
+  @Test("a window shrinks where its reader falls behind by more than it began with, and grows again for a quick one")
+  func shrinks() throws {
+    let transfer = Transfer()
+    let stream = try #require(transfer.open())
+    let read = try #require(transfer.client.streams[stream.id])
+    _ = transfer.send(stream, roundTrips: 60)
+    #expect(open(transfer, stream) > 128 * 1024)
+    // The reader stops, takes what has come in small parts, stops again.
+    for _ in 0..<4 {
+      transfer.client.consumes = false
+      let held = transfer.send(stream, roundTrips: 1)
+      for _ in 0..<(held / 4096) { transfer.client.connection.consumed(read, 4096) }
+    }
+    #expect(open(transfer, stream) <= 64 * 1024)
+    #expect(open(transfer, stream) >= 32 * 1024)
+    transfer.client.consumes = true
+    _ = transfer.send(stream, roundTrips: 300)
+    #expect(open(transfer, stream) > 128 * 1024)
+    #expect(!transfer.client.isFailed && !transfer.server.isFailed)
+  }
+
+  @Test("what a shrunken window gives up is given up of the connection's as well, once")
+  func connectionShrinks() throws {
+    let transfer = Transfer()
+    for _ in 0..<3 {
+      let stream = try #require(transfer.open())
+      let read = try #require(transfer.client.streams[stream.id])
+      transfer.client.consumes = true
+      _ = transfer.send(stream, roundTrips: 60)
+      transfer.client.consumes = false
+      for _ in 0..<4 {
+        let held = transfer.send(stream, roundTrips: 1)
+        for _ in 0..<(held / 4096) { transfer.client.connection.consumed(read, 4096) }
+      }
+      _ = transfer.server.send(stream, [], end: true)
+      exchange(transfer.client, transfer.server)
+    }
+    // Readers that stop: as much as the connection's window lets through, no more and not much less.
+    var total = 0
+    for _ in 0..<40 {
+      let stream = try #require(transfer.open())
+      while transfer.server.window(stream) > 0 {
+        total += transfer.server.send(stream, [UInt8](repeating: 7, count: 16_384), end: false) ?? 0
+        exchange(transfer.client, transfer.server)
+      }
+    }
+    #expect(total <= (1024 + 320) * 1024)
+    #expect(total >= 512 * 1024)
+    #expect(!transfer.client.isFailed)
+  }
+
+  @Test("all connections of a loop grow by a bounded sum, and give it back when they end")
+  func loop() throws {
+    let account = UnsafeMutablePointer<HTTP2Growth>.allocate(capacity: 1)
+    account.initialize(to: HTTP2Growth(limitBytes: 256 * 1024))
+    defer { account.deallocate() }
+    let transfers = (0..<3).map { _ in Transfer(growth: account) }
+    let streams = try transfers.map { try #require($0.open()) }
+    for (transfer, stream) in zip(transfers, streams) { _ = transfer.send(stream, roundTrips: 60) }
+    #expect(account.pointee.bytes == 256 * 1024)
+    let windows = zip(transfers, streams).map { open($0, $1) }
+    #expect(windows.filter { $0 > 64 * 1024 }.count == 2)
+    #expect(windows[2] <= 64 * 1024)
+    transfers[0].client.connection.giveBackGrowth()
+    transfers[1].client.connection.giveBackGrowth()
+    #expect(account.pointee.bytes == 0)
+    _ = transfers[2].send(streams[2], roundTrips: 60)
+    #expect(open(transfers[2], streams[2]) > 64 * 1024)
   }
 }

@@ -89,6 +89,8 @@ package struct HTTP2Connection: ~Copyable {
   /// Which end this is.
   package let role: Role
   let limits: HTTP2Limits
+  /// What windows of the same loop have grown by; nil: the connection is alone.
+  let growth: UnsafeMutablePointer<HTTP2Growth>?
   var phase: Phase
   var prefaceRead = 0
   var stash = HTTP2Buffer()
@@ -138,10 +140,16 @@ package struct HTTP2Connection: ~Copyable {
 
   /// A fresh connection. Its preface and SETTINGS are in the output at once.
   ///
-  /// - Parameter huffman: whether field values are sent in HPACK's Huffman code, to spend time on saving bytes.
-  package init(role: Role, limits: HTTP2Limits = HTTP2Limits(), huffman: Bool = false) {
+  /// - Parameters:
+  ///   - huffman: whether field values are sent in HPACK's Huffman code, to spend time on saving bytes.
+  ///   - growth: the account of the loop's windows, in memory that outlives the connection: see `giveBackGrowth`.
+  package init(
+    role: Role, limits: HTTP2Limits = HTTP2Limits(), huffman: Bool = false,
+    growth: UnsafeMutablePointer<HTTP2Growth>? = nil
+  ) {
     self.role = role
     self.limits = limits
+    self.growth = growth
     phase = role == .server ? .preface : .frames
     decoder = HPACKDecoder(tableBytes: limits.headerTableBytes)
     encoder = HPACKEncoder(tableBytes: limits.headerTableBytes, huffman: huffman)

@@ -171,6 +171,10 @@ struct Exchange {
   var trail: UInt16 = 0
   /// Which endpoint it should go to (`Affinity.swift`).
   var preference = Preference()
+  /// The service that a connection of bytes, or CONNECT, asked for; nil: a request.
+  var asked: ClusterRef?
+  /// Where it stands in the worker's `crowd`.
+  var crowdMark: UInt32 = 0
   /// Links of the cluster's waiting list, or of the free list.
   var next: ExchangeRef?
   var previous: ExchangeRef?

@@ -48,7 +48,9 @@ extension Worker {
     let limits = connection.pointee.tls == nil ? settings.limits.edge : settings.limits.mesh
     let session = HTTP2SessionRef.allocate(capacity: 1)
     session.initialize(
-      to: HTTP2Session(codec: HTTP2Connection(role: role, limits: limits), connection: connection, now: now))
+      to: HTTP2Session(
+        codec: HTTP2Connection(role: role, limits: limits, growth: windowGrowth), connection: connection,
+        now: now))
     session.pointee.next = sessionHead
     sessionHead?.pointee.previous = session
     sessionHead = session
@@ -67,6 +69,7 @@ extension Worker {
       sessionHead = session.pointee.next
     }
     session.pointee.next?.pointee.previous = session.pointee.previous
+    session.pointee.codec.giveBackGrowth()
     session.deinitialize(count: 1)
     session.deallocate()
   }
@@ -137,6 +140,7 @@ extension Worker {
     }
     guard let exchange = exchange(session, stream) else { return }
     exchange.pointee.lastActivity = now
+    crowd.moved(&exchange.pointee.crowdMark)
     switch head.kind {
     case .interim: streamInterim(exchange, head)
     case .trailers: streamTrailers(exchange, head)
@@ -152,6 +156,7 @@ extension Worker {
       return
     }
     exchange.pointee.lastActivity = now
+    crowd.moved(&exchange.pointee.crowdMark)
     if session.pointee.connection == exchange.pointee.downstream {
       exchange.pointee.downstreamDebt &+= count
       requestData(exchange, data)

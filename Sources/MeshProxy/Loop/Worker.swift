@@ -71,6 +71,12 @@ package final class Worker: EventLoop, @unchecked Sendable {
   @exclusivity(unchecked) var downstreamCount = 0
   @exclusivity(unchecked) var upstreamCount = 0
   @exclusivity(unchecked) var exchangeCount = 0
+  /// Exchanges with streams that have work.
+  @exclusivity(unchecked) var crowd = StreamCrowd()
+  /// When tunnels are next compared with the policies that have come since (`OldTunnels.swift`).
+  @exclusivity(unchecked) var tunnelReviewAt: UInt64 = .max
+  /// By how much windows of HTTP/2 have grown.
+  let windowGrowth: UnsafeMutablePointer<HTTP2Growth>
   /// Memory for output that is gathered until the end of a turn, handed from connection to connection.
   @exclusivity(unchecked) var spares = SpareQueues()
   /// Parts of a body that are sent from the loop's buffer, and the connection that they are for.
@@ -109,6 +115,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
     var builder = GenerationBuilder(configuration)
     _ = builder.advance(until: .max, endpoints: endpoints, labels: labels)
     generation = builder.finish()
+    windowGrowth = .allocate(capacity: 1)
+    windowGrowth.initialize(to: HTTP2Growth(limitBytes: settings.limits.windowGrowthBytes))
     sweepTimer = .allocate(capacity: 1)
     sweepTimer.initialize(to: WheelTimer())
     sweepTimer.pointee.kind = TimerKind.sweep.rawValue
@@ -127,6 +135,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     (plaintextBuffer - EventLoop.receiveHeadroom).deallocate()
     sealed.pointee.deallocate()
     sealed.deallocate()
+    windowGrowth.deallocate()
     while let sink = freeSinks {
       freeSinks = sink.pointee.next
       sink.deallocate()
@@ -203,7 +212,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
       if let session = connection.pointee.http2 { release(session) }
       connection.deallocate()
     }
-    sharedInFlight = sessionHead == nil ? 0 : exchangeCount
+    sharedInFlight = crowd.count(now: now)
     if isDraining { checkDrained() }
   }
 
@@ -269,6 +278,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     let held = exchange.pointee.generation
     held.pointee.exchangeCount &-= 1
     exchangeCount &-= 1
+    crowd.ended(exchange.pointee.crowdMark)
     exchange.pointee.request.clear()
     exchange.pointee.request.shrink(keep: 16384)
     forgetBodies(exchange)

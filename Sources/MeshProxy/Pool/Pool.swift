@@ -76,6 +76,8 @@ struct ClusterState {
   var isUndeclared = false
   /// … and its server has been seen to speak first.
   var serverSpeaksFirst = false
+  /// Since when requests to it are looked at, so that no tunnel leads there; 0: they are not (`OldTunnels.swift`).
+  var requestsSince: UInt64 = 0
   /// The service's own port, for redirects.
   var port: UInt16 = 0
   /// Number of the edge of requests that got no endpoint; 0: not found yet.

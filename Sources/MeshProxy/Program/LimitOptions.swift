@@ -9,6 +9,8 @@ package struct ProxyLimits: Sendable {
   package var connections = 50_000
   /// Silence in both directions of an answer that has begun, or of a tunnel, that ends it: seconds, 1…86,400, default 300.
   package var streamIdleSeconds = 300
+  /// By how much all windows between proxies may grow on a worker, 0…4 GiB; default 64 MiB.
+  package var windowGrowthBytes = 64 * 1024 * 1024
   /// HTTP/2 towards applications.
   package var edge = HTTP2Limits()
   /// HTTP/2 between proxies.
@@ -85,6 +87,7 @@ package struct ProxyLimits: Sendable {
     Setting("mesh-stream-window", 16_384...16_777_216) { $0.mesh.streamWindowBytes = UInt32($1) },
     Setting("mesh-stream-window-limit", 16_384...67_108_864) { $0.mesh.streamWindowLimitBytes = UInt32($1) },
     Setting("mesh-window-growth", 0...1_073_741_824) { $0.mesh.windowGrowthBytes = UInt32($1) },
+    Setting("worker-window-growth", 0...4_294_967_296) { $0.windowGrowthBytes = $1 },
     Setting("mesh-connection-window", 65_535...1_073_741_824) { $0.mesh.connectionWindowBytes = UInt32($1) },
     .both("header-table-bytes", 0...65_536) { $0.headerTableBytes = $1 },
     .both("continuations", 1...4_096) { $0.maxContinuations = $1 },

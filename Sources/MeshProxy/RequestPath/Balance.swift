@@ -120,6 +120,7 @@ extension Worker {
       if cluster.pointee.isWarming { Warming.update(cluster, now: now) }
     }
     if isDraining { closeQuiet() }
+    reviewTunnels()
     calmMemory()
     timers.arm(sweepTimer, deadline: now &+ 1_000_000_000)
   }

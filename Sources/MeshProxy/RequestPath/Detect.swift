@@ -27,7 +27,7 @@ extension Worker {
   /// Whether what is spoken on a cluster's port has to be found out.
   func detects(_ number: Int32) -> Bool {
     guard let cluster = generation.pointee.cluster(number), cluster.pointee.isUndeclared else { return false }
-    return generation.pointee.routes(number) == nil && generation.pointee.gates?.gate(number) == nil
+    return !looksAtRequests(generation, number)
   }
 
   /// Waits for a client's first bytes, or for the end of the moment.

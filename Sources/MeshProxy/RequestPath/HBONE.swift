@@ -72,12 +72,14 @@ extension Worker {
       let listener = inboundListener(exchange.pointee.downstream, head.bytes(head.authority)),
       let cluster = generation.pointee.cluster(generation.pointee.clusterNumber(ofListener: listener)),
       // A tunnel must not lead around a policy that looks at requests.
-      generation.pointee.gates?.gate(generation.pointee.clusterNumber(ofListener: listener)) == nil
+      generation.pointee.gates?.gate(generation.pointee.clusterNumber(ofListener: listener)) == nil,
+      !looksAtRequests(generation, generation.pointee.clusterNumber(ofListener: listener))
     else {
       exchange.pointee.flags.remove(.tunnel)
       return reply(exchange, .connectTargetForbidden)
     }
     exchange.pointee.cluster = cluster
+    exchange.pointee.asked = cluster
     balance(exchange)
   }
 

@@ -12,6 +12,7 @@ extension Worker {
   ) {
     let exchange = makeExchange(on: connection)
     exchange.pointee.downstreamStream = stream
+    crowd.moved(&exchange.pointee.crowdMark)
     session.pointee.codec.setTag(stream, UInt(bitPattern: exchange))
     var message = head.head
     let isConnect = message.methodToken == .connect

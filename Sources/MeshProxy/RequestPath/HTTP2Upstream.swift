@@ -10,6 +10,7 @@ extension Worker {
   func beginStream(_ exchange: ExchangeRef, _ connection: ConnectionRef) -> Bool {
     guard let session = connection.pointee.http2, let stream = session.pointee.codec.openRequest() else { return false }
     session.pointee.codec.setTag(stream, UInt(bitPattern: exchange))
+    crowd.moved(&exchange.pointee.crowdMark)
     exchange.pointee.upstream = connection
     exchange.pointee.upstreamStream = stream
     exchange.pointee.upstreamDebt = 0

@@ -31,6 +31,8 @@ enum RequestPath {
   /// While a request's body comes in, each window of this length must bring at least `minimumBodyBytes`.
   static let bodyWindow: UInt64 = 15_000_000_000
   static let minimumBodyBytes: UInt64 = 64
+  /// How long a tunnel may go on to a service whose requests have come to be looked at.
+  static let tunnelGrace: UInt64 = 5_000_000_000
   /// Most of a request that is kept to be sent again.
   static let replayLimit = 64 * 1024
 }

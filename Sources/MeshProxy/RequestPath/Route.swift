@@ -95,7 +95,12 @@ extension Worker {
   ) {
     noteTarget(exchange, head)
     guard listener.kind == .forward else { return reply(exchange, .connectTargetForbidden) }
-    if leadsToRoutes(exchange, number) { return acceptRequests(exchange) }
+    if looksAtRequests(exchange.pointee.generation, number) {
+      // A stream cannot become a connection on which requests come.
+      return exchange.pointee.isDownstreamStream
+        ? reply(exchange, .connectTargetForbidden) : acceptRequests(exchange)
+    }
+    exchange.pointee.asked = exchange.pointee.cluster
     exchange.pointee.flags.insert([.tunnel, .connectMethod])
     exchange.pointee.flags.remove(.replayable)
     routeStream(exchange, number)

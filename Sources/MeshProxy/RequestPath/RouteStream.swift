@@ -16,14 +16,8 @@ extension Worker {
     awaitServerName(exchange)
   }
 
-  /// Whether CONNECT asks for a port whose requests are routed: what is said there is HTTP, and no tunnel leads around the
-  /// routes. Libraries of gRPC go this way wherever HTTP_PROXY is set.
-  func leadsToRoutes(_ exchange: ExchangeRef, _ number: Int32) -> Bool {
-    exchange.pointee.cluster?.pointee.isTCP == false && !exchange.pointee.isDownstreamStream
-      && exchange.pointee.generation.pointee.routes(number) != nil
-  }
-
-  /// CONNECT is agreed to, and what comes on the connection after it are requests, as on a new connection.
+  /// CONNECT asks for a port whose requests are looked at: it is agreed to, and what comes on the connection after it are
+  /// requests, as on a new connection. Libraries of gRPC go this way wherever HTTP_PROXY is set.
   func acceptRequests(_ exchange: ExchangeRef) {
     let connection = exchange.pointee.downstream
     let answer: StaticString = "HTTP/1.1 200 Connection Established\r\n\r\n"

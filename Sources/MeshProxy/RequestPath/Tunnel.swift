@@ -20,6 +20,7 @@ extension Worker {
       return refuseTunnel(exchange, .noService)
     }
     exchange.pointee.cluster = cluster
+    exchange.pointee.asked = cluster
     routeStream(exchange, number)
   }
 
@@ -110,6 +111,7 @@ extension Worker {
       resume(upstream)
     }
     if !exchange.pointee.flags.contains(.speculative) { telemetry.tunnelOpened(exchange, now: now, peers) }
+    noteTunnel(exchange)
     giveEarly(exchange, upstream)
     if exchange.pointee.flags.contains(.clientDone) { endUpstream(exchange) }
   }

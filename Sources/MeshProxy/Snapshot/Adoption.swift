@@ -122,6 +122,7 @@ extension Worker {
     let old = generation
     generation = builder.finish()
     telemetry.adopt(builder.configuration)
+    noteRequestPolicies()
     if old.pointee.exchangeCount == 0 { Generation.release(old, endpoints: endpoints) } else { retired.append(old) }
     closeRemoved()
     // A new endpoint, or a raised limit, may be what somebody waits for.
