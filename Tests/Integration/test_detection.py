@@ -1,6 +1,7 @@
 """Ports whose protocol nobody has declared: who speaks first decides, nothing waits for long, and it is learned."""
 
 import glob
+import json
 import os
 import pwd
 import shutil
@@ -12,6 +13,7 @@ import pytest
 
 from support import http2, interop, raw
 from support.http2 import data
+from support.mesh import backend, route
 from support.processes import APPS, Program, free_port
 from support.sidecars import Pair
 
@@ -185,3 +187,58 @@ def test_postgresql(start, postgres):
     psql("create table numbers as select generate_series(1, 20000) as n")
     assert psql("select count(*), sum(n) from numbers") == "20000|200010000\n"
     assert len(psql("select n, repeat('x', 100) from numbers").splitlines()) == 20000
+
+
+def connect(client, target):
+    """A tunnel through a workload's forward proxy."""
+    connection = raw.Connection(client.forward_port, 60)
+    connection.send(f"CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n\r\n".encode())
+    assert connection.response("CONNECT").status == 200
+    return connection
+
+
+def echoes(connection):
+    connection.send(b"hello")
+    return connection._exactly(5) == b"hello"
+
+
+def test_tunnels_older_than_a_policy_of_requests_end(mesh, namespace):
+    """Routes have come for a service: what was a tunnel to it may not stay one. Others stay, and so does what an upgrade
+    has made of a request."""
+    command = [sys.executable, os.path.join(APPS, "tcp_echo.py"), "{env}"]
+    workloads = [mesh.run("echo", *command, protocol="auto", namespace=namespace),
+                 mesh.run("plain", *command, protocol="tcp", namespace=namespace),
+                 mesh.quick_server("web", namespace=namespace)]
+    client = mesh.client(namespace=namespace)
+    mesh.meshed(*workloads)
+    bytes_, plain, web = (connect(client, f"{name}:80") for name in ("echo", "plain", "web"))
+    upgraded = raw.Connection(client.forward_port, 60)
+    with bytes_, plain, web, upgraded:
+        upgraded.request("GET", "http://web/upgrade", [
+            ("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"),
+            ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")], host="web")
+        assert upgraded.response().status == 101
+        web.request("GET", "/", host="web")
+        assert web.response().status == 200
+        assert echoes(bytes_) and echoes(plain) and echoes(upgraded)
+        mesh.apply(*(route(name, {"backendRefs": [backend(name)]}, namespace=namespace) for name in ("echo", "web")),
+                   namespace=namespace)
+        for tunnel in (bytes_, web):
+            with pytest.raises((ConnectionResetError, EOFError)):
+                tunnel._exactly(1)
+        assert echoes(plain) and echoes(upgraded)
+    # From now on CONNECT leads to the routes, and a stream, which cannot, is refused.
+    with connect(client, "web:80") as web:
+        web.request("GET", "/", host="web")
+        assert web.response().body == b"web\n"
+    with http2.Client(client.forward_port) as streams:
+        stream = streams.stream()
+        streams.send(http2.headers(stream, [(":method", "CONNECT"), (":authority", "web:80")], end=False))
+        answer = streams.answer(stream)
+        assert (answer.status, answer.reason) == (403, "connect_target_forbidden"), answer
+    # Nothing of them is left.
+    def left(workload):
+        found = json.loads(workload.admin("/connections").body)["workers"]
+        return sum(worker["exchanges"] for worker in found)
+    raw.eventually(lambda: [left(workload) for workload in (client, *workloads)] == [0] * 4, 10)
+    assert sum(worker["downstream"] for worker in json.loads(client.admin("/connections").body)["workers"]) == 0

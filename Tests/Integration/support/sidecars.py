@@ -107,11 +107,11 @@ class Hop:
 class Pair(Hop):
     """Two sidecars with mutual TLS between them: listener → client's sidecar → server's sidecar → application."""
 
-    def __init__(self, folder, port, protocol="http", authority=None, arguments=(), **service):
+    def __init__(self, folder, port, protocol="http", authority=None, arguments=(), inbound=None, **service):
         authority = authority or Authority(os.path.join(str(folder), "certificates"))
         self.authority = authority
         server, client = authority.leaf("server"), authority.leaf("client")
-        inbound, listen = free_port(), free_port()
+        inbound, listen = inbound or free_port(), free_port()
         self.server = Sidecar(folder, "server", snapshot(
             "server", [{"name": "in", "kind": "inbound", "address": f"127.0.0.1:{inbound}", "port": port,
                         "appProtocol": protocol, "mutualTLS": "strict"}],
