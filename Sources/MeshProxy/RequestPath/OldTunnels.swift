@@ -9,15 +9,18 @@ internal import MeshReactor
 extension Worker {
   /// Whether requests to a cluster are looked at: a route is attached, or a limit. A port that is declared as TCP has none.
   func looksAtRequests(_ generation: GenerationRef, _ number: Int32) -> Bool {
-    guard let cluster = generation.pointee.cluster(number), !cluster.pointee.isTCP else { return false }
+    guard number >= 0, Int(number) < generation.pointee.clusterCount,
+      // Not `cluster(number)`: to be asked about is no reason for a service's endpoints to be laid out.
+      !generation.pointee.clusters[Int(number)].pointee.isTCP
+    else { return false }
     return generation.pointee.routes(number) != nil || generation.pointee.gates?.gate(number) != nil
   }
 
   /// A configuration has been taken up: notes at which services requests are looked at from now on.
   func noteRequestPolicies() {
-    for number in 0..<Int32(truncatingIfNeeded: generation.pointee.clusterCount) {
-      guard let cluster = generation.pointee.cluster(number) else { continue }
-      if !looksAtRequests(generation, number) {
+    for index in 0..<generation.pointee.clusterCount {
+      let cluster = generation.pointee.clusters[index]
+      if !looksAtRequests(generation, Int32(truncatingIfNeeded: index)) {
         cluster.pointee.requestsSince = 0
       } else if cluster.pointee.requestsSince == 0 {
         cluster.pointee.requestsSince = now
