@@ -186,7 +186,7 @@ def test_limits_faults_and_time_limits_of_a_route_of_grpc(mesh, namespace):
             return error.code().name
 
     def is_in_force():
-        # 404 is UNIMPLEMENTED to gRPC. A tunnel that was opened before the route is there stays a tunnel.
+        # 404 is UNIMPLEMENTED to gRPC. A tunnel that was opened before the route is there goes on for some seconds.
         with through(client, "shop:80") as channel:
             return ask(channel, ("x-test", "1")) == "UNIMPLEMENTED"
 
