@@ -267,7 +267,8 @@ def test_servers_outside_the_mesh_are_reached_by_tls_that_is_verified(shop, appl
     shop.mesh.apply(*outside(shop, "elsewhere.test", shop.authority)[-1:])
     raw.eventually(lambda: answered(503, "tls_identity_mismatch"), 20)
     told = json.loads(shop.mesh.cli("why", "--to", f"{SHOP}/payments", "--reason", "tls_identity_mismatch", "-o", "json").stdout)
-    assert told["reason"] == "tls_identity_mismatch" and told["object"]["kind"] == "Certificate", told
+    assert told["reason"] == "tls_identity_mismatch" and told["object"]["kind"] == "BackendTLSPolicy", told
+    assert told["object"]["name"] == "payments", told
     shop.mesh.apply(*outside(shop, "a.shop.test", trustme.CA())[-2:])
     raw.eventually(lambda: answered(503, "tls_unknown_authority"), 20)
     shop.mesh.cli("delete", "configmap", "payments", "-n", SHOP)
