@@ -156,20 +156,39 @@ def test_redis(start, tmp_path):
         assert b"hello" in subscriber._until(b"hello\r\n") + b"hello"
 
 
-@pytest.fixture
-def postgres(tmp_path):
-    """A PostgreSQL server of the test's own, run by somebody who is not root, as it wants it."""
-    programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
-    assert programs, "PostgreSQL is not installed: run Scripts/setup-peers tests"
-    folder, prefix = tmp_path / "data", []
-    folder.mkdir()
-    if os.getuid() == 0:
-        user = pwd.getpwnam("postgres")
+def test_memcached(start):
+    pair = start(*as_user("memcache"), "memcached", "-p", "{port}", "-l", "127.0.0.1", "-U", "0")
+    value = os.urandom(200_000)
+    with raw.Connection(pair.port) as connection:
+        connection.send(b"set key 0 0 200000\r\n" + value + b"\r\n")
+        assert connection._until(b"\r\n") == b"STORED"
+        connection.send(b"get key\r\n")
+        assert connection._until(b"\r\n") == b"VALUE key 0 200000"
+        assert connection._exactly(200_000) == value
+        assert connection._until(b"END\r\n") == b"\r\n"
+
+
+def as_user(name, folder=None):
+    """What goes before a command that refuses to be run by root; the folder becomes that user's."""
+    if os.getuid() != 0:
+        return []
+    user = pwd.getpwnam(name)
+    if folder:
         os.chown(folder, user.pw_uid, user.pw_gid)
         for path in folder.parents:
             if str(path) != "/" and os.stat(path).st_uid == 0 and not os.stat(path).st_mode & 1:
                 os.chmod(path, os.stat(path).st_mode | 0o11)
-        prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+
+@pytest.fixture
+def postgres(tmp_path):
+    """A PostgreSQL server of the test's own."""
+    programs = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+    assert programs, "PostgreSQL is not installed: run Scripts/setup-peers tests"
+    folder = tmp_path / "data"
+    folder.mkdir()
+    prefix = as_user("postgres", folder)
     subprocess.run([*prefix, f"{programs[-1]}/initdb", "-D", str(folder), "-A", "trust", "-U", "tester", "--no-sync"],
                    check=True, capture_output=True, cwd="/")
     yield [*prefix, f"{programs[-1]}/postgres", "-D", str(folder), "-p", "{port}", "-h", "127.0.0.1", "-k", "", "-F"]
@@ -187,6 +206,34 @@ def test_postgresql(start, postgres):
     psql("create table numbers as select generate_series(1, 20000) as n")
     assert psql("select count(*), sum(n) from numbers") == "20000|200010000\n"
     assert len(psql("select n, repeat('x', 100) from numbers").splitlines()) == 20000
+
+
+@pytest.fixture
+def mariadb(tmp_path):
+    """A MariaDB server of the test's own, whose root needs no password."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    prefix = as_user("mysql", folder)
+    subprocess.run([*prefix, "mariadb-install-db", "--no-defaults", f"--datadir={folder}", f"--tmpdir={folder}",
+                    "--skip-test-db", "--auth-root-authentication-method=normal"], check=True, capture_output=True, cwd="/", timeout=60)
+    yield [*prefix, shutil.which("mariadbd") or "/usr/sbin/mariadbd", "--no-defaults", f"--datadir={folder}",
+           f"--tmpdir={folder}", "--port={port}", "--bind-address=127.0.0.1", f"--socket={folder}/socket", f"--pid-file={folder}/pid",
+           "--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=8M"]
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_mariadb(start, mariadb):
+    """A real server that speaks first."""
+    pair = start(*mariadb)
+
+    def query(statement):
+        return subprocess.run(
+            ["mariadb", "--no-defaults", "--protocol=tcp", "-h", "127.0.0.1", "-P", str(pair.port), "-u", "root", "-BN",
+             "-e", statement], capture_output=True, text=True, timeout=60, check=True).stdout
+    raw.eventually(lambda: query("select 1") == "1\n", 20)
+    assert query("create database numbers; use numbers; create table n as select seq as n from seq_1_to_20000;"
+                 "select count(*), sum(n) from n") == "20000\t200010000\n"
+    assert len(query("select n, repeat('x', 100) from numbers.n").splitlines()) == 20000
 
 
 def connect(client, target):

@@ -158,7 +158,7 @@ class Server:
             await asyncio.sleep(int(parts[2]) / 1000)
             self.reply(writer, self.name + b"\n", head_only=is_head)
         elif kind == b"bytes":
-            await self.send_bytes(writer, int(parts[2]))
+            await self.send_bytes(writer, int(parts[2]), head_only=is_head)
         elif kind in (b"hash", b"expect"):
             self.reply(writer, json.dumps({"sha256": digest.hexdigest(), "length": length}).encode())
         elif kind == b"headers":
@@ -184,9 +184,9 @@ class Server:
         await writer.drain()
         return fields.get(b"connection", b"").lower() != b"close"
 
-    async def send_bytes(self, writer, count):
+    async def send_bytes(self, writer, count, head_only):
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: " + str(count).encode() + b"\r\n\r\n")
-        sent = 0
+        sent = count if head_only else 0
         while sent < count:
             piece = min(262144, count - sent)
             writer.write(pattern(sent, piece))
