@@ -18,6 +18,9 @@ package enum FirstBytes: Equatable, Sendable {
   /// Bytes that are looked at, at most; a request line of an unknown method must end within them.
   package static let window = 8 * 1024
 
+  /// Bytes of a method, at most; longer words are no HTTP, however they go on.
+  private static let longestMethod = 31
+
   /// Tells what `count` bytes begin.
   ///
   /// A registered method and a space are HTTP, whatever follows: what is wrong behind them is for the parser to say. Any
@@ -59,7 +62,8 @@ package enum FirstBytes: Equatable, Sendable {
     }
     var index = 0
     while index < count, ByteTables.isToken(bytes[index]) { index &+= 1 }
-    if index == count { return count < 32 ? .undecided : .opaque }
+    if index > longestMethod { return .opaque }
+    if index == count { return .undecided }
     guard index > 0, bytes[index] == 0x20 else { return .opaque }
     while index < count, bytes[index] >= 0x20, bytes[index] < 0x7F { index &+= 1 }
     if index == count { return count < window ? .undecided : .opaque }
