@@ -9,11 +9,15 @@ import sys
 
 import pytest
 
-from http2_rules import RULES, Conversation
+from http2_rules import RULES, Conversation, page
 from support.certificates import Authority
 from support.processes import APPS, Program, free_port
 from support.sidecars import Hop, Pair
 from support import raw
+
+
+# What has happened, by a rule's identifier; and what docs/http2-rules.md says of it.
+OUTCOMES, PAGE = {}, page.rows()
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,17 @@ def inbound(tmp_path_factory, application):
 def test_rule(rule, side, request):
     with Conversation(greet=rule.greet, **request.getfixturevalue(side)) as conversation:
         rule.check(conversation)
+        OUTCOMES[rule.id] = conversation.outcome
+    if "APUS_UPDATE_GOLDEN" not in os.environ:
+        # docs/http2-rules.md says what happens.
+        assert page.row(rule, conversation.outcome) in PAGE, (rule.id, conversation.outcome)
+
+
+def test_the_page_has_every_rule():
+    if "APUS_UPDATE_GOLDEN" in os.environ and len(OUTCOMES) == len(RULES):
+        page.write(OUTCOMES)
+    assert [line.rsplit(" | ", 1)[0] for line in page.rows()] == [
+        page.row(rule, "").rsplit(" | ", 1)[0].rstrip() for rule in RULES]
 
 
 def test_every_section_is_covered():

@@ -3,6 +3,8 @@
 A rule is a function that takes a `Conversation`. `RULES` holds all of them in order. They can be tried on any server:
 
   python -m http2_rules HOST:PORT     (in Tests/Integration; the server answers as apps/server.py does)
+
+What a sidecar does about each stands in docs/http2-rules.md, which `page.py` writes and the tests hold to.
 """
 
 from support import http2
@@ -34,7 +36,7 @@ class Conversation(http2.Client):
     """
 
     def __init__(self, port, strict=True, greet=True, **options):
-        self.strict = strict
+        self.strict, self.errors = strict, []
         super().__init__(port, greet=greet, **options)
 
     def connection_error(self, *codes):
@@ -42,6 +44,7 @@ class Conversation(http2.Client):
         if found is None and not self.strict:
             return
         assert found in codes, f"GOAWAY with {found} instead of {codes}; {self.seen[-6:]}"
+        self.errors.append(f"GOAWAY {http2.CODES[found]}")
 
     def stream_error(self, stream, *codes):
         try:
@@ -55,7 +58,13 @@ class Conversation(http2.Client):
             assert not self.strict, f"closed for an error of one stream: {self.seen[-6:]}"
             return
         assert answer.reset in codes, f"RST_STREAM with {answer.reset} instead of {codes}"
+        self.errors.append(f"RST_STREAM {http2.CODES[answer.reset]}")
         self.barrier()
+
+    @property
+    def outcome(self):
+        """The errors that the rule has met with, each once; none: what the rule's title says has happened."""
+        return ", ".join(dict.fromkeys(self.errors)) or "as it says"
 
     def served(self, stream=None, status=200):
         """The stream (a new request, if none is named) is answered in full."""
