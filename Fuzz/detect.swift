@@ -18,7 +18,7 @@ public func fuzz(_ source: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
     } else if found != .undecided {
       decided = (found, end)
     }
-    if end >= 600, decided != nil { end = count - 1 }
+    if end >= 600, end < count - 1, decided != nil { end = count - 1 }
   }
   if count >= FirstBytes.window { require(decided != nil, "a decision comes within the window") }
   beginsAsRequest(source, count, decided?.what ?? .undecided)

@@ -12,6 +12,8 @@ package struct ByteQueue {
 
   /// Smallest block that is taken from the allocator.
   static let minimumCapacity = 1024
+  /// From here on blocks are the kernel's own (M_MMAP_THRESHOLD): they grow where they are, page by page.
+  static let largeCapacity = 256 * 1024
 
   package init() {}
 
@@ -34,6 +36,7 @@ package struct ByteQueue {
       end = held
       return base + end
     }
+    if held &+ extra > Self.largeCapacity { return growLarge(held, extra) }
     let wanted = max(Self.minimumCapacity, (held &+ extra).nextPowerOfTwo)
     // Memory that cannot be had is fatal: there is nothing sensible left to do with a peer's bytes.
     guard let fresh = malloc(wanted)?.assumingMemoryBound(to: UInt8.self) else { fatalError("out of memory") }
@@ -46,6 +49,24 @@ package struct ByteQueue {
     end = held
     capacity = wanted
     return fresh + held
+  }
+
+  /// A queue of somebody who reads slowly: by a sixth at most larger than what it holds, and never a second block
+  /// beside it.
+  private mutating func growLarge(_ held: Int, _ extra: Int) -> UnsafeMutablePointer<UInt8> {
+    if let base, start > 0 {
+      memmove(base, base + start, held)
+      start = 0
+      end = held
+    }
+    // Room for a twelfth at least, so that moving costs twelve bytes a byte at most.
+    let needed = held &+ extra
+    if let base, capacity >= needed &+ needed / 12 { return base + held }
+    let wanted = (needed &+ needed / 6 &+ 0xFFFF) & ~0xFFFF
+    guard let grown = realloc(base, wanted)?.assumingMemoryBound(to: UInt8.self) else { fatalError("out of memory") }
+    base = grown
+    capacity = wanted
+    return grown + held
   }
 
   /// Counts `written` bytes, put where `reserve` said, as held.

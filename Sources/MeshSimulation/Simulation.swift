@@ -30,8 +30,11 @@ package enum Scenario: String, CaseIterable, Sendable {
   case drain
   /// Half of the endpoints answer 503: attempts stay within the budget, and the healthy half's share succeeds.
   case retries
+  /// Ports whose protocol nobody has declared, with servers that speak first and clients that do: nobody waits for more
+  /// than a moment, once.
+  case silence
 
-  var isFaultless: Bool { self == .calm || self == .swaps || self == .drain }
+  var isFaultless: Bool { self != .storm && self != .retries }
 }
 
 /// Runs scenarios of the data path in virtual time. Everything that a run decides comes from its seed.
@@ -50,6 +53,10 @@ package final class Simulation {
     profile.isCalm = scenario.isFaultless
     profile.stretch = [3, 30, 200][random.pick(3)]
     profile.isNarrow = random.pick(4) == 0
+    if scenario == .silence {
+      profile.isEven = true
+      profile.latency = min(profile.latency, 200_000)
+    }
     if scenario == .storm {
       if random.pick(3) == 0 { profile.resets = 1 + random.pick(40) }
       if random.pick(3) == 0 { profile.refusals = random.pick(300) }
@@ -66,7 +73,6 @@ package final class Simulation {
     _ scenario: Scenario, _ seed: UInt64, _ kernel: SimulatedKernel, _ random: inout FastRandom
   ) throws -> SimulationResult {
     let link = Link.allCases[random.pick(Link.allCases.count)]
-    kernel.profile.isSealed = link == .mutualTLS
     let isHTTP2 = scenario != .retries && random.pick(3) == 0
     let world = try World(
       kernel, link: link, credentials: link == .mutualTLS ? credentials : nil,
@@ -92,10 +98,12 @@ package final class Simulation {
       world.addClients(&writer)
       world.drainSoon(within: 1 + UInt64(writer.random.pick(500_000_000)))
     case .retries: world.addSteadyClients(&writer)
+    case .silence: world.addSilence(&writer)
     }
     defer { kernel.dismantle() }
     world.run()
     if scenario == .retries { world.checkBudget() }
+    if scenario == .silence { world.checkDelays() }
     return SimulationResult(
       seed: seed, scenario: scenario, violations: world.ledger.violations.map { "\(link): \($0)" }, steps: world.steps,
       virtualSeconds: Double(kernel.elapsed) / 1e9, answered: world.ledger.share { $0 == .answered },

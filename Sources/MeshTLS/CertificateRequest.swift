@@ -1,31 +1,59 @@
 import CNIOBoringSSL
 package import MeshModel
 
-/// A key pair made in this process, P-256. The private half is written nowhere; `privateKeyPEM` gives it to tests and
+/// What a key pair is made for.
+package enum TLSKeyKind: Sendable {
+  /// ECDSA on P-256, which every peer knows; its signatures differ in length by a byte or two.
+  case p256
+  /// Ed25519 (RFC 8410): all signatures have 64 bytes. Peers must have been told to believe it (`TLSSignatures`).
+  case ed25519
+
+  /// AlgorithmIdentifier of signatures, DER.
+  package var signatureAlgorithm: [UInt8] {
+    switch self {
+    case .p256: DER.sequence([DER.identifier([1, 2, 840, 10045, 4, 3, 2])])
+    case .ed25519: DER.sequence([DER.identifier([1, 3, 101, 112])])
+    }
+  }
+}
+
+/// A key pair made in this process. The private half is written nowhere; `privateKeyPEM` gives it to tests and
 /// to whoever has to hand it to another TLS library in the same process.
 package final class TLSKeyPair: @unchecked Sendable {
   // Unchecked: made in `init`, counted atomically, never changed.
   let key: OpaquePointer
   /// SubjectPublicKeyInfo, DER.
   package let publicKeyInfo: [UInt8]
+  package let kind: TLSKeyKind
 
-  /// Makes a new pair.
+  /// Makes a new pair, P-256.
   ///
   /// - Throws: `library` when there is no memory.
-  package init() throws(TLSMaterialError) {
-    guard let curve = EC_KEY_new_by_curve_name(NID_X9_62_prime256v1), let key = EVP_PKEY_new() else {
+  package convenience init() throws(TLSMaterialError) {
+    guard let key = EVP_PKEY_generate_from_alg(EVP_pkey_ec_p256()) else { throw Material.libraryError() }
+    try self.init(taking: key, .p256)
+  }
+
+  /// The pair of Ed25519 whose private half is given, and is anything but secret: for simulations, which are to be the
+  /// same again.
+  ///
+  /// - Parameter secret: 32 bytes (RFC 8032, section 5.1.5).
+  /// - Throws: `library` if they are more or less.
+  package convenience init(ed25519 secret: [UInt8]) throws(TLSMaterialError) {
+    guard let key = EVP_PKEY_from_raw_private_key(EVP_pkey_ed25519(), secret, secret.count) else {
       throw Material.libraryError()
     }
-    guard EC_KEY_generate_key(curve) == 1, EVP_PKEY_assign_EC_KEY(key, curve) == 1 else {
-      EC_KEY_free(curve)
-      EVP_PKEY_free(key)
-      throw Material.libraryError()
-    }
+    try self.init(taking: key, .ed25519)
+  }
+
+  /// Owns the key from here on.
+  private init(taking key: OpaquePointer, _ kind: TLSKeyKind) throws(TLSMaterialError) {
     guard let info = TLSKeyPair.marshal(EVP_marshal_public_key, key) else {
       EVP_PKEY_free(key)
       throw Material.libraryError()
     }
     self.key = key
+    self.kind = kind
     publicKeyInfo = info
   }
 
@@ -37,12 +65,13 @@ package final class TLSKeyPair: @unchecked Sendable {
     return DER.pem("PRIVATE KEY", der)
   }
 
-  /// Signs with ECDSA and SHA-256; the signature is DER.
+  /// Signs, with ECDSA and SHA-256 (the signature is DER) or with Ed25519.
   package func sign(_ bytes: [UInt8]) throws(TLSMaterialError) -> [UInt8] {
     guard let digest = EVP_MD_CTX_new() else { throw Material.libraryError() }
     defer { EVP_MD_CTX_free(digest) }
     var length = 0
-    guard EVP_DigestSignInit(digest, nil, EVP_sha256(), nil, key) == 1,
+    let hash = kind == .p256 ? EVP_sha256() : nil
+    guard EVP_DigestSignInit(digest, nil, hash, nil, key) == 1,
       EVP_DigestSign(digest, nil, &length, bytes, bytes.count) == 1
     else { throw Material.libraryError() }
     var signature = [UInt8](repeating: 0, count: length)
@@ -103,7 +132,6 @@ package struct CertificateRequest: Sendable {
     let body = DER.sequence([
       DER.integer([0]), DER.sequence([]), keyPair.publicKeyInfo, DER.value(0xa0, extensionRequest),
     ])
-    let algorithm = DER.sequence([DER.identifier([1, 2, 840, 10045, 4, 3, 2])])
-    der = DER.sequence([body, algorithm, DER.bits(try keyPair.sign(body))])
+    der = DER.sequence([body, keyPair.kind.signatureAlgorithm, DER.bits(try keyPair.sign(body))])
   }
 }

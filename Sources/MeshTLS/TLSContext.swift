@@ -31,6 +31,15 @@ package enum TLSKeyExchange: Sendable {
   case classicPreferred
 }
 
+/// Which signatures are made and believed in handshakes.
+package enum TLSSignatures: Sendable {
+  /// What the library makes and believes unless it is told otherwise: ECDSA and RSA.
+  case ordinary
+  /// Ed25519 and nothing else. Its signatures are of one length, so that the same bytes pass whatever the keys are; for
+  /// simulations, in which everything else is fixed.
+  case ed25519
+}
+
 /// Who encrypts and decrypts the records of an open TLS 1.3 connection; those of TLS 1.2 are always the library's.
 package enum TLSRecords: Sendable {
   /// Us, with the library's ciphers, straight from and to the caller's memory.
@@ -68,6 +77,8 @@ package struct TLSSettings: Sendable {
   /// The highest version that is spoken; lower only to play an old peer.
   package var maximumVersion: TLSVersion = .tls13
   package var keyExchange: TLSKeyExchange = .postQuantumPreferred
+  /// Which signatures are made and believed.
+  package var signatures: TLSSignatures = .ordinary
   /// How far the peer's clock may be off, in seconds, when the validity of its certificates is checked.
   package var clockSkewSeconds: Int64 = 300
   /// A server's ticket keys, shared with its predecessors; nil: a server gives no tickets.
@@ -151,6 +162,12 @@ package final class TLSContext: @unchecked Sendable {
           + "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305") == 1,
       SSL_CTX_set_session_id_context(library, mark, mark.count) == 1
     else { throw Material.libraryError() }
+    if settings.signatures == .ed25519 {
+      let only = [UInt16(SSL_SIGN_ED25519)]
+      guard SSL_CTX_set_verify_algorithm_prefs(library, only, only.count) == 1,
+        SSL_CTX_set_signing_algorithm_prefs(library, only, only.count) == 1
+      else { throw Material.libraryError() }
+    }
     if let identity = settings.identity {
       let chain: [OpaquePointer?] = identity.chain
       guard SSL_CTX_set_chain_and_key(library, chain, chain.count, identity.key, nil) == 1 else {

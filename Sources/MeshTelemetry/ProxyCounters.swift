@@ -6,6 +6,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
   case ejections, snapshotsTaken, malformedRequests, seriesDropped, accessLogLines, accessLogDropped
   case endpointRests, mirroredRequests, hedgedRequests, healthFailures, healthRecoveries
   case spansRecorded, spansDropped
+  case detectionWaits
 
   /// The name without `_total`, as OpenMetrics wants it for the family.
   package var name: StaticString {
@@ -34,6 +35,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .healthRecoveries: "apus_health_check_recoveries"
     case .spansRecorded: "apus_spans_recorded"
     case .spansDropped: "apus_spans_dropped"
+    case .detectionWaits: "apus_detection_waits"
     }
   }
 
@@ -64,6 +66,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .healthRecoveries: "Endpoints that health checks found to be well again."
     case .spansRecorded: "Spans handed over to be sent to a collector."
     case .spansDropped: "Spans dropped because nobody took them in time."
+    case .detectionWaits: "Connections to undeclared ports held for a moment because their clients were silent."
     }
   }
 }

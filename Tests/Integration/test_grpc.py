@@ -252,6 +252,28 @@ def test_server_compressed_streaming(compressing):
         assert sizes == [3141, 592]
 
 
+def test_cacheable_unary(silent):
+    """A call by GET, which a cache behind the pair answers the second time: verb, target and fields are what they were."""
+    target = f"/{SERVICE}/CacheableUnaryCall?payload=MTIzNDU2Nzg5"
+    fields = [("content-type", "application/grpc"), ("te", "trailers"), ("x-user-ip", "1.2.3.4")]
+    message, store = payload(10), {}
+    with http2.Client(silent.port) as client:
+        first_call = client.request(target, "GET", fields)
+        with Server(silent.listener.accept()) as cache:
+            for call in (first_call, None):
+                call = call or client.request(target, "GET", fields)
+                asked = dict(cache.answers[cache.next_request()].fields)
+                stream = max(cache.answers)
+                assert (asked[":method"], asked[":path"], asked["x-user-ip"]) == ("GET", target, "1.2.3.4"), asked
+                body = store.setdefault((asked[":path"], asked["x-user-ip"]), message + bytes([len(store)]))
+                cache.send(headers(stream, [(":status", "200"), ("content-type", "application/grpc"),
+                                            ("cache-control", "max-age=60")], end=False),
+                           data(stream, bytes(1) + http2.word(len(body)) + body), headers(stream, [("grpc-status", "0")]))
+                answer = client.answer(call)
+                assert answer.body[5:] == message + bytes([0]) and answer.header("cache-control") == "max-age=60", answer
+                assert dict(answer.trailers)["grpc-status"] == "0"
+
+
 # What the mesh says itself.
 
 def test_a_missing_application_is_unavailable(tmp_path):

@@ -265,3 +265,27 @@ def test_resets_in_every_state_leak_nothing(hop):
             client.socket.close()
     raw.eventually(lambda: hop.client.metric("apus_downstream_connections_active") == 0, 20)
     raw.eventually(lambda: hop.client.metric("apus_requests_active") == 0, 20)
+
+
+@pytest.fixture
+def hasty(tmp_path, hops):
+    """A sidecar whose limits on time are short."""
+    with Hop(tmp_path, hops[1].application, arguments=(
+            "--limit", "head-seconds=2", "--limit", "connection-idle-seconds=3")) as hop:
+        yield hop
+
+
+def test_times_can_be_set(hasty):
+    """A head that does not arrive, in either version, and a connection that asks for nothing: both end when they are to."""
+    with raw.Connection(hasty.port, 60) as unfinished, http2.Client(hasty.port, 60) as midway, \
+            raw.Connection(hasty.port, 60) as quiet, http2.Client(hasty.port, 60) as idle:
+        unfinished.send(b"GET / HTTP/1.1\r\n")
+        midway.send(frame(http2.HEADERS, 0, 1, http2.block(get())))
+        answer = unfinished.response()
+        assert (answer.status, answer.reason) == (408, "header_timeout"), answer
+        assert quiet.rest() == b""
+        assert idle.until(lambda f: f.type == GOAWAY).number(4) == http2.NO_ERROR
+        with pytest.raises(http2.Closed):
+            while True:
+                midway.frame(60)
+    assert hasty.client.metric("apus_refusals_total", error_reason="header_timeout") >= 1

@@ -32,7 +32,8 @@ import Testing
     let texts = [
       "GET / HTTP/1.1\r\nhost: a\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "PURGE / HTTP/1.0\r\n\r\n", "PING\r\n",
       "PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET /", "\r\n\r\n\0\r\nQUIT\n!abc", "PRIVATE word\r\n", "PROX\r\n",
-      "M" + String(repeating: "-", count: 40) + " / HTTP/1.1\r\n", String(repeating: "M", count: 31) + " / HTTP/1.1\r\n",
+      "M" + String(repeating: "-", count: 40) + " / HTTP/1.1\r\n",
+      String(repeating: "M", count: 31) + " / HTTP/1.1\r\n",
     ]
     for text in texts {
       let bytes = Array(text.utf8)

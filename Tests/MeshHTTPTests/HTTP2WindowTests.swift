@@ -65,6 +65,24 @@ struct HTTP2WindowTests {
     #expect(!transfer.client.isFailed && !transfer.server.isFailed)
   }
 
+  @Test("over 1 MiB a window is earned: an eighth of what the stream has carried")
+  func earned() throws {
+    var limits = HTTP2Limits.tunnel
+    limits.maxConcurrentStreams = 10
+    let transfer = Transfer(limits)
+    let stream = try #require(transfer.open())
+    var carried = 0
+    var most = 0
+    while carried < 64 << 20 {
+      let window = transfer.send(stream, roundTrips: 1)
+      #expect(window <= max(1 << 20, carried / 8), "after \(carried) bytes")
+      carried += window
+      most = max(most, window)
+    }
+    #expect(most == 4 << 20)
+    #expect(!transfer.client.isFailed && !transfer.server.isFailed)
+  }
+
   @Test("all streams together grow by a bounded sum, and what ended streams had is there for others")
   func sum() throws {
     let transfer = Transfer()

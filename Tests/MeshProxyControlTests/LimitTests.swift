@@ -22,10 +22,13 @@ import Testing
     try limits.set("mesh-window-growth=0")
     try limits.set("head-fields=8")
     try limits.set("stream-idle-seconds=7")
+    try limits.set("head-seconds=3")
+    try limits.set("connection-idle-seconds=60")
     #expect(limits.edge.maxConcurrentStreams == 7 && limits.mesh.maxConcurrentStreams == 7)
     #expect(limits.mesh.streamWindowBytes == 1_048_576 && limits.edge.streamWindowBytes == 65_536)
     #expect(limits.mesh.streamWindowLimitBytes == 8_388_608 && limits.mesh.windowGrowthBytes == 0)
     #expect(limits.http1.maxFields == 8 && limits.edge.maxFields == 8 && limits.streamIdleSeconds == 7)
+    #expect(limits.headSeconds == 3 && limits.connectionIdleSeconds == 60)
   }
 
   @Test(arguments: [

@@ -50,12 +50,12 @@ package struct HTTP2Limits: Sendable {
   package init() {}
 
   /// The defaults with the windows between proxies of a mesh: 256 KiB a stream, which is what a slow reader may cost in
-  /// memory, up to 1 MiB for quick ones, and as much a connection as all its streams together may need, so that readers
+  /// memory, up to 4 MiB for quick ones, and as much a connection as all its streams together may need, so that readers
   /// who have stopped do not keep the others waiting.
   package static var tunnel: HTTP2Limits {
     var limits = HTTP2Limits()
     limits.streamWindowBytes = 256 * 1024
-    limits.streamWindowLimitBytes = 1024 * 1024
+    limits.streamWindowLimitBytes = 4 * 1024 * 1024
     limits.connectionWindowBytes = limits.maxConcurrentStreams * limits.streamWindowBytes
     return limits
   }

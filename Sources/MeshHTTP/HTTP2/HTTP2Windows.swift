@@ -4,9 +4,11 @@
 ///
 /// A stream's window grows where the way is long and its reader quick: of a transfer, a PING measures now and then how much
 /// comes in a round trip, and where that is most of what the window leaves, and all of it has been passed on, the window
-/// doubles. Where its reader falls behind by more than the window it began with, it shrinks again: what the reader takes is not
-/// granted anew until the growth is gone. All growth together is bounded, for a connection, whose own window grows along, and
-/// for a loop: a reader that stops, with a window grown or not, takes nothing from the others.
+/// doubles; over 1 MiB only to an eighth of what the stream has carried, since the kernels' buffers on the way take the first
+/// megabytes for a reader that does not read at all. Where its reader falls behind by more than the window it began with, it
+/// shrinks again: what the reader takes is not granted anew until the growth is gone. All growth together is bounded, for a
+/// connection, whose own window grows along, and for a loop: a reader that stops, with a window grown or not, takes nothing
+/// from the others.
 extension HTTP2Connection {
   /// What is being measured.
   struct WindowProbe {
@@ -28,6 +30,10 @@ extension HTTP2Connection {
   private static let probeEvery = 8
   /// … and after a reader has fallen behind.
   private static let probeAfterShrinking = 64
+  /// What a window grows to at once; further growth is earned.
+  private static let unearnedWindow: Int64 = 1024 * 1024
+  /// Of what a stream has carried its window may be this part.
+  private static let earnedPart: Int64 = 8
 
   /// Says that `count` bytes of body are out of the way, so that the peer may send as many again. Every byte of a
   /// `.data` event must be told once, also when its stream has ended meanwhile.
@@ -95,6 +101,7 @@ extension HTTP2Connection {
     // The question went out with half of the window: if most of the other half came before its answer, the sender has been
     // waiting for us.
     guard (slot.pointee.received &- probe.received) &* 8 >= size &* 3, waiting(slot) == 0 else { return }
+    guard size < Self.unearnedWindow || slot.pointee.received / Self.earnedPart >= 2 &* size else { return }
     var more = min(
       size, Int64(limits.streamWindowLimitBytes) &- size,
       Int64(limits.windowGrowthBytes) &- probe.grown &- probe.surplus, 0x7FFF_FFFF &- receiveWindow)

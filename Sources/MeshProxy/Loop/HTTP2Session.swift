@@ -16,8 +16,8 @@ struct HTTP2Session: ~Copyable {
   var idleSince: UInt64
   /// When a PING went out that has not been answered; 0: none has.
   var pinged: UInt64 = 0
-  /// A header block was unfinished when the clock last looked.
-  var wasMidHead = false
+  /// When the clock last found no header block unfinished.
+  var settledAt: UInt64
   /// When a drain began; 0: it has not.
   var drainingSince: UInt64 = 0
   /// Links among all sessions of the worker.
@@ -38,6 +38,7 @@ struct HTTP2Session: ~Copyable {
     self.connection = connection
     lastRead = now
     idleSince = now
+    settledAt = now
   }
 }
 
@@ -271,12 +272,13 @@ extension Worker {
   func sessionTick(_ connection: ConnectionRef, _ session: HTTP2SessionRef) {
     session.pointee.codec.calm()
     connection.pointee.tls?.trim()
-    let isMidHead = session.pointee.codec.isMidHead
-    if isMidHead && session.pointee.wasMidHead || isUnsettled(session) {
+    if !session.pointee.codec.isMidHead { session.pointee.settledAt = now }
+    // The clock comes every five seconds: after two of them a block has been unfinished for one at least.
+    let patience = max(settings.limits.headNanoseconds, 2 &* HTTP2Session.tick)
+    if now &- session.pointee.settledAt >= patience || isUnsettled(session) {
       refused(connection, .headerTimeout)
       return sessionEnded(connection)
     }
-    session.pointee.wasMidHead = isMidHead
     if session.pointee.codec.openStreams > 0 {
       session.pointee.idleSince = now
       if session.pointee.pinged > 0 {
@@ -298,12 +300,12 @@ extension Worker {
 
   /// A peer that opened a connection and never said what it speaks.
   private func isUnsettled(_ session: HTTP2SessionRef) -> Bool {
-    !session.pointee.codec.hasPeerSettings && now &- session.pointee.idleSince >= RequestPath.headTimeout
+    !session.pointee.codec.hasPeerSettings && now &- session.pointee.idleSince >= settings.limits.headNanoseconds
   }
 
   private func idleLimit(_ connection: ConnectionRef) -> UInt64 {
     guard connection.pointee.role == .upstreamHTTP2, let endpoint = connection.pointee.endpoint else {
-      return RequestPath.downstreamIdle
+      return settings.limits.connectionIdleNanoseconds
     }
     return UInt64(max(1, endpoint.pointee.cluster.pointee.policy.pool.idleNanoseconds))
   }

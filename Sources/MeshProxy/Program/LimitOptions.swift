@@ -9,6 +9,10 @@ package struct ProxyLimits: Sendable {
   package var connections = 50_000
   /// Silence in both directions of an answer that has begun, or of a tunnel, that ends it: seconds, 1…86,400, default 300.
   package var streamIdleSeconds = 300
+  /// Time for a head to arrive whole, from its first byte: seconds, 1…3,600, default 15.
+  package var headSeconds = 15
+  /// Time without requests after which a client's connection is ended: seconds, 1…604,800, default 3,600.
+  package var connectionIdleSeconds = 3_600
   /// By how much all windows between proxies may grow on a worker, 0…4 GiB; default 64 MiB.
   package var windowGrowthBytes = 64 * 1024 * 1024
   /// HTTP/2 towards applications.
@@ -23,6 +27,12 @@ package struct ProxyLimits: Sendable {
 
   /// `streamIdleSeconds` as the clocks have it.
   var streamIdleNanoseconds: UInt64 { UInt64(clamping: streamIdleSeconds) &* 1_000_000_000 }
+
+  /// `headSeconds` as the clocks have it.
+  var headNanoseconds: UInt64 { UInt64(clamping: headSeconds) &* 1_000_000_000 }
+
+  /// `connectionIdleSeconds` as the clocks have it.
+  var connectionIdleNanoseconds: UInt64 { UInt64(clamping: connectionIdleSeconds) &* 1_000_000_000 }
 
   /// The limits of HTTP/1.
   package var http1: HTTP1Limits { HTTP1Limits(maxHeadBytes: headBytes, maxFields: headFields) }
@@ -80,7 +90,9 @@ package struct ProxyLimits: Sendable {
       limits.mesh.maxFields = value
     },
     Setting("connections", 1...1_000_000) { $0.connections = $1 },
+    Setting("head-seconds", 1...3_600) { $0.headSeconds = $1 },
     Setting("stream-idle-seconds", 1...86_400) { $0.streamIdleSeconds = $1 },
+    Setting("connection-idle-seconds", 1...604_800) { $0.connectionIdleSeconds = $1 },
     .both("streams", 1...10_000) { $0.maxConcurrentStreams = UInt32($1) },
     Setting("stream-window", 16_384...16_777_216) { $0.edge.streamWindowBytes = UInt32($1) },
     Setting("connection-window", 65_535...1_073_741_824) { $0.edge.connectionWindowBytes = UInt32($1) },

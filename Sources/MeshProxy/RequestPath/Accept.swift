@@ -64,7 +64,7 @@ extension Worker {
   /// The connection carries HTTP/1 requests from here on.
   func becomeHTTP(_ connection: ConnectionRef) {
     connection.pointee.role = .downstreamHTTP1
-    arm(connection, after: RequestPath.downstreamIdle)
+    arm(connection, after: settings.limits.connectionIdleNanoseconds)
   }
 
   /// Plaintext: from our own application, or on an inbound port that permits it.

@@ -143,7 +143,7 @@ extension Worker {
       refused(connection, .tlsHandshakeTimeout)
       kill(connection)
     case .lingering: kill(connection)
-    case .detecting: askEndpoint(connection)
+    case .detecting: detectionExpired(connection)
     case .downstreamHTTP1: downstreamExpired(connection)
     case .downstreamHTTP2, .upstreamHTTP2:
       guard let session = connection.pointee.http2 else { return upstreamLost(connection, .connectTimeout) }

@@ -312,7 +312,7 @@ extension Worker {
     guard isComplete, connection.pointee.flags.isDisjoint(with: [.writeClosed]) else {
       return closeAfterFlush(connection)
     }
-    arm(connection, after: RequestPath.downstreamIdle)
+    arm(connection, after: settings.limits.connectionIdleNanoseconds)
     connection.pointee.idleSince = now
     if connection.pointee.flags.contains(.readClosed), connection.pointee.input.isEmpty {
       return closeAfterFlush(connection)

@@ -40,7 +40,7 @@ extension Worker {
       scratch: HeadScratch(offset: count, capacity: Self.parseScratch), into: &head, info: &requestInfo)
     switch result {
     case .needMore:
-      if connection.pointee.scanned == 0 { arm(connection, after: RequestPath.headTimeout) }
+      if connection.pointee.scanned == 0 { arm(connection, after: settings.limits.headNanoseconds) }
       connection.pointee.scanned = UInt32(truncatingIfNeeded: count)
       return 0
     case .failure(let error):
@@ -64,7 +64,7 @@ extension Worker {
     switch HTTP2Connection.beginsWithPreface(bytes, count) {
     case .no: return nil
     case .maybe:
-      if connection.pointee.scanned == 0 { arm(connection, after: RequestPath.headTimeout) }
+      if connection.pointee.scanned == 0 { arm(connection, after: settings.limits.headNanoseconds) }
       connection.pointee.scanned = UInt32(truncatingIfNeeded: count)
       return 0
     case .yes:

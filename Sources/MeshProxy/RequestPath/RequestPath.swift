@@ -20,10 +20,6 @@
 /// Outbound and inbound traffic take the same stages; they differ in what `Route` looks at and which connections are
 /// encrypted.
 enum RequestPath {
-  /// Time for a head to arrive whole, from its first byte.
-  static let headTimeout: UInt64 = 15_000_000_000
-  /// Time without requests after which a client's connection is closed.
-  static let downstreamIdle: UInt64 = 3_600_000_000_000
   /// Time for a TLS handshake from acceptance.
   static let handshakeTimeout: UInt64 = 15_000_000_000
   /// Time to the first byte of a response where no timeout is configured.

@@ -15,9 +15,8 @@ struct NetworkProfile {
   /// Of a thousand connections so many are refused, or never answered.
   var refusals = 0
   var blackHoles = 0
-  /// The proxies shake hands. Signatures differ in length from run to run: the first bytes of a connection are cut into
-  /// parts whose number does not depend on it, so that a seed takes the same course again.
-  var isSealed = false
+  /// Buffers are wide and segments large, so that a time is made of nothing but distances and of who waits for whom.
+  var isEven = false
   /// Nothing is refused that could not be repeated.
   var isCalm = false
   /// Streams of HTTP/2 at clients and applications have windows of a few bytes, and bodies are small.

@@ -25,8 +25,6 @@ final class SimulatedSocket {
   var sendCapacity = 65536
   /// How our bytes are cut into segments.
   var shape = SegmentShape()
-  /// Calls of `send` so far.
-  var sends = 0
   /// When the last of what is in flight towards us arrives.
   var lastArrival: UInt64 = 0
   var acknowledged: UInt64 = 0

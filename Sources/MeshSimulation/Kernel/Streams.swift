@@ -33,10 +33,8 @@ extension SimulatedKernel {
       other.port = port
       other.peer = socket
       socket.peer = other
-      if !profile.isSealed {
-        shape(socket)
-        shape(other)
-      }
+      shape(socket)
+      shape(other)
       listener.backlog.append(other)
       raise(listener)
       after(travel()) { [unowned self] in
@@ -93,8 +91,7 @@ extension SimulatedKernel {
     guard taken > 0 else { return Int(-EAGAIN) }
     peer.stream.append(bytes.assumingMemoryBound(to: UInt8.self), taken)
     work += 1
-    socket.sends += 1
-    if profile.isSealed, socket.sends <= Self.evenSends { transmitEvenly(socket) } else { transmit(socket) }
+    transmit(socket)
     return taken
   }
 
@@ -104,18 +101,6 @@ extension SimulatedKernel {
       return
     }
     after(travel()) { [unowned self] in transmit(peer) }
-  }
-
-  /// Calls of `send` on a connection of sealed worlds that are cut into equal parts.
-  private static let evenSends = 4
-
-  private func transmitEvenly(_ socket: SimulatedSocket) {
-    guard let peer = socket.peer, socket.state == .established else { return }
-    let parts = 1 + random.pick(4)
-    let count = min(peer.stream.count, peer.window) - peer.arrived - peer.inFlight
-    for part in 0..<parts where count > 0 {
-      putOnTheWay(socket, to: peer, count * (part + 1) / parts - count * part / parts)
-    }
   }
 
   private func putOnTheWay(_ socket: SimulatedSocket, to peer: SimulatedSocket, _ size: Int) {
@@ -136,7 +121,7 @@ extension SimulatedKernel {
       if socket.shape.left == 0 { shape(socket) }
       socket.shape.left -= 1
       let most = min(queued, open, socket.shape.most)
-      putOnTheWay(socket, to: peer, 1 + random.pick(most))
+      putOnTheWay(socket, to: peer, profile.isEven ? most : 1 + random.pick(most))
       guard socket.state == .established else { return }
     }
     let isAllSent = peer.stream.count == peer.arrived + peer.inFlight
@@ -251,6 +236,11 @@ extension SimulatedKernel {
 
   /// Draws how the next stretch of a direction is cut up, and how much fits into its buffers.
   private func shape(_ socket: SimulatedSocket) {
+    if profile.isEven {
+      socket.shape.most = 65_536
+      socket.shape.left = .max
+      return
+    }
     let most: [Int] = [1, 7, 100, 1448, 16_384, 65_536, 65_536]
     let rooms: [Int] = [1, 16, 300, 4096, 65_536, 262_144, 262_144, 262_144]
     socket.shape.most = most[random.pick(most.count)]

@@ -2,7 +2,8 @@ internal import MeshModel
 internal import MeshProxy
 internal import MeshTLS
 
-/// Certificates for the two proxies of a simulation, made once in a process: a root, and a leaf for each.
+/// Certificates for the two proxies of a simulation, made once in a process: a root, and a leaf for each. They are the same
+/// in every process, and signatures have one length, so that a seed takes the same course again.
 struct SimulationCredentials: Sendable {
   let client: Credentials
   let server: Credentials
@@ -12,13 +13,12 @@ struct SimulationCredentials: Sendable {
 
   /// - Throws: `TLSMaterialError`, which would be a fault of this file.
   init() throws {
-    let root = try TLSKeyPair()
+    let root = try Self.pair(1)
     let name = "Simulation root"
     let certificate = try Self.certificate(subject: name, uri: nil, for: root, issuer: name, signer: root)
     let pem = Array(DER.pem("CERTIFICATE", certificate).utf8)
     let trust = try TLSTrust(roots: pem)
-    func credentials(_ uri: String) throws -> Credentials {
-      let pair = try TLSKeyPair()
+    func credentials(_ uri: String, _ pair: TLSKeyPair) throws -> Credentials {
       let leaf = try Self.certificate(subject: "", uri: uri, for: pair, issuer: name, signer: root)
       let identity = try pair.identity(chain: Array(DER.pem("CERTIFICATE", leaf).utf8) + pem)
       let domains = [try TrustDomain("cluster.local")]
@@ -26,18 +26,23 @@ struct SimulationCredentials: Sendable {
       return try Credentials { role, protocols in
         var settings = TLSSettings(
           role: role, identity: identity, trust: trust, trustDomains: domains, protocols: protocols)
+        settings.signatures = .ed25519
         if case .server = role { settings.ticketKeys = tickets }
         return try TLSContext(settings)
       }
     }
-    client = try credentials(Self.clientIdentity)
-    server = try credentials(Self.serverIdentity)
+    client = try credentials(Self.clientIdentity, Self.pair(2))
+    server = try credentials(Self.serverIdentity, Self.pair(3))
+  }
+
+  private static func pair(_ number: UInt8) throws -> TLSKeyPair {
+    try TLSKeyPair(ed25519: [UInt8](repeating: number, count: 32))
   }
 
   private static func certificate(
     subject: String, uri: String?, for pair: TLSKeyPair, issuer: String, signer: TLSKeyPair
   ) throws -> [UInt8] {
-    let algorithm = DER.sequence([DER.identifier([1, 2, 840, 10045, 4, 3, 2])])
+    let algorithm = signer.kind.signatureAlgorithm
     let times = ["250101000000Z", "351231000000Z"].map { DER.value(0x17, Array($0.utf8)) }
     let body = DER.sequence([
       DER.value(0xa0, DER.integer([2])), DER.integer([uri == nil ? 1 : 2]), algorithm, distinguished(issuer),

@@ -19,6 +19,9 @@ package enum Link: Int, CaseIterable, Sendable {
 final class Mesh {
   static let webPort: UInt16 = 1001
   static let echoPort: UInt16 = 1002
+  /// Ports whose protocol nobody has declared: the server speaks first on one, the client on the other.
+  static let greeterPort: UInt16 = 1003
+  static let keysPort: UInt16 = 1004
   /// Ports of the server's sidecar and of the applications begin here.
   static let firstServerPort: UInt16 = 2000
   static let host = "web"
@@ -27,6 +30,8 @@ final class Mesh {
   let server: Worker
   let applicationPorts: [UInt16]
   static let echoApplicationPort: UInt16 = 3900
+  static let greeterApplicationPort: UInt16 = 3901
+  static let keysApplicationPort: UInt16 = 3902
   var policy: TrafficPolicyConfig?
   private let clientListeners: [ListenerConfig]
   private let serverListeners: [ListenerConfig]
@@ -50,13 +55,27 @@ final class Mesh {
         $0.service = "default/echo"
         $0.port = 90
       },
+      Self.listener("greeter", .outbound, port: Self.greeterPort) {
+        $0.service = "default/greeter"
+        $0.port = 91
+      },
+      Self.listener("keys", .outbound, port: Self.keysPort) {
+        $0.service = "default/keys"
+        $0.port = 92
+      },
     ]
     let mode: MutualTLSMode = link == .mutualTLS ? .strict : .disable
-    serverListeners = (applicationPorts + [Self.echoApplicationPort]).map { port in
+    let others = [Self.echoApplicationPort, Self.greeterApplicationPort, Self.keysApplicationPort]
+    serverListeners = (applicationPorts + others).map { port in
       Self.listener("in-\(port)", .inbound, port: port - 1000) {
         $0.port = UInt32(port)
         $0.mutualTLS = mode
-        $0.appProtocol = port == Self.echoApplicationPort ? .tcp : application
+        $0.appProtocol =
+          switch port {
+          case Self.echoApplicationPort: .tcp
+          case Self.greeterApplicationPort, Self.keysApplicationPort: .unspecified
+          default: application
+          }
       }
     }
     let opened: ([ListenerConfig]) -> [(config: ListenerConfig, descriptor: Int32)] = { listeners in
@@ -109,9 +128,13 @@ final class Mesh {
       }
     snapshot.services = [
       service("web", 80, spoken, policy), service("echo", 90, .tcp, nil),
+      service("greeter", 91, .unspecified, nil), service("keys", 92, .unspecified, nil),
     ]
     snapshot.workloads =
-      ports.map { workload("web", $0, link) } + [workload("echo", echoApplicationPort, link)]
+      ports.map { workload("web", $0, link) } + [
+        workload("echo", echoApplicationPort, link), workload("greeter", greeterApplicationPort, link),
+        workload("keys", keysApplicationPort, link),
+      ]
     return snapshot
   }
 

@@ -49,6 +49,34 @@ extension World {
     }
   }
 
+  /// Clients of ports whose protocol nobody has declared.
+  func addSilence(_ writer: inout PlanWriter) {
+    add(GreetingApplication(kernel, port: Mesh.greeterApplicationPort, greets: true))
+    add(GreetingApplication(kernel, port: Mesh.keysApplicationPort, greets: false))
+    let connections = 2 + writer.random.pick(10)
+    let greeted = PunctualClient(kernel, ledger, port: Mesh.greeterPort, isGreeted: true, connections: connections)
+    let beginning = PunctualClient(kernel, ledger, port: Mesh.keysPort, isGreeted: false, connections: connections)
+    self.greeted = greeted
+    self.beginning = beginning
+    add(greeted) { greeted.isDone }
+    add(beginning) { beginning.isDone }
+  }
+
+  /// A server that speaks first is heard within 150 ms once, and at once from then on; who speaks first waits for nothing.
+  func checkDelays() {
+    // What the network itself takes, with a handshake of the proxies' and a turn for each of those who take part.
+    let network: UInt64 = 10_000_000
+    for (index, delay) in (greeted?.delays ?? []).enumerated() where delay > (index == 0 ? 150_000_000 : network) {
+      ledger.violate("connection \(index + 1) was greeted after \(delay) ns")
+    }
+    for (index, delay) in (beginning?.delays ?? []).enumerated() where delay > network {
+      ledger.violate("connection \(index + 1), whose client speaks first, was answered after \(delay) ns")
+    }
+    if let first = greeted?.delays.first, first < Worker.detectionNanoseconds {
+      ledger.violate("the first greeting came after \(first) ns: nothing was learned from silence")
+    }
+  }
+
   /// No more attempts than requests, a fifth and ten a second; of the requests at least what the healthy half would do.
   func checkBudget() {
     let requests = ledger.plans.count

@@ -1,6 +1,6 @@
 /// How the bytes of a port are understood.
 package enum AppProtocol: UInt32, WireEnum {
-  /// Not declared. Treated as HTTP/1.1 until detection of protocols is built.
+  /// Not declared: told from the first bytes of each connection, or from who speaks first.
   case unspecified = 0
   case http = 1
   case tcp = 2

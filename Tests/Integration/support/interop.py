@@ -22,6 +22,7 @@ class Stub:
     """Calls without generated code: messages are bytes."""
 
     def __init__(self, port, authority="server", options=()):
+        self.port = port
         self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options=[
             ("grpc.default_authority", authority), ("grpc.max_receive_message_length", -1), ("grpc.enable_http_proxy", 0),
             ("grpc.enable_retries", 0), *options])
@@ -196,6 +197,30 @@ def rpc_soak(stub):
     for number in range(100):
         answer, _ = stub.unary("UnaryCall", simple_request(number * 10, bytes(number)))
         assert len(body_of(answer)) == number * 10
+
+
+@case
+def channel_soak(stub):
+    """A channel of its own for each call."""
+    for _ in range(20):
+        with Stub(stub.port) as fresh:
+            large_unary(fresh)
+
+
+@case
+def concurrent_large_unary(stub):
+    """A thousand at a time on one channel; the answers are counted and let go."""
+    lengths, ended = [], threading.Semaphore(0)
+
+    def done(call):
+        lengths.append(len(body_of(call.result())) if call.code() == grpc.StatusCode.OK else call.code())
+        ended.release()
+    request = simple_request(LARGE_ANSWER, bytes(LARGE_REQUEST))
+    for _ in range(1000):
+        stub.channel.unary_unary(f"/{SERVICE}/UnaryCall").future(request, timeout=120).add_done_callback(done)
+    for _ in range(1000):
+        assert ended.acquire(timeout=130)
+    assert lengths == [LARGE_ANSWER] * 1000, set(lengths)
 
 
 @case
