@@ -94,6 +94,17 @@ struct HandshakeTests {
     #expect(pair.client.state == .failure(.peerAlert(TLSAlert.badRecordMAC)))
   }
 
+  @Test("a key pair of Ed25519 is the same again, and so are its signatures")
+  func writtenDown() throws {
+    let one = try TLSKeyPair(ed25519: [UInt8](repeating: 9, count: 32))
+    let other = try TLSKeyPair(ed25519: [UInt8](repeating: 9, count: 32))
+    let message = Array("a message".utf8)
+    #expect(one.publicKeyInfo == other.publicKeyInfo)
+    #expect(try one.sign(message) == other.sign(message))
+    #expect(try one.sign(message).count == 64)
+    #expect(throws: TLSMaterialError.self) { try TLSKeyPair(ed25519: [1, 2, 3]) }
+  }
+
   @Test("100 MB pass unchanged")
   func bulk() throws {
     let mesh = try TestMesh()
