@@ -126,7 +126,7 @@ def tables(result):
                            "rss"))
     if result["resets"]:
         for key, name in (("calm_p99_us", "left alone"), ("p99_us", "while 1,000 connections reset rapidly")):
-            found.append(table(f"Latency, µs, 99th percentile, 1000 requests/s by HTTP/2, {name}", [result["resets"]], key))
+            found.append(table(f"Latency, µs, 99th percentile, 2000 requests/s by HTTP/2, {name}", [result["resets"]], key))
         found.append(table("What the rapid resets cost others: ratio of these", [result["resets"]], "ratio", digits=2,
                            ratios=False))
         found.append(table("CPU µs for each connection that resets 400 requests rapidly", [result["resets"]], "cpu_us"))

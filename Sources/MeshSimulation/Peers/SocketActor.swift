@@ -76,7 +76,8 @@ class SocketActor: Actor {
       }
       if count == Int(-EAGAIN) { return true }
       if count <= 0 {
-        isBroken = true
+        // Where the other direction has ended in order, everything of it has come: only ours is broken.
+        isBroken = !socket.isReadShut
         return false
       }
       sent += count
