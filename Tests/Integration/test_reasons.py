@@ -500,17 +500,20 @@ def test_a_limit_on_connections(world, tmp_path):
     def known():
         told = world.why(**{"from": f"{SPACE}/poor"}, reason="connection_limit")
         return told["reason"] == "connection_limit" and told
-    told = raw.eventually(known, 5)
+    told = raw.eventually(known)
     assert told["object"]["kind"] == "Proxy" and told["object"]["name"] == poor.uid
     for connection in connections:
         connection.close()
+    # What is still open when the descriptors are counted would be room for one more a moment later.
+    raw.eventually(lambda: sum(worker["downstream"] for worker in json.loads(
+        poor.admin("/connections").body)["workers"]) == 0)
     resource.prlimit(poor.sidecar_pid, resource.RLIMIT_NOFILE,
                      (len(os.listdir(f"/proc/{poor.sidecar_pid}/fd")), 1024))
     with socket.create_connection(("127.0.0.1", poor.forward_port)):
         def starved():
             told = world.why(**{"from": f"{SPACE}/poor"}, reason="descriptor_limit")
             return told["reason"] == "descriptor_limit" and told
-        assert raw.eventually(starved, 5)["object"]["name"] == poor.uid
+        assert raw.eventually(starved)["object"]["name"] == poor.uid
     resource.prlimit(poor.sidecar_pid, resource.RLIMIT_NOFILE, (1024, 1024))
     world.mesh.stop_workload(poor)
 
