@@ -174,7 +174,8 @@ struct APIResponder: Sendable {
   func body(of request: Request) async throws -> [UInt8] {
     let tooLarge = StatusAnswer(
       code: 413, reason: "RequestEntityTooLarge",
-      message: "the body has over \(settings.maxBodyBytes) bytes; apply the documents in parts")
+      message: "the body has over \(settings.maxBodyBytes) bytes, the most that is taken at once and the most that one "
+        + "object may have; apply several documents in parts, and make a single one smaller")
     var bytes: [UInt8] = []
     var count = 0
     for try await chunk in request.body {

@@ -83,7 +83,7 @@ package enum APIError: Error, Sendable, Equatable {
   package var message: String {
     switch self {
     case .notLoopback(let host):
-      "\(host) can be reached from other machines, and the API is not encrypted; use 127.0.0.1, or permit it expressly"
+      "\(host) can be reached from other machines, and the API is not encrypted; it listens on 127.0.0.1 or ::1 only"
     case .noToken: "the API has no token; see that the data folder's api-token is there and not empty"
     }
   }

@@ -24,7 +24,9 @@ package enum DocumentReader {
   package static func read(_ bytes: [UInt8], namespace: String) -> ReadDocuments {
     let report = ViolationReport()
     var result = ReadDocuments()
-    let documents = values(bytes, into: report).flatMap(items)
+    let text = bytes.starts(with: YAMLReader.byteOrderMark) ? Array(bytes.dropFirst(3)) : bytes
+    let (values, isLastCut) = values(text, into: report)
+    let documents = values.flatMap(items)
     if documents.isEmpty, report.isEmpty {
       report.add(.required, at: "", "there is no object in it; begin with apiVersion, kind, metadata and spec")
     }
@@ -42,7 +44,9 @@ package enum DocumentReader {
           result.entries.append(ReadDocuments.Entry(resource: resource, document: index, value: document))
         }
       }
-      add(own, of: document, index: documents.count > 1 ? index : nil, to: report)
+      // What is not there may have been meant by what could not be read.
+      let isCut = isLastCut && index == documents.count - 1
+      add(own, of: document, index: documents.count > 1 ? index : nil, isCut: isCut, to: report)
     }
     if documents.count > maxDocuments {
       report.add(.tooMany, at: "", "there are over \(maxDocuments) documents; apply them in parts")
@@ -54,11 +58,11 @@ package enum DocumentReader {
 
   /// The values of a text: JSON where it is JSON, else YAML. What comes before a mistake is read all the same, so that
   /// its violations are told too.
-  private static func values(_ bytes: [UInt8], into report: ViolationReport) -> [Value] {
+  private static func values(_ bytes: [UInt8], into report: ViolationReport) -> (values: [Value], isLastCut: Bool) {
     let first = bytes.first { $0 != 0x20 && $0 != 0x09 && $0 != 0x0A && $0 != 0x0D }
     var failure: JSONReader.Failure?
     if first == UInt8(ascii: "{") {
-      do { return [try JSONReader.read(bytes)] } catch { failure = error }
+      do { return ([try JSONReader.read(bytes)], false) } catch { failure = error }
     }
     let yaml = YAMLReader.read(bytes)
     if let mistake = yaml.failure {
@@ -67,7 +71,7 @@ package enum DocumentReader {
         .malformed, at: "",
         "line \(position.line), column \(position.column): \(failure?.message ?? mistake.message)", position: position)
     }
-    return yaml.documents
+    return (yaml.documents, yaml.isLastCut)
   }
 
   /// The items of a `List`, else the document itself.
@@ -79,10 +83,13 @@ package enum DocumentReader {
   }
 
   /// Adds what is wrong with one document, told with its name and line.
-  private static func add(_ own: ViolationReport, of document: Value, index: Int?, to report: ViolationReport) {
+  /// - Parameter isCut: whether the document may go on in what could not be read.
+  private static func add(
+    _ own: ViolationReport, of document: Value, index: Int?, isCut: Bool, to report: ViolationReport
+  ) {
     let kind = document["kind"]?.text.map { String($0.prefix(64)) } ?? "object"
     let name = document["metadata"]?["name"]?.text.map { " \($0.prefix(64))" } ?? ""
-    for var violation in own.violations {
+    for var violation in own.violations where !isCut || violation.reason != .required {
       let line = violation.position.map { ", line \($0.line)" } ?? ""
       violation.message = "\(kind)\(name)\(line): \(violation.message)"
       if let index {

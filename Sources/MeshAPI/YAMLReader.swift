@@ -20,18 +20,32 @@ package enum YAMLReader {
     package var position: Value.Position
   }
 
-  /// The documents of a stream, empty ones left out, up to the first mistake, and that mistake.
-  package static func read(_ bytes: [UInt8]) -> (documents: [Value], failure: Failure?) {
-    bytes.withUnsafeBufferPointer { buffer in
+  /// What a stream holds.
+  package struct Stream: Sendable {
+    /// The documents, empty ones left out, up to the first mistake.
+    package var documents: [Value]
+    /// That mistake.
+    package var failure: Failure?
+    /// Whether the mistake follows upon the last document, which may therefore be a part of what was meant: something is
+    /// written where the document has ended by its indentation.
+    package var isLastCut = false
+  }
+
+  /// Reads a stream. A byte order mark before it (UTF-8's, YAML 1.2 section 5.2) is passed over.
+  package static func read(_ bytes: [UInt8]) -> Stream {
+    bytes.dropFirst(bytes.starts(with: byteOrderMark) ? byteOrderMark.count : 0).withUnsafeBufferPointer { buffer in
       var builder = Builder(source: EventSource(buffer))
       do throws(Failure) {
         try builder.readAll()
-        return (builder.documents, nil)
+        return Stream(documents: builder.documents)
       } catch {
-        return (builder.documents, error)
+        return Stream(documents: builder.documents, failure: error, isLastCut: builder.isBetween)
       }
     }
   }
+
+  /// That of UTF-8.
+  static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
 
   /// One event, in Swift's own types.
   enum Event {
@@ -106,6 +120,8 @@ extension YAMLReader {
   struct Builder {
     private let source: EventSource
     private(set) var documents: [Value] = []
+    /// Whether a document has been read and the next one not begun.
+    private(set) var isBetween = false
     private var valueCount = 0
     private var aliasValueCount = 0
     /// Values under their anchors, with how many values each is.
@@ -121,11 +137,13 @@ extension YAMLReader {
         switch event {
         case .streamEnd: return
         case .documentStart:
+          isBetween = false
           anchors = [:]
           let (first, position) = try source.next()
           let value = try build(first, position, depth: 0)
           if case .null = value.content { continue }
           documents.append(value)
+          isBetween = true
         default: continue
         }
       }
@@ -139,7 +157,9 @@ extension YAMLReader {
       }
       valueCount += 1
       guard valueCount <= maxValues else {
-        throw Failure(message: "over \(maxValues) values; apply the documents in parts", position: position)
+        throw Failure(
+          message: "over \(maxValues) values; apply several documents in parts, and make a single one smaller",
+          position: position)
       }
       let countBefore = valueCount
       switch event {

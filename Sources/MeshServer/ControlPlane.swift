@@ -51,9 +51,23 @@ package struct ControlPlane: Service {
   /// Why the control plane could not be started.
   package enum StartError: Error, Sendable, Equatable, CustomStringConvertible {
     case cannotListen(address: String)
+    /// Something of what belongs together in the data folder is gone.
+    case incomplete(missing: String, folder: String)
+
+    /// What to do about it.
+    package var hint: String {
+      switch self {
+      case .cannotListen: "name other addresses with --api and --xds"
+      case .incomplete(let missing, let folder):
+        "put \(missing) back from a copy; or, to begin anew with nothing, move the folder \(folder) away"
+      }
+    }
 
     package var description: String {
       switch self {
+      case .incomplete(let missing, let folder):
+        "\(missing) is gone, while other files of the mesh are in \(folder). Nothing is made anew in its place: "
+          + "what was applied, or whom the workloads trust, would be lost without a word"
       case .cannotListen(let address):
         "Nothing can listen on \(address): the port is taken, or the address is not of this machine. "
           + "Choose another port."
@@ -83,7 +97,14 @@ package struct ControlPlane: Service {
   package func run() async throws {
     try FileManager.default.createDirectory(
       atPath: configuration.dataFolder, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
-    let parts = try await ControlPlaneParts(configuration, onProblem: onProblem)
+    let parts: ControlPlaneParts
+    do {
+      parts = try await ControlPlaneParts(configuration, onProblem: onProblem)
+    } catch {
+      // Asked to end before it had begun: nothing is wrong.
+      if Task.isCancelled { return }
+      throw error
+    }
     // A graceful shutdown cuts the streams at once: proxies keep what they have, and reconnect to whoever comes next.
     try await cancelWhenGracefulShutdown { try await serve(parts) }
     try parts.store.close()

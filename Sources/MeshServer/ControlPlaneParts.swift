@@ -39,11 +39,17 @@ final class ControlPlaneParts: Sendable {
     self.onProblem = onProblem
     let wallClock: @Sendable () -> Timestamp = { Timestamp(secondsSinceEpoch: seconds()) }
 
+    // In this order: `DataFolderState` concludes from it what is gone.
+    let state = DataFolderState(folder: folder)
+    try state.demand(isStoreUsed: false, in: folder)
+    store = try await SQLiteStore.open(path: "\(folder)/apus.db", now: wallClock)
+    if !state.hasAuthority {
+      try state.demand(isStoreUsed: try await store.resources(nil, namespace: nil).resourceVersion > 0, in: folder)
+    }
     authority = LivingAuthority(
       try CertificateAuthority.open(
         folder: "\(folder)/ca", trustDomain: configuration.trustDomain, nowSeconds: seconds()), folder: "\(folder)/ca")
     let token = try APIToken.open(path: "\(folder)/api-token")
-    store = try await SQLiteStore.open(path: "\(folder)/apus.db", now: wallClock)
 
     // Resources from the store, workloads from discovery: the engine compiles both.
     engine = ConfigEngine(

@@ -119,6 +119,7 @@ enum StoreFile {
   /// Every error of the database as one of ours.
   static func storeError(_ error: any Error, path: String) -> StoreError {
     if let known = error as? StoreError { return known }
+    if error is CancellationError { return .unavailable("\(path) was not opened: the control plane is being stopped") }
     guard let failure = error as? DatabaseError else {
       return .unavailable("\(path) cannot be used: \(error). See that the folder is there and writable")
     }

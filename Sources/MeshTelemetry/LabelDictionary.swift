@@ -50,6 +50,19 @@ package struct EdgeLabels: Hashable, Sendable {
   package init(reporter: Reporter) { self.reporter = reporter }
 }
 
+/// A route's rule, and the service whose requests it took: a route may be attached to several.
+package struct RouteLabels: Hashable, Sendable {
+  /// `namespace/name/rule`; empty: no rule.
+  package var name = ""
+  /// The service that was asked for, `namespace/name`; empty: not known.
+  package var asked = ""
+
+  package init(name: String = "", asked: String = "") {
+    self.name = name
+    self.asked = asked
+  }
+}
+
 /// Gives small numbers to label texts, so that the traffic path counts by number. A number never changes its meaning
 /// while the process lives, whatever snapshots come and go.
 ///
@@ -67,8 +80,8 @@ package final class LabelDictionary: Sendable {
   private struct State {
     var edges: [EdgeLabels] = [EdgeLabels(reporter: .source)]
     var edgeNumbers: [EdgeLabels: UInt32] = [:]
-    var routes: [String] = [""]
-    var routeNumbers: [String: UInt32] = ["": 0]
+    var routes: [RouteLabels] = [RouteLabels()]
+    var routeNumbers: [RouteLabels: UInt32] = [RouteLabels(): 0]
   }
 
   private let state = Mutex(State())
@@ -87,14 +100,18 @@ package final class LabelDictionary: Sendable {
     }
   }
 
-  /// The number of a route's name, `namespace/name/rule`.
-  package func route(_ name: String) -> UInt32 {
-    state.withLock { state in
-      if let known = state.routeNumbers[name] { return known }
+  /// The number of a route.
+  /// - Parameters:
+  ///   - name: `namespace/name/rule`.
+  ///   - asked: the service whose requests it takes, `namespace/name`.
+  package func route(_ name: String, asked: String = "") -> UInt32 {
+    let labels = RouteLabels(name: name, asked: asked)
+    return state.withLock { state in
+      if let known = state.routeNumbers[labels] { return known }
       guard state.routes.count < Self.maxRoutes else { return Self.noRoute }
       let number = UInt32(state.routes.count)
-      state.routes.append(name)
-      state.routeNumbers[name] = number
+      state.routes.append(labels)
+      state.routeNumbers[labels] = number
       return number
     }
   }
@@ -108,7 +125,7 @@ package final class LabelDictionary: Sendable {
 /// The texts of a `LabelDictionary` at a moment.
 package struct LabelTexts: Sendable {
   let edges: [EdgeLabels]
-  let routes: [String]
+  let routes: [RouteLabels]
 
   /// The labels of the edge `number`.
   package func edge(_ number: UInt32) -> EdgeLabels {
@@ -116,5 +133,19 @@ package struct LabelTexts: Sendable {
   }
 
   /// The name of the route `number`, empty for none.
-  package func route(_ number: UInt32) -> String { Int(number) < routes.count ? routes[Int(number)] : "" }
+  package func route(_ number: UInt32) -> String { Int(number) < routes.count ? routes[Int(number)].name : "" }
+
+  /// The service whose requests the route `number` took, `namespace/name`; empty where that is not known.
+  package func asked(_ number: UInt32) -> String { Int(number) < routes.count ? routes[Int(number)].asked : "" }
+
+  /// For each number of a route the first one of the same name: metrics do not tell apart what was asked for.
+  func firstOfName() -> [UInt32] {
+    var first: [String: UInt32] = [:]
+    return routes.indices.map { index in
+      let number = UInt32(truncatingIfNeeded: index)
+      if let known = first[routes[index].name] { return known }
+      first[routes[index].name] = number
+      return number
+    }
+  }
 }

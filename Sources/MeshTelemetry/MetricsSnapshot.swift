@@ -57,4 +57,19 @@ package struct MetricsSnapshot: Sendable {
     }
     return result
   }
+
+  /// The same for metrics, whose labels name a route and not the service that was asked for: series of one route that is
+  /// attached to several services become one.
+  package func byRouteName(_ texts: LabelTexts) -> MetricsSnapshot {
+    let first = texts.firstOfName()
+    guard first.indices.contains(where: { first[$0] != UInt32(truncatingIfNeeded: $0) }) else { return self }
+    var renamed = self
+    for index in renamed.requests.indices {
+      let route = Int(renamed.requests[index].key.route)
+      if route < first.count { renamed.requests[index].key.route = first[route] }
+    }
+    var whole = MetricsSnapshot.merged([renamed], byMethod: true)
+    (whole.counters, whole.gauges) = (counters, gauges)
+    return whole
+  }
 }

@@ -1,6 +1,7 @@
 import ApusCLI
 import ApusHTTP
 import Glibc
+import MeshAPI
 import MeshControl
 import MeshModel
 import MeshServer
@@ -70,7 +71,9 @@ struct ControlPlaneHost: Sendable {
     case let failure as CLIFailure: failure
     case let error as StoreError: CLIFailure(.failed, "the store of \(settings.folder.path): \(error.message)")
     case let error as ControlPlane.StartError:
-      CLIFailure(.failed, error.description, hint: "name other addresses with --api and --xds")
+      CLIFailure(.failed, error.description, hint: error.hint)
+    case let error as APIError:
+      CLIFailure(.failed, error.message, hint: "name the address with --api, as 127.0.0.1:\(settings.api.port)")
     default: CLIFailure(.failed, "the control plane has ended: \(error)")
     }
   }

@@ -22,7 +22,7 @@ case .exit(let status):
   exit(status)
 case .controlPlane(let settings):
   do throws(CLIFailure) {
-    exit(try serve(settings, context))
+    exit(try serve(settings, context.serving))
   } catch {
     context.errors.write(error.text)
     exit(error.status.rawValue)

@@ -20,7 +20,22 @@ struct FormatTests {
     table.rows = [["a-very-long-name-indeed", "SYNCED"]]
     let lines = table.lines(maxWidth: 20)
     #expect(lines[1] == "a-very-long…  SYNCED")
-    #expect(table.lines(maxWidth: 5)[1] == "a-ver…  SYNCED")
+    #expect(table.lines(maxWidth: 5) == ["NA… …", "a-…"])
+  }
+
+  @Test func eachRowIsOneLineOnANarrowTerminal() {
+    var table = Table([
+      Table.Column("NAME", minimumWidth: 18), Table.Column("MESHED", .right), Table.Column("SUCCESS", .right),
+      Table.Column("RPS", .right), Table.Column("CONNS", .right),
+    ])
+    table.rows = [["service/catalog-with-a-long-name", "2/2", "100.00%", "12.5", "3"]]
+    #expect(
+      table.lines(maxWidth: 40) == [
+        "NAME                MESHED  SUCCESS …",
+        "service/catalog-w…     2/2  100.00%",
+      ])
+    for width in 3...80 { #expect(table.lines(maxWidth: width).allSatisfy { $0.count <= width }, "\(width)") }
+    #expect(table.lines(maxWidth: 80) == table.lines())
   }
 
   @Test func aShareIsNeverRoundedUpToAHundred() {

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 
 import pytest
@@ -142,6 +143,31 @@ def test_completion_scripts(mesh, shell):
     script = mesh.cli("completion", shell).stdout
     for verb in ("apply", "proxy-status", "stat"):
         assert verb in script
+
+
+# What bash does when Tab is pressed after these words: it calls what the script registered, with the words in COMP_WORDS.
+COMPLETE = """
+source "$0"
+COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
+registered=$(complete -p "$1") && function=$(sed -E 's/.*-F ([^ ]+).*/\\1/' <<< "$registered")
+"$function" "$1" "${COMP_WORDS[COMP_CWORD]}" "${COMP_WORDS[COMP_CWORD-1]}"
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+
+
+@pytest.mark.parametrize("words, offered, others", [
+    (["apus", ""], {"apply", "stat", "proxy-status", "why"}, {"--window"}),
+    (["apus", "pro"], {"proxy-status", "proxy-config"}, {"apply", "stat"}),
+    (["apus", "stat", "--w"], {"--watch", "--window"}, {"--from", "apply"}),
+    (["apus", "rollout", "p"], {"promote", "pause"}, {"abort", "proxy-status"}),
+])
+def test_bash_completes_verbs_and_options(mesh, tmp_path, words, offered, others):
+    script = tmp_path / "apus.bash"
+    script.write_text(mesh.cli("completion", "bash").stdout)
+    result = subprocess.run(["bash", "--norc", "-c", COMPLETE, str(script), *words], capture_output=True, text=True,
+                            timeout=30, check=False)
+    found = {word.strip() for word in result.stdout.split()}
+    assert offered <= found and not others & found, result
 
 
 def test_help_names_every_verb_and_the_exit_statuses(mesh):

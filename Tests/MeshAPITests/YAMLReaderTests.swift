@@ -3,7 +3,7 @@ import MeshControl
 import Testing
 
 @Suite struct YAMLReaderTests {
-  private func read(_ text: String) -> (documents: [Value], failure: YAMLReader.Failure?) {
+  private func read(_ text: String) -> YAMLReader.Stream {
     YAMLReader.read(Array(text.utf8))
   }
 
@@ -30,6 +30,30 @@ import Testing
 
   @Test func `an anchor may be used again`() {
     #expect(read("a: &x {k: v}\nb: *x\n").documents.first?.json() == #"{"a":{"k":"v"},"b":{"k":"v"}}"#)
+  }
+
+  @Test(arguments: ["a: 1\n", "{\"a\": 1}"])
+  func `a byte order mark is passed over`(text: String) {
+    let read = YAMLReader.read([0xEF, 0xBB, 0xBF] + Array(text.utf8))
+    #expect(read.failure == nil)
+    #expect(read.documents.map { $0.json() } == [#"{"a":1}"#])
+  }
+
+  @Test(arguments: [
+    "  apiVersion: v1\nkind: Service\n", "apiVersion: v1\n  kind: Service\n", "\"apiVersion\"\nkind: Service\n",
+    "{apiVersion: v1}\nkind: Service\n", "{\"apiVersion\": \"v1\", \"kind\": \"Service\"\n",
+  ])
+  func `after a syntax error nothing is told to be missing`(text: String) {
+    let violations = DocumentReader.read(Array(text.utf8), namespace: "default").violations
+    #expect(violations.first?.message.contains("not YAML") == true || violations.first?.path.isEmpty == true)
+    #expect(!violations.contains { $0.reason == .required }, "\(violations.map(\.message))")
+  }
+
+  @Test func `documents before a syntax error are checked all the same`() {
+    let text = "apiVersion: v1\n---\na: [1\n"
+    let violations = DocumentReader.read(Array(text.utf8), namespace: "default").violations
+    #expect(violations.contains { $0.reason == .required && $0.message.contains("kind") })
+    #expect(violations.contains { $0.reason == .malformed })
   }
 
   @Test(arguments: [

@@ -84,4 +84,40 @@ private func start(_ configuration: ControlPlane.Configuration) async throws -> 
     configuration.trustDomain = try TrustDomain("example.org")
     await #expect(throws: (any Error).self) { try await start(configuration) }
   }
+  @Test(arguments: [
+    (false, false, false, false, DataFolderState.Verdict.start),
+    // A first start makes the store, the authority, the token; it may end after each of them.
+    (true, false, false, false, .start), (true, true, false, false, .start), (true, true, true, true, .start),
+    (false, true, false, false, .storeGone), (false, false, true, false, .storeGone),
+    (false, true, true, false, .storeGone),
+    (true, false, true, false, .authorityGone), (true, false, false, true, .authorityGone),
+    (true, false, true, true, .authorityGone),
+  ])
+  func whatIsGoneIsNeverMadeAnew(
+    hasStore: Bool, hasAuthority: Bool, hasToken: Bool, isStoreUsed: Bool, expected: DataFolderState.Verdict
+  ) {
+    let state = DataFolderState(hasStore: hasStore, hasAuthority: hasAuthority, hasToken: hasToken)
+    #expect(state.verdict(isStoreUsed: isStoreUsed) == expected)
+  }
+
+  @Test(arguments: ["apus.db", "ca"]) func aFolderThatHasLostSomethingIsRefusedAndLeftAsItIs(_ lost: String)
+    async throws
+  {
+    let folder = DataFolder()
+    _ = try await start(folder.configuration())
+    try FileManager.default.removeItem(atPath: "\(folder.path)/\(lost)")
+    let refusal = ControlPlane.StartError.incomplete(missing: "\(folder.path)/\(lost)", folder: folder.path)
+    await #expect(throws: refusal) { try await start(folder.configuration()) }
+    #expect(!FileManager.default.fileExists(atPath: "\(folder.path)/\(lost)"))
+    #expect(refusal.description.contains(lost) && refusal.hint.contains("move the folder"))
+  }
+
+  @Test(arguments: ["", "ca"]) func aFirstStartThatWasCutShortGoesOn(_ made: String) async throws {
+    let folder = DataFolder()
+    _ = try await start(folder.configuration())
+    for name in ["ca", "api-token"] where name != made {
+      try FileManager.default.removeItem(atPath: "\(folder.path)/\(name)")
+    }
+    #expect(try await start(folder.configuration()) != nil)
+  }
 }

@@ -202,6 +202,28 @@ import Testing
     }
   }
 
+  @Test func aRouteOfTwoServicesIsOneSeries() {
+    let dictionary = LabelDictionary()
+    var edge = EdgeLabels(reporter: .source)
+    edge.destination.workload = "catalog-1"
+    let number = dictionary.edge(edge)
+    let metrics = LoopMetrics()
+    for asked in ["shop/catalog", "shop/offers"] {
+      let route = dictionary.route("shop/split/0", asked: asked)
+      #expect(dictionary.texts().asked(route) == asked)
+      metrics.recordRequest(
+        RequestKey(edge: number, route: route, responseCode: 200), durationNanoseconds: 1, requestBytes: 1,
+        responseBytes: 1, now: 0)
+    }
+    let texts = dictionary.texts()
+    let whole = metrics.snapshot()
+    #expect(whole.requests.count == 2)
+    let lines = pages(whole.byRouteName(texts), texts, .openMetrics, size: 1 << 20).split(separator: "\n")
+    let requests = lines.filter { $0.hasPrefix("istio_requests_total{") }
+    #expect(requests.count == 1 && requests.first?.hasSuffix(" 2") == true)
+    #expect(whole.byRouteName(texts)[.snapshotsTaken] == whole[.snapshotsTaken])
+  }
+
   @Test func namesOfCountersAndGaugesDiffer() {
     let names = ProxyCounter.allCases.map(\.name.description) + ProxyGauge.allCases.map(\.name.description)
     #expect(Set(names).count == names.count)

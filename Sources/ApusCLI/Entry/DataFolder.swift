@@ -18,6 +18,7 @@ package struct DataFolder: Sendable, Equatable {
   }
 
   package var apiTokenFile: String { "\(path)/api-token" }
+  package var storeFile: String { "\(path)/apus.db" }
   package var controlPlaneFile: String { "\(path)/control-plane.json" }
   package var lockFile: String { "\(path)/lock" }
   package var rootCertificateFile: String { "\(path)/ca/root-cert.pem" }

@@ -51,8 +51,45 @@ enum Files {
         atPath: path, withIntermediateDirectories: true, attributes: [.posixPermissions: 0o700])
     } catch {
       throw CLIFailure(
-        .failed, "cannot make the folder \(path)", hint: "name one that you may write to with --data or APUS_DATA")
+        .failed, "cannot make the folder \(path): \(causeOfNotMaking(path))",
+        hint: "name one that you may write to with --data or APUS_DATA")
     }
+  }
+
+  /// Why a folder cannot be made: what the system says of the first part of its path that is none and cannot be made.
+  private static func causeOfNotMaking(_ path: String) -> String {
+    var end = path.startIndex
+    while end < path.endIndex {
+      end = path[path.index(after: end)...].firstIndex(of: "/") ?? path.endIndex
+      let part = String(path[..<end])
+      if isFolder(part) { continue }
+      if mkdir(part, 0o700) == 0 { continue }
+      let problem = errno
+      return problem == EEXIST ? "\(part) is a file" : "\(part): \(String(cString: strerror(problem)))"
+    }
+    return "it cannot be used"
+  }
+
+  /// Whether so many bytes can be written to a file in a folder, and reach the disk: nil, or what the system says.
+  static func refusalToWrite(_ bytes: Int, in folder: String) -> String? {
+    let file = "\(folder)/.check.\(getpid())"
+    let descriptor = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { return String(cString: strerror(errno)) }
+    defer {
+      close(descriptor)
+      unlink(file)
+    }
+    let block = [UInt8](repeating: 0, count: bytes)
+    var written = 0
+    while written < bytes {
+      let count = Glibc.write(descriptor, block, bytes - written)
+      if count > 0 {
+        written += count
+      } else if errno != EINTR {
+        return String(cString: strerror(errno))
+      }
+    }
+    return fsync(descriptor) == 0 ? nil : String(cString: strerror(errno))
   }
 
   /// The names in a folder in order; nil where it is none.
@@ -76,6 +113,8 @@ enum Files {
     var information = stat()
     return stat(path, &information) == 0 ? nowSeconds - Int64(information.st_mtim.tv_sec) : nil
   }
+
+  static func isWritable(_ path: String) -> Bool { access(path, W_OK) == 0 }
 
   static func isExecutableFile(_ path: String) -> Bool {
     !isFolder(path) && access(path, X_OK) == 0

@@ -3,9 +3,12 @@ import FoundationEssentials
 import Glibc
 import MeshControl
 
-/// Writes to a descriptor of the process; what the reader no longer takes is dropped.
+/// Writes to a descriptor of the process. What a reader who has gone no longer takes is dropped.
 struct DescriptorOutput: TextOutput {
   let descriptor: Int32
+  /// What cannot be written for another reason (a full disk, a closed descriptor) ends the process with a message and
+  /// status 1: what was asked for is not there. Otherwise it is dropped.
+  var isDemanded = false
 
   func write(_ text: String) {
     var rest = Array(text.utf8)
@@ -13,11 +16,28 @@ struct DescriptorOutput: TextOutput {
       let count = Glibc.write(descriptor, rest, rest.count)
       if count > 0 {
         rest.removeFirst(count)
-      } else if errno != EINTR {
-        return
+        continue
+      }
+      let problem = errno
+      switch problem {
+      case EINTR: continue
+      case EAGAIN:
+        // Somebody else has made it non-blocking.
+        var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
+        _ = poll(&waiting, 1, -1)
+      case _ where isDemanded && !Self.isReaderGone(problem):
+        let failure = CLIFailure(
+          .failed, "cannot write to standard output: \(String(cString: strerror(problem)))",
+          hint: "what was printed is not whole; make room, or write it elsewhere")
+        DescriptorOutput(descriptor: 2).write(failure.text)
+        exit(failure.status.rawValue)
+      default: return
       }
     }
   }
+
+  /// A pipe without a reader, or a terminal that was closed.
+  private static func isReaderGone(_ problem: Int32) -> Bool { problem == EPIPE || problem == EIO }
 }
 
 extension CLIContext {
@@ -28,7 +48,7 @@ extension CLIContext {
     let invoked = CommandLine.arguments.first ?? "apus"
     return CLIContext(
       environment: ProcessInfo.processInfo.environment,
-      output: DescriptorOutput(descriptor: 1), errors: DescriptorOutput(descriptor: 2),
+      output: DescriptorOutput(descriptor: 1, isDemanded: true), errors: DescriptorOutput(descriptor: 2),
       terminalSize: {
         var columns: Int32 = 0
         var rows: Int32 = 0
@@ -39,5 +59,11 @@ extension CLIContext {
       now: { Timestamp(secondsSinceEpoch: Int64(time(nil))) },
       readDocuments: readDocuments, programName: invoked.contains("/") ? invoked : "apus",
       programFolder: Files.folder(of: file))
+  }
+  /// The same for what serves others: it goes on where its own words cannot be written.
+  package var serving: CLIContext {
+    var copy = self
+    copy.output = DescriptorOutput(descriptor: 1)
+    return copy
   }
 }

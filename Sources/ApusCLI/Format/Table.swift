@@ -1,5 +1,6 @@
 /// Columns of text, as wide as their content, without trailing blanks. With a bound, the widest columns that may shrink
-/// are cut until a line fits; what was cut ends in `…`.
+/// are cut until a line fits; what was cut ends in `…`. Where that is not enough the last columns are left out, which a
+/// `…` after the titles says, and at last the first ones are cut too: a row is one line.
 package struct Table: Sendable, Equatable {
   package enum Alignment: Sendable {
     case left, right
@@ -32,14 +33,16 @@ package struct Table: Sendable, Equatable {
   /// - Parameter maxWidth: columns that a line may take; absent: as many as there are.
   package func lines(maxWidth: Int? = nil) -> [String] {
     let widths = fit(maxWidth)
-    return ([columns.map(\.title)] + rows).map { cells in
+    let isWhole = widths.count == columns.count
+    return ([columns.map(\.title)] + rows).enumerated().map { number, cells in
       var line = ""
-      for (index, column) in columns.enumerated() {
-        let text = Self.cut(index < cells.count ? cells[index] : "", to: widths[index])
-        let padding = String(repeating: " ", count: widths[index] - text.count)
-        line += column.alignment == .left ? text + padding : padding + text
-        if index + 1 < columns.count { line += String(repeating: " ", count: Self.gap) }
+      for (index, width) in widths.enumerated() {
+        let text = Self.cut(index < cells.count ? cells[index] : "", to: width)
+        let padding = String(repeating: " ", count: width - text.count)
+        line += columns[index].alignment == .left ? text + padding : padding + text
+        if index + 1 < widths.count { line += String(repeating: " ", count: Self.gap) }
       }
+      if !isWhole, number == 0 { return line + Self.omission }
       while line.last == " " { line.removeLast() }
       return line
     }
@@ -55,16 +58,30 @@ package struct Table: Sendable, Equatable {
       rows.reduce(columns[index].title.count) { max($0, index < $1.count ? $1[index].count : 0) }
     }
     guard let maxWidth else { return widths }
-    let gaps = Self.gap * max(0, columns.count - 1)
-    while widths.reduce(gaps, +) > maxWidth {
-      let shrinkable = columns.indices.filter { index in
-        columns[index].minimumWidth.map { widths[index] > max($0, 1) } ?? false
-      }
-      guard let widest = shrinkable.max(by: { widths[$0] < widths[$1] }) else { break }
-      widths[widest] -= 1
+    var room = maxWidth
+    shrink(&widths, to: room) { columns[$0].minimumWidth }
+    while widths.count > 1, Self.sum(widths) > room {
+      widths.removeLast()
+      room = maxWidth - Self.omission.count
     }
+    shrink(&widths, to: room) { _ in 1 }
     return widths
   }
+
+  /// Narrows the widest columns that are wider than `minimum` says, until all fit; nil: the column stays.
+  private func shrink(_ widths: inout [Int], to room: Int, minimum: (Int) -> Int?) {
+    while Self.sum(widths) > room {
+      let shrinkable = widths.indices.filter { index in minimum(index).map { widths[index] > max($0, 1) } ?? false }
+      guard let widest = shrinkable.max(by: { widths[$0] < widths[$1] }) else { return }
+      widths[widest] -= 1
+    }
+  }
+
+  /// Columns that a line takes.
+  private static func sum(_ widths: [Int]) -> Int { widths.reduce(gap * max(0, widths.count - 1), +) }
+
+  /// Says after the titles that there are more columns.
+  private static let omission = " …"
 
   private static func cut(_ text: String, to width: Int) -> String {
     text.count <= width ? text : String(text.prefix(max(0, width - 1))) + "…"

@@ -6,6 +6,7 @@ extension CheckReport {
   mutating func machine(folder: DataFolder, context: CLIContext) {
     if Files.isFolder(folder.path) {
       ok("data folder", folder.path)
+      store(in: folder)
     } else {
       warning(
         "data folder", "\(folder.path) is not there", hint: "`apus up` makes it; --data or APUS_DATA name another")
@@ -20,6 +21,24 @@ extension CheckReport {
       ok("apus-proxy", try ProgramSearch(context).proxy())
     } catch {
       failed("apus-proxy", error.what, hint: error.hint ?? "")
+    }
+  }
+
+  /// Room that a change of the configuration may take: its rows, and the log in which they come first.
+  private static let roomForChanges = 256 << 10
+
+  /// The store: whether changes can be written to it.
+  private mutating func store(in folder: DataFolder) {
+    guard Files.mode(folder.storeFile) != nil else { return }
+    let refusal =
+      Files.isWritable(folder.storeFile)
+      ? Files.refusalToWrite(Self.roomForChanges, in: folder.path) : "the file may not be written to"
+    if let refusal {
+      failed(
+        "store", "changes cannot be stored in \(folder.storeFile): \(refusal)",
+        hint: "make room on its disk, and see that you may write to the folder; until then nothing can be applied")
+    } else {
+      ok("store", "changes can be stored")
     }
   }
 

@@ -8,7 +8,7 @@ struct Describe: Verb {
     abstract: "Show all that concerns one service: endpoints, routes, policies, traffic.",
     usage: "apus describe <service> [-n <namespace>] [<options>]",
     discussion: """
-      The traffic is that of the last minutes (--window).
+      The traffic is that of the last 30 seconds (or --window).
 
       EXAMPLES
         apus describe catalog
@@ -122,18 +122,28 @@ struct ServiceDescription {
   }
 
   private var routeTable: Table {
-    var table = Table([.init("NAME"), .init("RULES", .right), .init("ACCEPTED"), .init("MESSAGE", minimumWidth: 10)])
+    var table = Table([
+      .init("NAME"), .init("RULES", .right), .init("ACCEPTED"), .init("RESOLVED"), .init("MESSAGE", minimumWidth: 10),
+    ])
     table.rows = routes.map { route in
       let conditions = (route["status"]?["parents"]?.elements ?? []).flatMap { $0["conditions"]?.elements ?? [] }
       let bad = conditions.first { $0["status"]?.text == "False" }
       return [
         Figures.name(route["metadata"]?["namespace"], route["metadata"]?["name"]),
         "\(route["spec"]?["rules"]?.elements?.count ?? 0)",
-        conditions.isEmpty ? Figures.none : bad == nil ? "yes" : "no",
+        Self.state("Accepted", conditions), Self.state("ResolvedRefs", conditions),
         bad?["message"]?.text ?? "",
       ]
     }
     return table
+  }
+
+  /// A condition of all parents in a word: `no` where it does not hold for one of them.
+  static func state(_ type: String, _ conditions: [Value]) -> String {
+    let told = conditions.filter { $0["type"]?.text == type }.map { $0["status"]?.text }
+    if told.isEmpty { return Figures.none }
+    if told.contains("False") { return "no" }
+    return told.allSatisfy { $0 == "True" } ? "yes" : "unknown"
   }
 
   private var policyTable: Table {

@@ -129,7 +129,10 @@ struct PeerOptions: ParsableArguments {
 struct WindowOption: ParsableArguments {
   @Option(
     name: .customLong("window"), help: ArgumentHelp("How far to look back, seconds (1-3600).", valueName: "seconds"))
-  var seconds = 60
+  var seconds = WindowOption.standardSeconds
+
+  /// How far all verbs look back where nobody says otherwise, so that figures side by side agree.
+  static let standardSeconds = 30
 
   var query: String { "&window=\(seconds)" }
 

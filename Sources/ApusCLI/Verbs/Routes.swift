@@ -8,7 +8,7 @@ struct Routes: Verb {
     abstract: "Show how the requests of each route's rules fare.",
     usage: "apus routes [<service>] [-n <namespace> | -A] [--from <name>] [<options>]",
     discussion: """
-      SUCCESS is what callers saw, ATTEMPTS the share of attempts that did not fail: where retries help, the first is \
+      The figures cover the last 30 seconds (or --window). SUCCESS is what callers saw, ATTEMPTS the share of attempts that did not fail: where retries help, the first is \
       higher than the second.
 
       EXAMPLES

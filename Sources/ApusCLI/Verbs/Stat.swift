@@ -8,7 +8,7 @@ struct Stat: Verb {
     abstract: "Show success rate, requests per second and latency of services and workloads.",
     usage: "apus stat [<subject>] [-n <namespace> | -A] [--watch] [<options>]",
     discussion: """
-      The figures come from the proxies and cover the last seconds (--window). MESHED counts the instances whose proxy \
+      The figures come from the proxies and cover the last 30 seconds (or --window). MESHED counts the instances whose proxy \
       is connected. A request fails when it is answered with 500-599 or not at all. With --from or --to the rows are \
       those of the calls between them. -o wide tells the effective success (what callers saw) from the actual one (of \
       every attempt): where retries help, the first is higher.
@@ -27,7 +27,7 @@ struct Stat: Verb {
   @OptionGroup var peers: PeerOptions
 
   @Option(help: ArgumentHelp("How far to look back, seconds (1-3600).", valueName: "seconds"))
-  var window = 30
+  var window = WindowOption.standardSeconds
 
   @Flag(name: [.short, .long], help: "Show the figures again every second.")
   var watch = false

@@ -31,59 +31,39 @@ private struct Sums {
   var active: UInt64 = 0
 }
 
-/// Who called whom: which service, as the caller says; or which workload, where its own word is preferred. It knows itself,
-/// and not by which service's name, routes between, it was called.
-private struct CallPair: Hashable {
-  var sourceNamespace: String
-  var source: String
-  var destinationNamespace: String
-  var destination: String
-  var isService: Bool
-
-  init(_ key: EdgeKey, byService: Bool) {
-    isService = byService
-    (sourceNamespace, source, destinationNamespace) = (key.sourceNamespace, key.source, key.destinationNamespace)
-    destination = byService ? key.destinationService : key.destinationWorkload
-  }
-}
-
 /// Counts of some stretch of time, and what can be read from them.
 ///
 /// What a service does is told by its clients, whose proxies see refused connections and retries; what a workload does is
-/// told by itself. Where that end has no proxy, the other end's word is taken. Which end is believed is decided for each
-/// pair, so that clients with and without a proxy add up.
+/// told by itself. Where that end has no proxy, the other end's word is taken (`BelievedEnd`).
 struct StatisticsTotals {
-  var edges: [EdgeKey: EdgeCell]
+  let edges: [EdgeKey: EdgeCell]
   /// TCP connections that are open now.
-  var active: [EdgeKey: UInt64] = [:]
+  let active: [EdgeKey: UInt64]
   /// What the counts cover, for rates.
-  var seconds: Double
+  let seconds: Double
+  /// Whose word counts.
+  private let believed: BelievedEnd
+
+  /// - Parameter believed: absent: as these counts tell.
+  init(
+    edges: [EdgeKey: EdgeCell], active: [EdgeKey: UInt64] = [:], seconds: Double, believed: BelievedEnd? = nil
+  ) {
+    (self.edges, self.active, self.seconds) = (edges, active, seconds)
+    self.believed = believed ?? BelievedEnd(Set(edges.keys).union(active.keys))
+  }
 
   /// What the edges that `isWanted` says yes to come to, grouped by `name` of each. Of each pair one end is believed: a
   /// request that both report is one request.
   ///
-  /// - Parameter prefersSource: whether the callers' word goes before that of the called.
+  /// - Parameter preferred: whose word goes before that of the other end.
   private func sums<Name: Hashable>(
-    prefersSource: Bool, where isWanted: (EdgeKey) -> Bool = { _ in true }, by name: (EdgeKey) -> Name
+    preferring preferred: Reporter, where isWanted: (EdgeKey) -> Bool = { _ in true }, by name: (EdgeKey) -> Name
   ) -> [Name: Sums] {
-    let preferred: Reporter = prefersSource ? .source : .destination
-    // What reached no workload is judged by the service that was asked for.
-    func pair(_ key: EdgeKey) -> CallPair {
-      CallPair(key, byService: prefersSource || key.destinationWorkload.isEmpty)
-    }
-    var reporters: [CallPair: Reporter] = [:]
-    func note(_ key: EdgeKey) {
-      for pair in Set([pair(key), CallPair(key, byService: true)]) where reporters[pair] != preferred {
-        reporters[pair] = key.reporter
-      }
-    }
-    for key in edges.keys where isWanted(key) { note(key) }
-    for key in active.keys where isWanted(key) { note(key) }
     var result: [Name: Sums] = [:]
-    for (key, cell) in edges where isWanted(key) && reporters[pair(key)] == key.reporter {
+    for (key, cell) in edges where isWanted(key) && believed.counts(key, preferring: preferred) {
       result[name(key), default: Sums()].cell.add(cell)
     }
-    for (key, count) in active where isWanted(key) && reporters[pair(key)] == key.reporter {
+    for (key, count) in active where isWanted(key) && believed.counts(key, preferring: preferred) {
       result[name(key), default: Sums()].active &+= count
     }
     return result
@@ -93,13 +73,19 @@ struct StatisticsTotals {
 
   /// Rows and edges for people.
   func statistics(subjects: [StatisticsSubject]) -> MeshStatistics {
-    let services = sums(prefersSource: true) {
+    var services = sums(preferring: .source) {
       StatisticsName(namespace: $0.destinationNamespace, name: $0.destinationService)
     }
-    let workloads = sums(prefersSource: false) {
-      StatisticsName(namespace: $0.destinationNamespace, name: $0.destinationWorkload)
+    // A service that routes name shows what they lead to it.
+    let backends = sums(preferring: .source, where: \.isRedirected) {
+      StatisticsName(namespace: $0.backendNamespace, name: $0.backendService)
     }
-    let pairs = sums(prefersSource: true) { key in
+    for (name, sums) in backends {
+      services[name, default: Sums()].cell.add(sums.cell)
+      services[name, default: Sums()].active &+= sums.active
+    }
+    let workloads = sums(preferring: .destination, by: \.called)
+    let pairs = sums(preferring: .source) { key in
       [
         StatisticsName(namespace: key.sourceNamespace, name: key.source),
         StatisticsName(namespace: key.destinationNamespace, name: key.destinationService),
@@ -149,7 +135,7 @@ struct StatisticsTotals {
     let dimensions = query.dimensions
     // What one instance does is told by itself; everything else by who asked for it.
     let prefersSource = dimensions.isDisjoint(with: [.workload]) || !dimensions.isDisjoint(with: [.route, .source])
-    return sums(prefersSource: prefersSource, where: query.matches) { TrafficGroup($0, dimensions) }
+    return sums(preferring: prefersSource ? .source : .destination, where: query.matches) { TrafficGroup($0, query) }
       .map { $0.key.row(figures($0.value)) }
       .sorted {
         ($0.destinationNamespace, $0.service, $0.workload, $0.route, $0.sourceNamespace, $0.source + $0.sourceService)
@@ -161,7 +147,7 @@ struct StatisticsTotals {
 
   /// All that the query matches, added up.
   func whole(_ query: TrafficQuery) -> MeshStatistics.Figures {
-    figures(sums(prefersSource: true, where: query.matches) { _ in 0 }[0] ?? Sums())
+    figures(sums(preferring: .source, where: query.matches) { _ in 0 }[0] ?? Sums())
   }
 
   private func figures(_ sums: Sums) -> MeshStatistics.Figures {
@@ -184,7 +170,8 @@ extension TrafficQuery {
   /// Whether an edge is asked for.
   func matches(_ key: EdgeKey) -> Bool {
     from.matches(key.sourceNamespace, key.source, key.sourceService)
-      && to.matches(key.destinationNamespace, key.destinationService, key.destinationWorkload)
+      && (to.matches(key.destinationNamespace, key.destinationService, key.destinationWorkload)
+        || to.matches(key.backendNamespace, key.backendService, key.destinationWorkload))
       && (route == nil || route == key.route)
   }
 }
@@ -201,7 +188,12 @@ private struct TrafficGroup: Hashable {
   var route = ""
   var isMutualTLS: Bool?
 
-  init(_ key: EdgeKey, _ dimensions: TrafficDimensions) {
+  init(_ key: EdgeKey, _ query: TrafficQuery) {
+    let dimensions = query.dimensions
+    // Who asks for a backend by name sees it, and not the service that led there.
+    let isOfBackend =
+      key.isRedirected && query.to.matches(key.backendNamespace, key.backendService, "")
+      && !query.to.matches(key.destinationNamespace, key.destinationService, "")
     if !dimensions.isDisjoint(with: [.source, .sourceService]) { sourceNamespace = key.sourceNamespace }
     if dimensions.contains(.source) { source = key.source }
     // A workload whose service is not known stands for itself.
@@ -209,9 +201,10 @@ private struct TrafficGroup: Hashable {
       sourceService = key.sourceService.isEmpty ? key.source : key.sourceService
     }
     if !dimensions.isDisjoint(with: [.service, .workload, .version]) {
-      destinationNamespace = key.destinationNamespace
+      let isOfAsked = dimensions.contains(.service) && !isOfBackend
+      destinationNamespace = isOfAsked ? key.destinationNamespace : key.backendNamespace
     }
-    if dimensions.contains(.service) { service = key.destinationService }
+    if dimensions.contains(.service) { service = isOfBackend ? key.backendService : key.destinationService }
     if dimensions.contains(.workload) { workload = key.destinationWorkload }
     if dimensions.contains(.version) { version = key.destinationVersion }
     if dimensions.contains(.route) { route = key.route }

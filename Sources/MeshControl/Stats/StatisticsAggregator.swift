@@ -60,8 +60,7 @@ package actor StatisticsAggregator: StatisticsSink, StatsSource {
     let recent = window.totals(length, time)
     // In a large mesh the last five minutes do not fit second by second.
     guard length.components.seconds > window.completeSeconds(now: time) else { return recent }
-    var whole = past.totals(length, time)
-    whole.active = recent.active
-    return whole
+    let whole = past.totals(length, time)
+    return StatisticsTotals(edges: whole.edges, active: recent.active, seconds: whole.seconds)
   }
 }

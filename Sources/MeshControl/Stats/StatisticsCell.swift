@@ -77,8 +77,12 @@ struct EdgeKey: Hashable, Sendable {
   var source: String
   /// The service that it runs as; empty where that is not known.
   var sourceService: String
+  /// The service that was asked for.
   var destinationNamespace: String
   var destinationService: String
+  /// The service whose endpoints a route chose for it; the same where none did.
+  var backendNamespace: String
+  var backendService: String
   var destinationWorkload: String
   var destinationVersion: String
   /// `namespace/name/rule`; empty where no route took the requests.
@@ -94,18 +98,24 @@ extension EdgeKey {
     func bounded(_ name: String) -> String {
       name.utf8.count <= Self.nameBytes ? name : String(decoding: name.utf8.prefix(Self.nameBytes), as: UTF8.self)
     }
+    let backend = (bounded(edge.destinationNamespace), bounded(edge.destinationService))
+    let asked = edge.askedService.isEmpty ? backend : (bounded(edge.askedNamespace), bounded(edge.askedService))
     self.init(
       reporter: edge.reporter, sourceNamespace: bounded(edge.sourceNamespace), source: bounded(edge.sourceWorkload),
-      sourceService: bounded(edge.sourceService), destinationNamespace: bounded(edge.destinationNamespace),
-      destinationService: bounded(edge.destinationService), destinationWorkload: bounded(edge.destinationWorkload),
+      sourceService: bounded(edge.sourceService), destinationNamespace: asked.0, destinationService: asked.1,
+      backendNamespace: backend.0, backendService: backend.1, destinationWorkload: bounded(edge.destinationWorkload),
       destinationVersion: bounded(edge.destinationVersion), route: bounded(edge.route), isMutualTLS: edge.isMutualTLS)
   }
+
+  /// Whether a route led the requests to another service's endpoints.
+  var isRedirected: Bool { backendService != destinationService || backendNamespace != destinationNamespace }
 
   /// What is added up when there is no room to tell edges apart.
   static func other(_ reporter: Reporter) -> EdgeKey {
     EdgeKey(
       reporter: reporter, sourceNamespace: "", source: "other", sourceService: "other", destinationNamespace: "",
-      destinationService: "other", destinationWorkload: "other", destinationVersion: "", route: "", isMutualTLS: false)
+      destinationService: "other", backendNamespace: "", backendService: "other", destinationWorkload: "other",
+      destinationVersion: "", route: "", isMutualTLS: false)
   }
 }
 

@@ -178,7 +178,12 @@ extension StatisticsHistory {
   /// The same traffic added up, step by step, oldest first.
   /// - Parameter step: a multiple of the history's own steps; what lies between is rounded down.
   package func points(_ query: TrafficQuery, step: Duration, now: Duration) -> [TrafficPoint] {
-    let series = series(window: query.window, now: now, where: query.matches)
+    let wanted = edges.reduce(into: Set<StatisticsName>()) { found, edge in
+      if let key = edge?.key, query.matches(key) { found.insert(key.called) }
+    }
+    // Whose word counts is decided by both ends' reports, and over the whole time: the two may fall on different steps.
+    let series = series(window: query.window, now: now) { query.matches($0) || wanted.contains($0.called) }
+    let believed = BelievedEnd(series.reduce(into: Set<EdgeKey>()) { $0.formUnion($1.cells.keys) })
     let width = max(1, Int(clamping: step.components.seconds / stepSeconds))
     return stride(from: 0, to: series.count, by: width).map { start in
       let part = series[start..<min(start + width, series.count)]
@@ -189,7 +194,7 @@ extension StatisticsHistory {
       // The step under way covers only what has passed of it.
       let ahead = max(0, -(part.last?.secondsAgo ?? 0))
       let seconds = max(1, Int64(part.count) * stepSeconds - ahead)
-      let totals = StatisticsTotals(edges: sums, seconds: Double(seconds))
+      let totals = StatisticsTotals(edges: sums, seconds: Double(seconds), believed: believed)
       return TrafficPoint(secondsAgo: part.last?.secondsAgo ?? 0, figures: totals.whole(query))
     }
   }

@@ -93,8 +93,20 @@ package indirect enum FieldRule: Sendable {
   }
 }
 
-/// `text` in quotes, cut to a length that a message bears, with what is not printable ASCII shown as `?`.
+/// `text` in quotes, cut to a length that a message bears. Letters of every language are shown as they are; what steers a
+/// terminal, or cannot be seen, is shown as `?`.
 func quoted(_ text: String) -> String {
-  let shown = text.utf8.prefix(80).map { (0x20...0x7E).contains($0) ? $0 : UInt8(ascii: "?") }
-  return "\"\(String(decoding: shown, as: UTF8.self))\(text.utf8.count > 80 ? "…" : "")\""
+  var shown = String.UnicodeScalarView()
+  var rest = text.unicodeScalars[...]
+  while shown.count < 80, let scalar = rest.popFirst() { shown.append(isVisible(scalar) ? scalar : "?") }
+  return "\"\(String(shown))\(rest.isEmpty ? "" : "…")\""
+}
+
+/// Whether a scalar can be seen and does nothing else.
+private func isVisible(_ scalar: Unicode.Scalar) -> Bool {
+  switch scalar.properties.generalCategory {
+  case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
+  case .spaceSeparator: scalar == " "
+  default: true
+  }
 }

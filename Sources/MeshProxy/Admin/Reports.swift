@@ -87,7 +87,9 @@ extension Proxy {
       }
       writer.family("process_resident_memory_bytes", .gauge, help: "Resident memory.")
       writer.sample([], Double(Self.residentBytes))
-      var exposition = IstioExposition(.merged(reports.map(\.metrics)), labels.texts(), after: writer)
+      let texts = labels.texts()
+      let metrics = MetricsSnapshot.merged(reports.map(\.metrics)).byRouteName(texts)
+      var exposition = IstioExposition(metrics, texts, after: writer)
       var response = AdminResponse(contentType: "\(format.contentType)")
       response.nextPage = { exposition.nextPage() }
       done(response)
@@ -117,6 +119,10 @@ extension Proxy {
   private static func edge(_ counted: EdgeReport, _ texts: LabelTexts) -> MeshWire.EdgeStatistics {
     var edge = named(texts.edge(counted.edge))
     edge.route = texts.route(counted.route)
+    let asked = texts.asked(counted.route).split(separator: "/", maxSplits: 1)
+    if asked.count == 2, edge.reporter == .source {
+      (edge.askedNamespace, edge.askedService) = (String(asked[0]), String(asked[1]))
+    }
     edge.requests = counted.successes + counted.failures
     edge.failures = counted.failures
     edge.retries = counted.retries

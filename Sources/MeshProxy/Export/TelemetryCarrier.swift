@@ -194,8 +194,9 @@ final class TelemetryCarrier {
       return worker.telemetry.metrics.snapshot()
     }) { [weak self] snapshots in
       guard let self else { return }
+      let texts = self.proxy.labels.texts()
       let metrics = OTLPMetrics(
-        .merged(snapshots, byMethod: true), self.proxy.labels.texts(), startNanoseconds: self.startedWall,
+        MetricsSnapshot.merged(snapshots, byMethod: true).byRouteName(texts), texts, startNanoseconds: self.startedWall,
         nowNanoseconds: cms_wall_nanoseconds())
       for batch in metrics.batches() {
         var items = batch

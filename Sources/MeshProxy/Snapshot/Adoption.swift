@@ -40,10 +40,10 @@ struct GenerationBuilder {
   private func take(_ spec: ClusterSpec, _ index: Int, _ endpoints: EndpointRegistry, _ labels: LabelDictionary) {
     (clusters + index).initialize(to: endpoints.take(configuration, index))
     let view = spec.routes.map { Self.copy($0.view) }
-    (numbers + index).initialize(to: view.map { Self.numbers(of: $0.pointee, labels) })
+    (numbers + index).initialize(to: view.map { Self.numbers(of: $0.pointee, spec.service, labels) })
     (routes + index).initialize(to: view)
     (streams + index).initialize(to: spec.streams.map { Self.copy($0.view) })
-    (streamNumbers + index).initialize(to: spec.streams.map { Self.numbers(of: $0.view, labels) })
+    (streamNumbers + index).initialize(to: spec.streams.map { Self.numbers(of: $0.view, spec.service, labels) })
   }
 
   /// The generation, once all clusters are there.
@@ -61,18 +61,24 @@ struct GenerationBuilder {
     return generation
   }
 
-  private static func numbers(of view: RouteTableView, _ labels: LabelDictionary) -> UnsafeMutablePointer<UInt32> {
+  private static func numbers(
+    of view: RouteTableView, _ service: String, _ labels: LabelDictionary
+  ) -> UnsafeMutablePointer<UInt32> {
     let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
     for (index, rule) in view.rules.enumerated() {
-      (numbers + index).initialize(to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self)))
+      (numbers + index).initialize(
+        to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self), asked: service))
     }
     return numbers
   }
 
-  private static func numbers(of view: StreamTableView, _ labels: LabelDictionary) -> UnsafeMutablePointer<UInt32> {
+  private static func numbers(
+    of view: StreamTableView, _ service: String, _ labels: LabelDictionary
+  ) -> UnsafeMutablePointer<UInt32> {
     let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
     for (index, rule) in view.rules.enumerated() {
-      (numbers + index).initialize(to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self)))
+      (numbers + index).initialize(
+        to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self), asked: service))
     }
     return numbers
   }

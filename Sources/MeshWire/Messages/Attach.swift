@@ -136,6 +136,9 @@ package struct EdgeStatistics: WireMessage {
   package var reasons: [ReasonCount] = []
   /// The service that the caller runs as; empty where it is not known.
   package var sourceService = ""
+  /// The service that was asked for, where a route led to another one's endpoints (`destinationService`); else empty.
+  package var askedNamespace = ""
+  package var askedService = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -158,6 +161,8 @@ package struct EdgeStatistics: WireMessage {
     try c.field(17, "isMutualTLS", &isMutualTLS)
     try c.field(18, "reasons", &reasons)
     try c.field(100, "sourceService", &sourceService)
+    try c.field(296, "askedNamespace", &askedNamespace)
+    try c.field(297, "askedService", &askedService)
   }
 }
 
