@@ -147,19 +147,31 @@ package struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Whether it leads back to this machine: 127.0.0.0/8, ::1.
+  package var isLoopback: Bool { family == AF_INET6 ? host == "::1" : host.hasPrefix("127.") }
+
   package var description: String { family == AF_INET6 ? "[\(host)]:\(port)" : "\(host):\(port)" }
 }
 
 /// The sockets a loop opens, all non-blocking.
 package enum Sockets {
-  /// A listening socket of its own for each loop (SO_REUSEPORT), so that accepting needs no lock.
-  package static func listen(_ address: SocketAddress, backlog: Int32 = 4096) throws(SystemError) -> Int32 {
+  /// A listening socket. Each loop has one of its own on the same port (SO_REUSEPORT), so that accepting needs no lock.
+  ///
+  /// - Parameter joins: whether other sockets of this process listen there already. The first one is bound without
+  ///   SO_REUSEPORT, which it gets afterwards: a port that another process of the same user has is in use then, where it
+  ///   would be shared with it else, connection by connection.
+  /// - Throws: EADDRINUSE where the port is another's.
+  package static func listen(
+    _ address: SocketAddress, joins: Bool = false, backlog: Int32 = 4096
+  ) throws(SystemError) -> Int32 {
     let descriptor = cms_stream_socket(address.family)
     guard descriptor >= 0 else { throw SystemError("socket") }
     var one: Int32 = 1
     setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &one, 4)
-    setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &one, 4)
-    guard address.withSockaddr({ bind(descriptor, $0, $1) }) == 0, Glibc.listen(descriptor, backlog) == 0 else {
+    if joins { setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &one, 4) }
+    var result = address.withSockaddr { bind(descriptor, $0, $1) }
+    if result == 0, !joins { result = setsockopt(descriptor, SOL_SOCKET, SO_REUSEPORT, &one, 4) }
+    guard result == 0, Glibc.listen(descriptor, backlog) == 0 else {
       let error = SystemError("listen on \(address)")
       cms_close(descriptor)
       throw error

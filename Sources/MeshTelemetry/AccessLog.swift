@@ -146,12 +146,12 @@ package struct AccessRecord {
 
   private func writeJSON(into writer: inout FixedWriter) {
     guard writer.remaining >= longestJSON else {
-      writer.overflowed = true
+      writer.overflow()
       return
     }
     var clock = LineClock()
     // The line feed comes with every format.
-    writer.count &+= writeJSON(to: writer.base + writer.count, &clock) &- 1
+    writer.advance(by: writeJSON(to: writer.base + writer.count, &clock) &- 1)
   }
 
   /// Writes the line, its line feed included, where there is room for `longestJSON` bytes; returns how many it has.

@@ -189,6 +189,16 @@ def test_run_exits_as_a_killed_program_does(mesh, namespace):
     assert mesh.cli("run", "--service", "job", "-n", namespace, "--", "./not-there", check=False).returncode == 127
 
 
+def test_run_says_so_when_a_port_is_anothers(mesh, namespace):
+    """Each of a proxy's loops listens on the same port; another proxy may not become one more of them."""
+    port = processes.free_port()
+    first = mesh.client(namespace=namespace, upstreams={"server": port})
+    result = mesh.cli("run", "--service", "late", "-n", namespace, "--upstream", f"server={port}", "--", "true", check=False)
+    assert result.returncode == 1 and f"127.0.0.1:{port}" in result.stderr, result.stderr
+    assert "another program's: give it another one" in result.stderr, result.stderr
+    mesh.stop_workload(first)
+
+
 def test_run_passes_signals_on_and_keeps_standard_streams(mesh, namespace):
     client = mesh.client(namespace=namespace)
     for number in (signal.SIGHUP, signal.SIGUSR1):

@@ -115,6 +115,21 @@ def test_admin_pages(pair):
     assert client.admin("/connections").status == 200
     assert client.admin("/logging").status == 200
     assert client.admin("/nothing-here").status == 404
+    head = raw.get(client.admin_port, "/metrics", method="HEAD")
+    assert head.status == 200 and head.body == b""
+    wrong = raw.get(client.admin_port, "/drain")
+    assert wrong.status == 405 and wrong.header("allow") == "POST"
+
+
+@pytest.mark.parametrize("fields, host", [([("Origin", "http://example.com")], "127.0.0.1"), ([("Origin", "null")], "localhost"),
+                                          ([], "rebound.example"), ([], "rebound.example:15000"), ([], "127.0.0.1.example")])
+def test_pages_of_the_web_do_nothing_to_a_proxy(pair, fields, host):
+    """A browser on the machine sends what any page tells it to, and under the page's own name where that leads here."""
+    client, _ = pair
+    assert raw.get(client.admin_port, "/logging?level=debug", method="POST", fields=fields, host=host).status == 403
+    assert raw.get(client.admin_port, "/logging").body != b"debug\n"
+    for name in ("localhost", "127.0.0.1:15000", "[::1]:15000", "LOCALHOST:1"):
+        assert raw.get(client.admin_port, "/live", host=name).status == 200
 
 
 def peak_memory(pid):

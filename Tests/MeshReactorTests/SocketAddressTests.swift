@@ -1,3 +1,4 @@
+import Glibc
 import MeshReactor
 import Testing
 
@@ -20,6 +21,16 @@ import Testing
   ])
   func whatIsNoAddressIsNone(_ text: String) {
     #expect(parse(text) == nil)
+  }
+
+  @Test func aPortIsSharedByLoopsAndWithNobodyElse() throws {
+    let first = try Sockets.listen(try #require(SocketAddress("127.0.0.1:0")))
+    defer { close(first) }
+    let address = try #require(Sockets.localAddress(first))
+    let second = try Sockets.listen(address, joins: true)
+    defer { close(second) }
+    let error = #expect(throws: SystemError.self) { try Sockets.listen(address) }
+    #expect(error?.code == EADDRINUSE)
   }
 
   @Test func namesThatAreTooLongAreNone() {

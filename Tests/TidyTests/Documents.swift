@@ -105,6 +105,8 @@ enum Documents {
 enum Text {
   /// Marks of work left undone. Written in halves, so that this file does not carry them itself.
   private static let marks = ["TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"]
+  /// What a merge leaves where both sides changed a line. Written in halves as well.
+  private static let conflicts = ["<<<" + "<<<< ", ">>>" + ">>>> "]
   /// Folders that exist on one machine only.
   private static let machinePaths = ["/ro" + "ot/", "/ho" + "me/", "/Us" + "ers/"]
 
@@ -119,6 +121,7 @@ enum Text {
       }
     }
     return violations(marks) { "`\($0)`: do it, or file an issue; the tree holds finished work" }
+      + violations(conflicts) { _ in "a conflict of a merge that nobody has settled" }
       + violations(machinePaths) { "`\($0)…` is a path of one machine: make it relative or an argument" }
   }
 }

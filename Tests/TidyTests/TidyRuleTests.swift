@@ -135,6 +135,7 @@ import Testing
 
   @Test func unfinishedWorkAndMachinePathsAreFoundInAnyFile() {
     #expect(Text.check(path: "a.py", text: "# TO" + "DO: later\nx = '/ro" + "ot/x'\n").map(\.line) == [1, 2])
+    #expect(Text.check(path: "a.md", text: "a\n<<<" + "<<<< HEAD\nb\n===\n>>>" + ">>>> c\n").map(\.line) == [2, 5])
     #expect(Text.check(path: "a.py", text: "# done: see todo-list and /var/lib\n").isEmpty)
   }
 }

@@ -3,50 +3,43 @@ public import MeshModel
 
 /// Writes heads and chunk framing into memory given by the caller. A plain value: no allocation, no copy of the buffer.
 ///
-/// Every function checks the room that is left. What does not fit is not written, and neither is anything after it:
-/// look at `overflowed` once at the end, and throw the output away if it is set.
+/// What does not fit is not written, and neither is anything after it (`FixedWriter`): look at `overflowed` once at the
+/// end, and throw the output away if it is set.
 @frozen
 public struct HTTP1Writer {
+  /// Where it all goes.
   @usableFromInline
-  let start: UnsafeMutablePointer<UInt8>
-  @usableFromInline
-  let capacity: Int
-  /// Bytes written so far. Written by this type's own functions only.
-  public var count = 0
-  /// Whether something did not fit. Written by this type's own functions only.
-  public var overflowed = false
+  var output: FixedWriter
+
+  /// Bytes written so far.
+  @inlinable @inline(__always)
+  public var count: Int { output.count }
+
+  /// Whether something did not fit.
+  @inlinable @inline(__always)
+  public var overflowed: Bool { output.overflowed }
 
   /// A writer over `capacity` bytes at `start`.
   @inlinable
   public init(_ start: UnsafeMutablePointer<UInt8>, capacity: Int) {
-    self.start = start
-    self.capacity = capacity
+    output = FixedWriter(base: start, capacity: capacity)
   }
 
   /// Bytes as they are.
   @inlinable @inline(__always)
   public mutating func bytes(_ source: UnsafePointer<UInt8>, _ length: Int) {
-    guard !overflowed, length >= 0, length <= capacity &- count else {
-      overflowed = true
-      return
-    }
-    UnsafeMutableRawPointer(start + count).copyMemory(from: source, byteCount: length)
-    count &+= length
+    output.append(source, count: length)
   }
 
   /// Bytes as they are.
   @inlinable
   public mutating func bytes(_ source: UnsafeBufferPointer<UInt8>) {
-    guard let address = source.baseAddress else { return }
-    bytes(address, source.count)
+    output.append(source)
   }
 
   /// What `body` writes into the room that is left.
   package mutating func fields(_ body: (inout FixedWriter) -> Void) {
-    guard !overflowed else { return }
-    var writer = FixedWriter(base: start + count, capacity: capacity &- count)
-    body(&writer)
-    if writer.overflowed { overflowed = true } else { count &+= writer.count }
+    body(&output)
   }
 
   /// Constant text.
@@ -56,36 +49,13 @@ public struct HTTP1Writer {
   /// One byte.
   @inlinable @inline(__always)
   public mutating func byte(_ byte: UInt8) {
-    guard !overflowed, count < capacity else {
-      overflowed = true
-      return
-    }
-    start[count] = byte
-    count &+= 1
+    output.append(byte)
   }
 
   /// A number in decimal digits.
   @inlinable
   public mutating func decimal(_ number: UInt64) {
-    var digits = 1
-    var rest = number
-    while rest >= 10 {
-      rest /= 10
-      digits &+= 1
-    }
-    guard !overflowed, digits <= capacity &- count else {
-      overflowed = true
-      return
-    }
-    rest = number
-    var index = count &+ digits
-    count = index
-    while digits > 0 {
-      index &-= 1
-      digits &-= 1
-      start[index] = 0x30 &+ UInt8(truncatingIfNeeded: rest % 10)
-      rest /= 10
-    }
+    output.append(decimal: number)
   }
 
   /// The line that begins a chunk of `size` bytes of data; CR LF must follow the data.

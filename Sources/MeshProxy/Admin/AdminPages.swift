@@ -27,30 +27,38 @@ extension Proxy {
       drain()
     case ("GET", "/logging"): done(.text("\(log.threshold)\n"))
     case ("POST", "/logging"): setLogging(request, done)
-    case (_, "/live"), (_, "/ready"), (_, "/config_dump"), (_, "/clusters"), (_, "/connections"), (_, "/metrics"),
-      (_, "/drain"), (_, "/logging"), (_, "/decisions"), (_, "/listeners"), (_, "/routes"), (_, "/endpoints"),
-      (_, "/secrets"), (_, "/"):
-      done(.text("method \(request.method) is not allowed here\n", status: 405))
-    default: done(.text("no such page; see /\n", status: 404))
+    default:
+      let methods = Self.adminPages.filter { $0.path == request.path }.map(\.method)
+      if methods.isEmpty { return done(.text("no such page; see /\n", status: 404)) }
+      var refusal = AdminResponse.text("method \(request.method) is not allowed here\n", status: 405)
+      refusal.allow = methods.map { $0 == "GET" ? "GET, HEAD" : $0 }.joined(separator: ", ")
+      done(refusal)
     }
   }
 
-  private static let adminIndex = """
-    GET  /ready        200 when there is a configuration to work from
-    GET  /live         200 as long as the process turns
-    GET  /metrics      Prometheus text; OpenMetrics where asked for by Accept
-    GET  /config_dump  what is in force, as JSON that --config takes
-    GET  /clusters     services, endpoints, what the balancer knows of them
-    GET  /endpoints    the same as JSON, added up over the workers
-    GET  /listeners    where connections come in
-    GET  /routes       rules in force, by service
-    GET  /secrets      certificates in force; never a key
-    GET  /decisions    what was decided about the last requests (id, notable, from, to, path, method, status, reason, limit)
-    GET  /connections  how many of what kind, by worker
-    GET  /logging      the log's level; POST /logging?level=debug sets it
-    POST /drain        finishes what is under way and ends
-
-    """
+  /// What there is, in the order in which `/` lists it. HEAD is allowed wherever GET is.
+  private static let adminPages: [(method: String, path: String, what: String)] = [
+    ("GET", "/", "this list"),
+    ("GET", "/ready", "200 when there is a configuration to work from"),
+    ("GET", "/live", "200 as long as the process turns"),
+    ("GET", "/metrics", "Prometheus text; OpenMetrics where asked for by Accept"),
+    ("GET", "/config_dump", "what is in force, as JSON that --config takes"),
+    ("GET", "/clusters", "services, endpoints, what the balancer knows of them"),
+    ("GET", "/endpoints", "the same as JSON, added up over the workers"),
+    ("GET", "/listeners", "where connections come in"),
+    ("GET", "/routes", "rules in force, by service"),
+    ("GET", "/secrets", "certificates in force; never a key"),
+    ("GET", "/decisions", "the last requests (id, notable, from, to, path, method, status, reason, limit)"),
+    ("GET", "/connections", "how many of what kind, by worker"),
+    ("GET", "/logging", "the log's level"),
+    ("POST", "/logging", "?level=debug sets it"),
+    ("POST", "/drain", "finishes what is under way and ends"),
+  ]
+  private static let adminIndex = adminPages.reduce(into: "") { text, page in
+    let path =
+      page.path.utf8.count < 12 ? page.path + String(repeating: " ", count: 12 - page.path.utf8.count) : page.path
+    text += "\(page.method)\(page.method == "GET" ? "  " : " ")\(path)  \(page.what)\n"
+  }
 
   private func setLogging(_ request: AdminRequest, _ done: (AdminResponse) -> Void) {
     guard let name = request.query["level"], let level = LogLevel.allCases.first(where: { "\($0)" == name }) else {

@@ -11,6 +11,25 @@ struct AdminRequest {
   var path: String
   var query: [String: String]
   var accept: String
+  /// The fields `Host` and `Origin`; nil where there is none.
+  var host: String?
+  var origin: String?
+
+  /// Why a request is not for this interface, if it is not: a page of the web that the machine's browser shows can send
+  /// requests here too. Such a page names itself in `Origin`, or has had its own name lead to loopback (DNS rebinding),
+  /// which `Host` then shows.
+  ///
+  /// - Parameter isLoopback: whether the interface listens on loopback, where nobody needs a name for it.
+  func refusal(isLoopback: Bool) -> String? {
+    if let origin, method != "GET" { return "a page of \(origin) may not do this" }
+    guard isLoopback, let host else { return nil }
+    // Without its port, where it has one.
+    let name =
+      host.lastIndex(of: ":").flatMap { host[$0...].dropFirst().allSatisfy(\.isNumber) ? host[..<$0] : nil }
+      ?? host[...]
+    if name.lowercased() == "localhost" || SocketAddress("\(name):0") != nil { return nil }
+    return "\(name) is not this interface: ask by its address, or as localhost"
+  }
 }
 
 /// What the admin interface answers.
@@ -20,6 +39,8 @@ struct AdminResponse {
   var body: [UInt8] = []
   /// For answers that are too large to be held: makes the next part of the body, nil after the last. `body` is empty.
   var nextPage: (() -> [UInt8]?)?
+  /// The methods that would be allowed, where one was not.
+  var allow: String?
 
   static func text(_ text: String, status: UInt16 = 200) -> AdminResponse {
     AdminResponse(status: status, body: Array(text.utf8))
@@ -39,11 +60,13 @@ final class AdminServer: SideHandler {
   private let loop: SideLoop
   private let descriptor: Int32
   private let handler: Handler
+  private let isLoopback: Bool
 
   /// - Throws: `SystemError` when the address cannot be listened on.
   init(loop: SideLoop, address: SocketAddress, handler: @escaping Handler) throws(SystemError) {
     self.loop = loop
     self.handler = handler
+    isLoopback = address.isLoopback
     descriptor = try Sockets.listen(address, backlog: 64)
     port = Sockets.localAddress(descriptor)?.port ?? address.port
     super.init()
@@ -56,7 +79,7 @@ final class AdminServer: SideHandler {
       var length = socklen_t(MemoryLayout<sockaddr_storage>.size)
       let accepted = cms_accept(descriptor, &storage, &length)
       guard accepted >= 0 else { return }
-      let connection = AdminConnection(loop: loop, descriptor: accepted, handler: handler)
+      let connection = AdminConnection(loop: loop, descriptor: accepted, isLoopback: isLoopback, handler: handler)
       do throws(SystemError) { try loop.register(accepted, connection) } catch { close(accepted) }
     }
   }
@@ -67,12 +90,14 @@ private final class AdminConnection: SideHandler {
   private let loop: SideLoop
   private let descriptor: Int32
   private let handler: AdminServer.Handler
+  private let isLoopback: Bool
   private var input: [UInt8] = []
   private var output: [UInt8] = []
   private var sent = 0
   private var nextPage: (() -> [UInt8]?)?
   /// Whether the client takes chunks; one of HTTP/1.0 reads until the connection closes.
   private var takesChunks = true
+  private var isHead = false
   private var isAnswering = false
   private var isWaiting = false
   private var isClosed = false
@@ -84,8 +109,9 @@ private final class AdminConnection: SideHandler {
   /// Parts of one answer made in one turn; the thread has other things to do.
   private static let pagesPerTurn = 32
 
-  init(loop: SideLoop, descriptor: Int32, handler: @escaping AdminServer.Handler) {
+  init(loop: SideLoop, descriptor: Int32, isLoopback: Bool, handler: @escaping AdminServer.Handler) {
     self.loop = loop
+    self.isLoopback = isLoopback
     self.descriptor = descriptor
     self.handler = handler
     super.init()
@@ -134,27 +160,33 @@ private final class AdminConnection: SideHandler {
         case .needMore: break
         case .failure(let error): respond(.text("\(error.reason)\n", status: error.status))
         case .complete:
+          let method = String(decoding: head.bytes(head.method), as: UTF8.self)
+          isHead = method == "HEAD"
           let request = AdminRequest(
-            method: String(decoding: head.bytes(head.method), as: UTF8.self),
+            method: isHead ? "GET" : method,
             path: String(decoding: head.bytes(head.path), as: UTF8.self),
             query: AdminRequest.query(String(decoding: head.bytes(head.query), as: UTF8.self)),
-            accept: Self.accept(head))
+            accept: Self.field("accept", of: head) ?? "", host: Self.field("host", of: head),
+            origin: Self.field("origin", of: head))
           isAnswering = true
           takesChunks = info.minorVersion > 0
+          if let refusal = request.refusal(isLoopback: isLoopback) {
+            return respond(.text("\(refusal)\n", status: 403))
+          }
           handler(request) { [weak self] in self?.respond($0) }
         }
       }
     }
   }
 
-  private static func accept(_ head: borrowing MessageHead) -> String {
+  private static func field(_ name: String, of head: borrowing MessageHead) -> String? {
     for index in 0..<head.fieldCount {
       let field = head.fields[index]
-      if String(decoding: head.bytes(field.name), as: UTF8.self).lowercased() == "accept" {
+      if String(decoding: head.bytes(field.name), as: UTF8.self).lowercased() == name {
         return String(decoding: head.bytes(field.value), as: UTF8.self)
       }
     }
-    return ""
+    return nil
   }
 
   private func respond(_ response: AdminResponse) {
@@ -165,8 +197,12 @@ private final class AdminConnection: SideHandler {
       ? "content-length: \(response.body.count)\r\n" : takesChunks ? "transfer-encoding: chunked\r\n" : ""
     let head =
       "HTTP/1.1 \(response.status) \(StatusPhrase.of(response.status))\r\ncontent-type: \(response.contentType)\r\n"
-      + "\(framing)cache-control: no-store\r\nconnection: close\r\n\r\n"
+      + "\(framing)\(response.allow.map { "allow: \($0)\r\n" } ?? "")cache-control: no-store\r\nconnection: close\r\n\r\n"
     output = Array(head.utf8) + response.body
+    if isHead {
+      nextPage = nil
+      output.removeLast(response.body.count)
+    }
     flush()
   }
 

@@ -164,7 +164,7 @@ extension WorkerTelemetry {
       }
     } else if address.family != 0 {
       writer.append(UInt8(ascii: "["))
-      if writer.remaining >= 64 { writer.count &+= address.writeHost(to: writer.base + writer.count) }
+      if writer.remaining >= 64 { writer.advance(by: address.writeHost(to: writer.base + writer.count)) }
       writer.append(UInt8(ascii: "]"))
     }
     writer.append(UInt8(ascii: ":"))

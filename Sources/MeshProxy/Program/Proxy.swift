@@ -111,7 +111,7 @@ package final class Proxy {
           "the address \(listeners[index].address) of listener \(listeners[index].name) is not ADDRESS:PORT")
       }
       for worker in 0..<count {
-        let descriptor = try Sockets.listen(address)
+        let descriptor = try open(address, of: listeners[index].name, joins: worker > 0)
         if address.port == 0, let bound = Sockets.localAddress(descriptor) {
           address.port = bound.port
           listeners[index].address = "\(bound)"
@@ -122,6 +122,15 @@ package final class Proxy {
     snapshot.common.listeners = listeners
   }
   private var descriptors: [[Int32]] = []
+
+  private func open(_ address: SocketAddress, of listener: String, joins: Bool) throws -> Int32 {
+    do throws(SystemError) {
+      return try Sockets.listen(address, joins: joins)
+    } catch {
+      guard error.code == EADDRINUSE else { throw StartError("the listener \(listener): \(error)") }
+      throw StartError("the port \(address) of the listener \(listener) is another program's: give it another one")
+    }
+  }
 
   private func startWorkers() throws {
     configuration = CompiledConfiguration(snapshot, listeners: listeners, accessLog: options.accessLog)

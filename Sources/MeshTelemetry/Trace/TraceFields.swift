@@ -294,11 +294,11 @@ package enum Hexadecimal {
   /// The lowest `digits` digits of a number, at most 16.
   package static func write(_ number: UInt64, _ digits: Int, into writer: inout FixedWriter) {
     guard digits > 0, digits <= 16, digits <= writer.remaining else {
-      writer.overflowed = true
+      writer.overflow()
       return
     }
     let place = writer.base + writer.count
-    writer.count &+= digits
+    writer.advance(by: digits)
     let leading = number &<< UInt64(64 &- 4 &* digits)
     // What is stored behind them is written over next.
     if writer.count &- digits &+ 16 <= writer.capacity { return store(leading, to: place) }
