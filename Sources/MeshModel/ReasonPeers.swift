@@ -63,8 +63,8 @@ extension Reason {
         "Send an absolute path, an absolute URI, or host:port with CONNECT (RFC 9112, section 3.2).")
     case .invalidPath:
       ReasonDetail(
-        "invalid_path", 400, .downstreamProtocolError, "The path cannot be brought into a canonical form.",
-        "Escape it as RFC 3986 says and leave out encoded slashes, backslashes and dot segments that leave the root.")
+        "invalid_path", 400, .downstreamProtocolError, "The path has no canonical form, or hides a slash from a rule.",
+        "Escape it as RFC 3986 says. %2F and %5C pass only where no rule of the service tells paths apart.")
     case .unsupportedVersion:
       ReasonDetail(
         "unsupported_version", 505, .downstreamProtocolError, "The HTTP version is not one that the mesh speaks.",

@@ -1,7 +1,36 @@
-import MeshModel
+package import MeshModel
 
 /// Writes moments as people read them.
-enum CivilTime {
+package enum CivilTime {
+  /// `Sun, 06 Nov 1994 08:49:37 GMT`, the date of HTTP's fields (RFC 9110, section 5.6.7), from seconds since 1970. Years 0
+  /// to 9999; others are held there.
+  package static func writeHTTP(seconds: Int64, into writer: inout FixedWriter) {
+    let held = min(max(seconds, -62_167_219_200), 253_402_300_799)
+    let day = held >= 0 ? held / 86_400 : (held &- 86_399) / 86_400
+    let rest = UInt64(held &- day &* 86_400)
+    let (year, month, dayOfMonth) = date(day)
+    let weekday = (day &+ 4) % 7
+    name(Int(weekday < 0 ? weekday &+ 7 : weekday), of: "SunMonTueWedThuFriSat", into: &writer)
+    writer.append(", ")
+    digits(UInt64(dayOfMonth), 2, into: &writer)
+    writer.append(" ")
+    name(Int(month &- 1), of: "JanFebMarAprMayJunJulAugSepOctNovDec", into: &writer)
+    writer.append(" ")
+    digits(UInt64(year), 4, into: &writer)
+    writer.append(" ")
+    digits(rest / 3_600, 2, into: &writer)
+    writer.append(":")
+    digits(rest / 60 % 60, 2, into: &writer)
+    writer.append(":")
+    digits(rest % 60, 2, into: &writer)
+    writer.append(" GMT")
+  }
+
+  /// One of the names of three letters that stand side by side.
+  private static func name(_ index: Int, of names: StaticString, into writer: inout FixedWriter) {
+    writer.append(names.utf8Start + 3 * index, count: 3)
+  }
+
   /// `2026-01-31T23:59:59.123Z` (RFC 3339, UTC), from milliseconds since 1970. Years 0 to 9999; others are held there.
   static func write(milliseconds: Int64, into writer: inout FixedWriter) {
     let held = held(milliseconds)

@@ -54,6 +54,16 @@ struct RunMachineTests {
     #expect(machine.handle(.sidecarExited(1)).contains(.arm(.restart, .milliseconds(100))))
   }
 
+  @Test func aDrainedSidecarTakesTheApplicationAlong() {
+    var machine = running()
+    let actions = machine.handle(.sidecarExited(0))
+    #expect(actions.contains(.signalApplication(15)))
+    #expect(!actions.contains { if case .arm(.restart, _) = $0 { true } else { false } })
+    #expect(machine.handle(.timer(.settled)) == [])
+    #expect(machine.handle(.signal(10, reachedAll: false)) == [.signalApplication(10)])
+    #expect(machine.handle(.applicationExited(3)) == [.exit(3)])
+  }
+
   @Test func aSidecarThatNeverBecomesReadyIsTriedThreeTimesThenItIsAFailure() {
     var machine = RunMachine()
     _ = machine.start()

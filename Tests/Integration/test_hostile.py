@@ -103,7 +103,7 @@ def test_transfer_encoding_twice_or_in_http_1_0(target):
     b"5 \r\nhello\r\n0\r\n\r\n", b"\r\nhello\r\n0\r\n\r\n", b";x\r\nhello\r\n0\r\n\r\n", b"5\nhello\r\n0\r\n\r\n",
     b"5\r\nhello\n0\r\n\r\n", b"5\r\nhello\rX0\r\n\r\n", b"5\rXhello\r\n0\r\n\r\n", b"5\r\nhelloXX0\r\n\r\n",
     b"8000000000000000\r\nhello", b"ffffffffffffffffff\r\nhello", b"10000000000000005\r\nhello", b"5g\r\nhello\r\n0\r\n\r\n",
-    b"5;a=b\rc\r\nhello\r\n0\r\n\r\n", b"5;a=b\r\nhello\r\n0\r\n\r\n", b"5;" + b"a" * 100_000 + b"\r\nhello\r\n0\r\n\r\n", b"0\r\nbad trailer\r\n\r\n"])
+    b"5;a=b\rc\r\nhello\r\n0\r\n\r\n", b"5;" + b"a" * 100_000 + b"\r\nhello\r\n0\r\n\r\n", b"0\r\nbad trailer\r\n\r\n"])
 def test_chunks_that_are_not_valid(target, body):
     """The head may have been passed on before the chunk was read; the body may not, and the request may not end well."""
     marker = f"chunk-{next(SERIAL)}"

@@ -3,6 +3,8 @@
 import json
 import socket
 import sys
+import time
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -69,6 +71,32 @@ def test_the_target_arrives_as_it_was_sent(pair):
     _, _, port = pair
     for target in ("/headers?x=1&y=%2F&z=a+b", "/headers?a=?b=/", "/headers?q=" + "a" * 4000):
         assert json.loads(raw.get(port, target).body)["target"] == target
+
+
+@pytest.mark.parametrize("path", ["/headers/@scope%2Fname", "/headers/group%2Fproject/-/x", "/headers/a%5Cb"])
+def test_escaped_slashes_arrive_as_they_were_sent(pair, path):
+    """Where no rule tells paths apart; `test_no_spelling_reaches_a_guarded_path` is about where one does."""
+    _, _, port = pair
+    assert json.loads(raw.get(port, path).body)["target"] == path
+
+
+def test_chunk_extensions_do_no_harm(pair):
+    _, _, port = pair
+    with raw.Connection(port) as connection:
+        for _ in range(2):
+            connection.send(b"POST /hash HTTP/1.1\r\nHost: server\r\nTransfer-Encoding: chunked\r\n\r\n"
+                            b"5;a=b\r\nhello\r\n6;c=\"d;e\";f\r\n world\r\n0;last\r\n\r\n")
+            assert json.loads(connection.response().body)["length"] == 11
+
+
+def test_answers_of_the_mesh_have_a_date_and_an_id(pair):
+    client, _, _ = pair
+    answer = client.get("http://nobody-here/")
+    assert answer.header("x-apus-reason") == "no_service"
+    assert abs(parsedate_to_datetime(answer.header("date")).timestamp() - time.time()) < 60
+    found = answer.header("x-request-id")
+    assert found and found in client.admin(f"/decisions?id={found}").body.decode()
+    assert client.get("http://nobody-here/", fields=[("x-request-id", "mine-1")]).header("x-request-id") == "mine-1"
 
 
 def test_http_1_0_is_answered_and_closed(pair):

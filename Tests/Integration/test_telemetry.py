@@ -115,9 +115,9 @@ def test_admin_pages(pair):
     assert client.admin("/connections").status == 200
     assert client.admin("/logging").status == 200
     assert client.admin("/nothing-here").status == 404
-    head = raw.get(client.admin_port, "/metrics", method="HEAD")
+    head = client.admin("/metrics", method="HEAD")
     assert head.status == 200 and head.body == b""
-    wrong = raw.get(client.admin_port, "/drain")
+    wrong = client.admin("/drain")
     assert wrong.status == 405 and wrong.header("allow") == "POST"
 
 
@@ -127,7 +127,7 @@ def test_pages_of_the_web_do_nothing_to_a_proxy(pair, fields, host):
     """A browser on the machine sends what any page tells it to, and under the page's own name where that leads here."""
     client, _ = pair
     assert raw.get(client.admin_port, "/logging?level=debug", method="POST", fields=fields, host=host).status == 403
-    assert raw.get(client.admin_port, "/logging").body != b"debug\n"
+    assert client.admin("/logging").body == b"info\n"
     for name in ("localhost", "127.0.0.1:15000", "[::1]:15000", "LOCALHOST:1"):
         assert raw.get(client.admin_port, "/live", host=name).status == 200
 
@@ -219,6 +219,21 @@ def test_sigterm_drains_without_a_failed_request(mesh, namespace, pair):
         mesh.pause(1)
     load.assert_all_answered(at_least=1000)
     slow.assert_all_answered(at_least=20)
+
+
+def test_drain_takes_a_workload_out_of_the_mesh(mesh, namespace, pair):
+    """A proxy that was told to drain is not started again; its program is asked to end, and its status is that of all."""
+    client, _ = pair
+    leaving = mesh.quick_server(version="v9", namespace=namespace)
+    mesh.meshed(leaving)
+    with client.load("http://server/", connections=8) as load:
+        mesh.pause(0.5)
+        assert leaving.admin("/drain", method="POST").status == 200
+        assert leaving.program.process.wait(30) == 128 + signal.SIGTERM
+        mesh.pause(0.5)
+    load.assert_all_answered(at_least=100)
+    assert "the proxy has drained" in leaving.program.output()
+    mesh.workloads.remove(leaving)
 
 
 def test_a_drained_client_side_proxy_finishes_what_it_has(mesh, namespace, pair):

@@ -47,11 +47,25 @@ struct HTTP1BodyTests {
       (" 5\r\nhello", .badChunkSize), ("5 \r\nhello", .badChunkSize), ("\r\nhello", .badChunkSize),
       ("5\nhello", .badChunkSize), ("5\rXhello", .badChunkSize), ("8000000000000000\r\n", .badChunkSize),
       ("FFFFFFFFFFFFFFFF1\r\n", .badChunkSize), ("00000000000000005\r\n", .badChunkSize), ("g\r\n", .badChunkSize),
-      ("5;a=b\r\nhello\r\n", .chunkExtension), ("0;\r\n\r\n", .chunkExtension), ("5\r\nhello\n0\r\n\r\n", .badChunkEnd),
+      (";a\r\n", .badChunkSize), ("5;a\nhello", .badChunkSize), ("5;a\rhello", .badChunkSize),
+      ("5;a\0\r\n", .badChunkSize),
+      ("5;é\r\nhello", .badChunkSize), ("5 ;a\r\nhello", .badChunkSize), ("5;a\u{7F}\r\n", .badChunkSize),
+      ("5;" + String(repeating: "a", count: 256) + "\r\n", .chunkExtension), ("5\r\nhello\n0\r\n\r\n", .badChunkEnd),
       ("5\r\nhello\rX", .badChunkEnd), ("5\r\nhelloX\r\n", .badChunkEnd), ("0\r\n\rX", .badChunkEnd),
     ])
   func refuses(_ input: String, _ error: HTTP1Error) {
     #expect(Self.chunked(input).progress == .failed(error))
+  }
+
+  @Test(
+    "chunk extensions are skipped",
+    arguments: [
+      "5;a=b\r\nhello\r\n0;\r\n\r\n", "5;\t a=\"x;y\" ; c\r\nhello\r\n0;last\r\n\r\n",
+      "5;" + String(repeating: "a", count: 255) + "\r\nhello\r\n0\r\n\r\n",
+    ])
+  func skipsExtensions(_ input: String) {
+    let read = Self.chunked(input)
+    #expect(read.payload == "hello" && read.consumed == input.utf8.count && read.progress == .finished)
   }
 
   @Test("a trailer section is handed over, and read with its own rules")

@@ -62,6 +62,8 @@ package struct RunMachine: ~Copyable {
     /// The application is not started yet.
     case preparing(Sidecar)
     case running(Sidecar)
+    /// The sidecar was told to drain and has: the workload leaves, and the application has been asked to end.
+    case leaving
     /// Ends with this status when the sidecar has gone.
     case draining(Int32)
     case ended
@@ -96,6 +98,7 @@ package struct RunMachine: ~Copyable {
     case .idle, .ended: []
     case .preparing(let sidecar): prepare(event, sidecar)
     case .running(let sidecar): run(event, sidecar)
+    case .leaving: leave(event)
     case .draining(let status): drain(event, status)
     }
   }
@@ -136,6 +139,13 @@ package struct RunMachine: ~Copyable {
       return end(status, sidecar)
     case .signal(let signal, let reachedAll):
       return reachedAll ? [] : [.signalApplication(signal)]
+    case .sidecarExited(0):
+      // Only a proxy that was told to drain ends so; one that is started again would take it all back.
+      state = .leaving
+      return [
+        .disarm(.readiness), .disarm(.settled), .note("the proxy has drained; the program is asked to end"),
+        .signalApplication(Self.terminate),
+      ]
     case .sidecarExited(let status):
       state = .running(.waiting)
       return [
@@ -155,6 +165,18 @@ package struct RunMachine: ~Copyable {
       attempts = 0
       return []
     case .timer(.drain):
+      return []
+    }
+  }
+
+  private mutating func leave(_ event: Event) -> [Action] {
+    switch event {
+    case .applicationExited(let status):
+      state = .ended
+      return [.exit(status)]
+    case .signal(let signal, let reachedAll):
+      return reachedAll ? [] : [.signalApplication(signal)]
+    default:
       return []
     }
   }

@@ -8,9 +8,10 @@ struct Why: Verb {
     abstract: "Say why a request failed, was refused, retried or delayed, and what to do.",
     usage: "apus why <request-id> | apus why [--from <name>] [--to <name>] ...",
     discussion: """
-      A request's id is in the answer's x-request-id and in the access log. Without one, the newest failure between the two \
-      is explained, else the newest request, else why there was none. One of --from and --to will do: that also finds \
-      connections that were refused before there was a request. The reasons are listed in docs/reasons.md.
+      A request's id is the x-request-id that the application gets, that the access log has, and that every answer of \
+      the mesh itself carries. Without one, the newest failure between the two is explained, else the newest request, \
+      else why there was none. One of --from and --to will do: that also finds connections that were refused before \
+      there was a request. The reasons are listed in docs/reasons.md.
 
       EXAMPLES
         apus why 7c9e6679-7425-40de-944b-e07fc1f90ae7

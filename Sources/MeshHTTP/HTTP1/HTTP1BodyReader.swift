@@ -29,16 +29,17 @@ package struct HTTP1BodyStep: Equatable, Sendable {
 ///
 /// A plain value of a few words; nothing is kept of the bytes. Chunked framing is checked byte by byte and to the
 /// letter: a size is 1 to 16 hexadecimal digits up to 2^63 - 1, ended by CR LF, and the data is followed by CR LF.
-/// Chunk extensions are refused, not dropped: nobody is known to need them, and passing them on has let requests be
-/// smuggled.
+/// Chunk extensions (section 7.1.1) are skipped unread, up to 255 bytes each. Where the framing is passed on they go with
+/// it: they are visible ASCII, spaces and tabs up to a CR LF, which leaves no two ways to see where they end.
 package struct HTTP1BodyReader: Sendable {
   private enum State: UInt8 {
-    case counted, untilClose, size, sizeLineFeed, data, dataReturn, dataLineFeed, lastLine, lastLineFeed
+    case counted, untilClose, size, chunkExtension, sizeLineFeed, data, dataReturn, dataLineFeed, lastLine, lastLineFeed
     case trailers, finished, failed
   }
 
   private var state: State
   private var problem: HTTP1Error = .badChunkSize
+  /// Digits of the size read so far, then bytes of its extensions.
   private var digits: UInt8 = 0
   /// Bytes left of the body or of the chunk.
   private var left: UInt64 = 0
@@ -126,6 +127,7 @@ package struct HTTP1BodyReader: Sendable {
   private mutating func frame(_ byte: UInt8) {
     switch state {
     case .size: sizeByte(byte)
+    case .chunkExtension: extensionByte(byte)
     case .sizeLineFeed:
       guard byte == 0x0A else { return fail(.badChunkSize) }
       state = left == 0 ? .lastLine : .data
@@ -146,8 +148,24 @@ package struct HTTP1BodyReader: Sendable {
     } else if byte == 0x0D, digits > 0 {
       digits = 0
       state = .sizeLineFeed
+    } else if byte == 0x3B, digits > 0 {
+      digits = 0
+      state = .chunkExtension
     } else {
-      fail(byte == 0x3B && digits > 0 ? .chunkExtension : .badChunkSize)
+      fail(.badChunkSize)
+    }
+  }
+
+  private mutating func extensionByte(_ byte: UInt8) {
+    if byte == 0x0D {
+      digits = 0
+      state = .sizeLineFeed
+    } else if byte != 0x09, byte < 0x20 || byte > 0x7E {
+      fail(.badChunkSize)
+    } else if digits == .max {
+      fail(.chunkExtension)
+    } else {
+      digits &+= 1
     }
   }
 

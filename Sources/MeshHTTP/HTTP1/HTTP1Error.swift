@@ -1,7 +1,7 @@
 /// Why an HTTP/1 message is refused. After any of these the connection cannot be used for another message.
 package enum HTTP1Error: UInt8, Error, Sendable, CaseIterable {
   // The start line.
-  case badMethod, badTarget, badEscape, escapedNul, escapedSlash, dotSegmentParameter, targetTooLong
+  case badMethod, badTarget, badEscape, escapedNul, dotSegmentParameter, targetTooLong
   case badVersion, unsupportedVersion, http2Preface, badStatusLine
   // The shape of the head.
   case badLineEnd, badFieldName, noColon, spaceBeforeColon, lineFolding, badFieldValue, headTooLarge, tooManyFields
@@ -32,7 +32,6 @@ package enum HTTP1Error: UInt8, Error, Sendable, CaseIterable {
     case .badTarget: "bad_target"
     case .badEscape: "bad_escape"
     case .escapedNul: "escaped_nul"
-    case .escapedSlash: "escaped_slash"
     case .dotSegmentParameter: "dot_segment_parameter"
     case .targetTooLong: "target_too_long"
     case .badVersion: "bad_version"
@@ -75,7 +74,6 @@ package enum HTTP1Error: UInt8, Error, Sendable, CaseIterable {
     case .invalidByte, .notAbsolute: self = .badTarget
     case .invalidEscape: self = .badEscape
     case .escapedNul: self = .escapedNul
-    case .escapedSlash: self = .escapedSlash
     case .dotSegmentParameter: self = .dotSegmentParameter
     case .noRoom: self = .targetTooLong
     }
@@ -103,19 +101,16 @@ package struct HTTP1Limits: Sendable {
   package let maxTargetBytes: Int
   /// Largest trailer section in bytes; 8 KiB unless set, at most the head.
   package let maxTrailerBytes: Int
-  /// What happens to `%2F` and `%5C` in paths; refused unless set.
-  package let escapedSlashes: PathNormalizer.EscapedSlashes
 
   /// Limits; values out of bounds are moved to the nearest bound.
   package init(
     maxHeadBytes: Int = 60 * 1024, maxFields: Int = 100, maxTargetBytes: Int = 16 * 1024,
-    maxTrailerBytes: Int = 8 * 1024, escapedSlashes: PathNormalizer.EscapedSlashes = .refuse
+    maxTrailerBytes: Int = 8 * 1024
   ) {
     let head = min(max(maxHeadBytes, 64), 1 << 20)
     self.maxHeadBytes = head
     self.maxFields = min(max(maxFields, 1), FieldSet.capacity)
     self.maxTargetBytes = min(max(maxTargetBytes, 1), head)
     self.maxTrailerBytes = min(max(maxTrailerBytes, 2), head)
-    self.escapedSlashes = escapedSlashes
   }
 }

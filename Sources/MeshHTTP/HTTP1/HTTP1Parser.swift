@@ -176,7 +176,7 @@ struct RequestParse {
   @inline(__always)
   mutating func path(_ scan: TargetScan, _ stop: Int, _ head: inout MessageHead) -> HTTP1Error? {
     let problem = PathNormalizer.finish(
-      scan, stop, base: base, scratch: &scratch, escapedSlashes: limits.escapedSlashes, path: &head.path,
+      scan, stop, base: base, scratch: &scratch, path: &head.path,
       query: &head.query)
     guard let problem else { return nil }
     return HTTP1Error(problem)

@@ -148,7 +148,7 @@ enum HeadBuilder {
     }
     var room = HeadScratch(offset: sink.used, capacity: sink.room)
     let problem = PathNormalizer.canonicalize(
-      path, base: head.head.base, scratch: &room, escapedSlashes: limits.escapedSlashes, path: &head.head.path,
+      path, base: head.head.base, scratch: &room, path: &head.head.path,
       query: &head.head.query)
     return problem == nil ? nil : .badPath
   }

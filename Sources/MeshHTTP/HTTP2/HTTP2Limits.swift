@@ -41,8 +41,6 @@ package struct HTTP2Limits: Sendable {
   package var resetSample: Int = 500
   /// Output bytes waiting, from which on `sendData` takes no more; 64 KiB.
   package var maxOutputBytes: Int = 64 * 1024
-  /// What happens to `%2F` and `%5C` in paths; refused.
-  package var escapedSlashes: PathNormalizer.EscapedSlashes = .refuse
   /// Whether a server announces extended CONNECT (RFC 8441): WebSockets over HTTP/2; on.
   package var extendedConnect = true
 

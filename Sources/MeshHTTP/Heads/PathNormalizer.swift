@@ -9,7 +9,6 @@ package enum TargetProblem: UInt8, Error, Sendable, CaseIterable {
   /// `%00`.
   case escapedNul
   /// `%2F` or `%5C`, where the policy refuses them.
-  case escapedSlash
   /// A segment such as `..;` or `.;x`, which some servers take for `..` or `.`.
   case dotSegmentParameter
   /// The path does not begin with `/`.
@@ -20,22 +19,29 @@ package enum TargetProblem: UInt8, Error, Sendable, CaseIterable {
 
 /// Makes one canonical path of the many ways to write it, so that policy, routing and the application see the same one.
 ///
-/// What is done, which is what Envoy does when set up for an edge (`normalize_path`, `merge_slashes`, escaped slashes
-/// not let through), with the escapes of RFC 3986 section 6.2.2 in addition:
+/// What is done, which is what Envoy does when set up for an edge (`normalize_path`, `merge_slashes`), with the escapes of RFC 3986 section 6.2.2 in addition:
 /// - percent-encoded unreserved characters are decoded, once; other escapes are kept with capital hexadecimal digits;
 /// - `\` becomes `/`; `//` becomes `/`;
 /// - `.` and `..` segments are removed, however they were written (`%2e%2E`); `..` above the root stays at the root;
-/// - refused: `%2F` and `%5C` (unless the policy keeps them), `%00`, broken escapes, `..;` and its kind, `#`, spaces,
+/// - `%2F` and `%5C` stay, as part of their segment; who tells paths apart asks `holdsEscapedSlash`, since an application
+///   may take them for the slashes that they stand for;
+/// - refused: `%00`, broken escapes, `..;` and its kind, `#`, spaces,
 ///   control bytes and bytes above 0x7E.
 ///
 /// The query is checked for bytes that may not stand there and is otherwise left alone.
 package enum PathNormalizer {
-  /// What to do with an escaped slash or backslash.
-  package enum EscapedSlashes: UInt8, Sendable {
-    /// Refuse the request (the default).
-    case refuse
-    /// Keep the escape, as part of its segment.
-    case keep
+  /// Whether a canonical path has an escaped slash or backslash.
+  package static func holdsEscapedSlash(_ path: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard path.count > 2 else { return false }
+    var index = 0
+    while index < path.count &- 2 {
+      if path[index] == 0x25 {
+        let (high, low) = (path[index &+ 1], path[index &+ 2])
+        if (high == 0x32 && low == 0x46) || (high == 0x35 && low == 0x43) { return true }
+      }
+      index &+= 1
+    }
+    return false
   }
 
   /// Checks an origin-form target (`/path?query`) at `target` and finds its canonical path and its query.
@@ -43,32 +49,32 @@ package enum PathNormalizer {
   /// `path` lies in the original bytes where they are canonical already (one scan), else in `scratch`.
   /// - Returns: nil, or why the target is refused.
   package static func canonicalize(
-    _ target: ByteRange, base: UnsafePointer<UInt8>, scratch: inout HeadScratch, escapedSlashes: EscapedSlashes,
+    _ target: ByteRange, base: UnsafePointer<UInt8>, scratch: inout HeadScratch,
     path: inout ByteRange, query: inout ByteRange
   ) -> TargetProblem? {
     var scan = TargetScan(start: Int(target.offset))
     let stop = scan.run(base, to: target.limit)
     guard stop == target.limit else { return .invalidByte }
-    return finish(scan, stop, base: base, scratch: &scratch, escapedSlashes: escapedSlashes, path: &path, query: &query)
+    return finish(scan, stop, base: base, scratch: &scratch, path: &path, query: &query)
   }
 
   /// Turns a finished scan into ranges.
   @inline(__always)
   static func finish(
     _ scan: TargetScan, _ stop: Int, base: UnsafePointer<UInt8>, scratch: inout HeadScratch,
-    escapedSlashes: EscapedSlashes, path: inout ByteRange, query: inout ByteRange
+    path: inout ByteRange, query: inout ByteRange
   ) -> TargetProblem? {
     let pathEnd = scan.queryMark < 0 ? stop : scan.queryMark
     query = scan.queryMark < 0 ? .none : ByteRange(from: scan.queryMark &+ 1, to: stop)
     path = ByteRange(from: scan.start, to: pathEnd)
     guard path.size > 0, base[scan.start] == 0x2F || base[scan.start] == 0x5C else { return .notAbsolute }
     if !scan.suspicious { return nil }
-    return rewrite(&path, base: base, scratch: &scratch, escapedSlashes: escapedSlashes)
+    return rewrite(&path, base: base, scratch: &scratch)
   }
 
   /// The slow way: writes the canonical path to the scratch, and points `path` there if it differs.
   private static func rewrite(
-    _ path: inout ByteRange, base: UnsafePointer<UInt8>, scratch: inout HeadScratch, escapedSlashes: EscapedSlashes
+    _ path: inout ByteRange, base: UnsafePointer<UInt8>, scratch: inout HeadScratch
   ) -> TargetProblem? {
     let count = Int(path.length)
     guard let out = scratch.reserve(count &+ 1, base: base) else { return .noRoom }
@@ -86,7 +92,6 @@ package enum PathNormalizer {
         index &+= 2
         let decoded = high &<< 4 | low
         if decoded == 0 { return .escapedNul }
-        if decoded == 0x2F || decoded == 0x5C, escapedSlashes == .refuse { return .escapedSlash }
         guard ByteTables.isUnreserved(decoded) else {
           writer.escape(high, low)
           continue

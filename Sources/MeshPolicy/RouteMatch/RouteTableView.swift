@@ -91,6 +91,9 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
   let headerSlots: UnsafeBufferPointer<HeaderSlot>
   let postings: UnsafeBufferPointer<Int32>
 
+  /// Whether some rule is for some paths only: it must not be got around by another spelling of its path.
+  package var distinguishesPaths: Bool { !exactSlots.isEmpty || regexEntries.entries.count > 0 || nodes.count > 1 }
+
   /// How many runs of rules have an index by their headers.
   package var headerIndexCount: Int { headerIndexes.count }
 

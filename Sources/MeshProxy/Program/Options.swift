@@ -43,6 +43,7 @@ package struct ProxyOptions: Sendable {
   ///
   /// - Throws: `UsageError` naming the argument and what it wants.
   package init(arguments: [String]) throws(UsageError) {
+    if arguments == ["--version"] { throw UsageError(message: "apus-proxy \(ProxyState.version)", isHelp: true) }
     var rest = arguments[...]
     while let argument = rest.popFirst() {
       if argument == "--help" || argument == "-h" { throw UsageError(message: Self.help, isHelp: true) }
@@ -52,6 +53,7 @@ package struct ProxyOptions: Sendable {
         name = String(argument[..<equals])
         attached = String(argument[argument.index(after: equals)...])
       }
+      guard Self.names.contains(name) else { throw UsageError(message: "\(name) is not an option; see --help") }
       guard let value = attached ?? rest.popFirst() else {
         throw UsageError(message: "\(name) wants a value; see --help")
       }
@@ -119,7 +121,7 @@ package struct ProxyOptions: Sendable {
     case "--drain-seconds": drainSeconds = UInt64(try Self.number(name, value, in: 0...3600))
     case "--ready-fd": readyDescriptor = Int32(try Self.number(name, value, in: 0...65535))
     case "--clock-offset-seconds": clockOffsetSeconds = try Self.number(name, value, in: -1_000_000_000...1_000_000_000)
-    default: throw UsageError(message: "\(name) is not an option; see --help")
+    default: break  // `names` has been asked.
     }
   }
 
@@ -198,33 +200,50 @@ package struct ProxyOptions: Sendable {
     return ("\(names.count > 1 ? names[1] : namespace)/\(names.first ?? "")", port)
   }
 
+  /// All options: what `help` names.
+  private static let names = Set(
+    help.split { " ,\n".contains($0) }.map(String.init).filter { $0.hasPrefix("--") && $0.utf8.count > 2 })
+
   static let help = """
     apus-proxy: the data plane of the Apus service mesh
 
-    apus-proxy --config FILE.json            a static configuration
-    apus-proxy --xds ADDRESS --id UID …      configured by a control plane
+    apus-proxy --config FILE.json          a static configuration
+    apus-proxy --xds ADDRESS --id UID …    configured by a control plane
 
-      --id UID --namespace NS --service NAME --account SA --version V --label K=V
-                               who the workload is
-      --app-port PORT          a port of the application (several)
+      --id UID, --namespace NS, --service NAME, --workload NAME,
+      --account SA, --version V, --trust-domain D, --label K=V
+                             who the workload is
+      --app-port PORT        a port of the application (several)
+      --app-address ADDRESS  where the application listens (127.0.0.1)
       --app-protocol auto|http|http2|grpc|tcp|tls
-                               what the application speaks (auto: its service says, else it is told from first bytes)
-      --inbound ADDRESS:PORT   where peers connect (127.0.0.1:0)
-      --hbone ADDRESS:PORT     where peers open tunnels to any of these ports (none; 15008 by convention)
-      --forward ADDRESS:PORT   HTTP forward proxy for the application
-      --upstream NAME=PORT     a local port that leads to a service (several)
-      --admin ADDRESS:PORT     admin interface (127.0.0.1:0)
-      --xds ADDRESS:PORT --xds-root FILE --token-file FILE
-                               the control plane, its root, the join token
-      --state DIR              keeps the last configuration and certificate
-      --workers N              threads (default: the processors usable)
-      --access-log off|json|text   to standard output (off)
-      --log-level error|warning|info|debug   to standard error (info)
-      --limit NAME=VALUE       what peers may drive up (several); see docs/limits.md
+                             what it speaks (auto: its service says, else it is
+                             told from first bytes)
+      --inbound ADDRESS:PORT
+                             where peers connect (127.0.0.1:0)
+      --hbone ADDRESS:PORT   where peers open tunnels to any of these ports
+                             (none; 15008 by convention)
+      --forward ADDRESS:PORT
+                             HTTP forward proxy for the application
+      --upstream NAME=PORT   a local port that leads to a service (several)
+      --admin ADDRESS:PORT   admin interface (127.0.0.1:0)
+      --xds ADDRESS:PORT, --xds-root FILE, --token-file FILE
+                             the control plane, its root, the join token
+      --state DIR            keeps the last configuration and certificate
+      --workers N            threads (0, the default: the processors usable)
+      --access-log off|json|text
+                             to standard output (off)
+      --log-level error|warning|info|debug
+                             to standard error (info)
+      --limit NAME=VALUE     what peers may drive up (several); docs/limits.md
       --coalesce-microseconds N
-                               how long a busy loop waits to send more at once (50; 0: never)
-      --drain-seconds N        time for requests under way at the end (10)
-      --ready-fd N             gets one JSON line when ready
+                             how long a busy loop waits to send more at once
+                             (50; 0: never)
+      --drain-seconds N      time for requests under way at the end (10)
+      --ready-fd N           gets one JSON line when ready
+      --clock-offset-seconds N
+                             added to the clock where certificates are judged
+                             (0; for tests)
+      --version, --help      alone: prints this program's version, this help
 
     Example: apus-proxy --config sidecar.json --admin 127.0.0.1:15000
     """

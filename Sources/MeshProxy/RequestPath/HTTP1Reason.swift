@@ -7,7 +7,7 @@ extension HTTP1Error {
     switch self {
     case .badMethod, .badStatusLine: .malformedRequestLine
     case .badTarget, .badTargetForm, .bodyOnConnect: .invalidRequestTarget
-    case .badEscape, .escapedNul, .escapedSlash, .dotSegmentParameter: .invalidPath
+    case .badEscape, .escapedNul, .dotSegmentParameter: .invalidPath
     case .targetTooLong: .requestLineTooLong
     case .badVersion, .unsupportedVersion, .http2Preface: .unsupportedVersion
     case .badLineEnd: .malformedRequest

@@ -3,6 +3,7 @@ internal import MeshHTTP
 internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
+internal import MeshTelemetry
 
 /// Answers that the mesh makes itself. Each carries its reason (`x-apus-reason`), the object that decided
 /// (`x-apus-object`, where there is one) and a sentence for people.
@@ -108,7 +109,9 @@ extension Worker {
   ) -> HTTP1Writer? {
     var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity / 2)
     writer.statusLine(status)
-    writer.text("server: apus\r\n")
+    writer.text("server: apus\r\ndate: ")
+    writer.fields { CivilTime.writeHTTP(seconds: Int64(wallNow / 1_000_000_000), into: &$0) }
+    writer.endOfLine()
     if let contentType { writer.field(.contentType, contentType) }
     writer.field(.apusReason, reason.name)
     if let object = decidingObject(exchange, reason) {

@@ -29,6 +29,11 @@ extension Worker {
       writeRequest(exchange, head, .none, nil, -1)
       return balance(exchange, head)
     }
+    // An application may take an escaped slash for the slash that it stands for, and get to a path of another rule.
+    if routes.pointee.distinguishesPaths, PathNormalizer.holdsEscapedSlash(head.bytes(head.path)) {
+      noteTarget(exchange, head)
+      return reply(exchange, .invalidPath)
+    }
     let hit = routes.pointee.match(head)
     guard !hit.isNone else {
       noteTarget(exchange, head)

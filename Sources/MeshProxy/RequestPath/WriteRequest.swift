@@ -1,4 +1,5 @@
 // Unsafe by design: heads are copied from the receive buffer into the exchange's.
+internal import Glibc
 internal import MeshHTTP
 internal import MeshModel
 internal import MeshPolicy
@@ -9,7 +10,8 @@ extension Worker {
   /// is sent again in a retry, and what the access log reads.
   ///
   /// Left out: fields of this hop and those `Connection` names, what the route removes, and what a client could forge
-  /// (`x-forwarded-client-cert` always; `x-forwarded-for` where the client is not of the mesh).
+  /// (`x-forwarded-client-cert` always; `x-forwarded-for` and `x-forwarded-proto` where the client is neither of the mesh
+  /// nor this proxy's own application).
   func writeRequest(
     _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ hit: RouteHit, _ routes: UnsafePointer<RouteTableView>?,
     _ edit: Int32
@@ -17,14 +19,21 @@ extension Worker {
     exchange.pointee.request.clear()
     var dropped = requestInfo.hopByHop
     var requestID: FieldRef?
+    var hasScheme = false
     let isInbound = listeners[Int(exchange.pointee.downstream.pointee.listener)].kind == .inbound
     let isTrusted = !isInbound || exchange.pointee.flags.contains(.mutualTLS)
     var index = 0
     while index < head.fieldCount {
       let field = head.fields[index]
       switch field.known {
-      case .host, .xForwardedClientCert, .xForwardedProto: dropped.insert(index)
+      case .host, .xForwardedClientCert: dropped.insert(index)
       case .xForwardedFor where !isTrusted: dropped.insert(index)
+      case .xForwardedProto:
+        if isTrusted, !hasScheme, saysScheme(head.bytes(field.value)) {
+          hasScheme = true
+        } else {
+          dropped.insert(index)
+        }
       case .expectedRequestTimeout, .grpcTimeout:
         if replacesDeadline(field.known, exchange) { dropped.insert(index) }
       case .xRequestID:
@@ -53,7 +62,7 @@ extension Worker {
     if edit >= 0, let routes { append(&writer, routes, edit) }
     writeRequestID(&writer, exchange, head, requestID)
     writeTrace(&writer, exchange)
-    writeForwarding(&writer, exchange, isInbound: isInbound, isTrusted: isTrusted)
+    writeForwarding(&writer, exchange, isInbound: isInbound, isTrusted: isTrusted, hasScheme: hasScheme)
     writeDeadline(&writer, exchange, head)
     writeFraming(&writer, exchange, head)
     writer.endOfLine()
@@ -119,12 +128,22 @@ extension Worker {
     writer.endOfLine()
   }
 
-  /// What the receiver is told of the sender.
-  private func writeForwarding(_ writer: inout HTTP1Writer, _ exchange: ExchangeRef, isInbound: Bool, isTrusted: Bool) {
+  private func saysScheme(_ value: UnsafeBufferPointer<UInt8>) -> Bool {
+    value.count == 4 && memcmp(value.baseAddress.unsafelyUnwrapped, "http", 4) == 0
+      || value.count == 5 && memcmp(value.baseAddress.unsafelyUnwrapped, "https", 5) == 0
+  }
+
+  /// What the receiver is told of the sender. The scheme is the one that the first client used: the mesh's own TLS
+  /// between two proxies is none of the application's business.
+  private func writeForwarding(
+    _ writer: inout HTTP1Writer, _ exchange: ExchangeRef, isInbound: Bool, isTrusted: Bool, hasScheme: Bool
+  ) {
     let connection = exchange.pointee.downstream
-    writer.text(
-      isInbound && exchange.pointee.flags.contains(.mutualTLS)
-        ? "x-forwarded-proto: https\r\n" : "x-forwarded-proto: http\r\n")
+    if !hasScheme {
+      writer.text(
+        isInbound && exchange.pointee.flags.contains(.mutualTLS)
+          ? "x-forwarded-proto: https\r\n" : "x-forwarded-proto: http\r\n")
+    }
     if !isTrusted {
       writer.text("x-forwarded-for: ")
       writeAddress(&writer, connection.pointee.address)
@@ -171,14 +190,21 @@ extension Worker {
     }
   }
 
-  /// Keeps method, path and authority for the record where no request is written.
+  /// Keeps method, path, authority and id, which it makes where there is none, for the record where no request is
+  /// written.
   func noteTarget(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     exchange.pointee.request.clear()
     let path = head.path.isEmpty ? head.target : head.path
     exchange.pointee.request.append(head.bytes(head.method).baseAddress.unsafelyUnwrapped, Int(head.method.length))
     exchange.pointee.path = note(exchange, head.bytes(path))
     exchange.pointee.authority = note(exchange, head.bytes(head.authority))
-    if let field = head.first(.xRequestID) { exchange.pointee.requestID = note(exchange, head.bytes(field.value)) }
+    if let field = head.first(.xRequestID), !field.value.isEmpty, field.value.length <= 128 {
+      exchange.pointee.requestID = note(exchange, head.bytes(field.value))
+    } else {
+      var writer = HTTP1Writer(requestBuffer, capacity: Self.requestCapacity)
+      RequestID.write(&writer, &random)
+      exchange.pointee.requestID = note(exchange, UnsafeBufferPointer(start: requestBuffer, count: writer.count))
+    }
     exchange.pointee.headLength = exchange.pointee.request.count
     exchange.pointee.flags.remove(.replayable)
   }
