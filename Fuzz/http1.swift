@@ -10,8 +10,7 @@ public func fuzz(_ source: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   guard let source, count > 0 else { return 0 }
   var cuts = Cuts(source, count)
   let limits = HTTP1Limits(
-    maxHeadBytes: cuts.next(below: 2) == 0 ? 60 * 1024 : 200, maxFields: 12,
-    escapedSlashes: cuts.next(below: 2) == 0 ? .refuse : .keep)
+    maxHeadBytes: cuts.next(below: 2) == 0 ? 60 * 1024 : 200, maxFields: 12)
   let fields = UnsafeMutablePointer<FieldRef>.allocate(capacity: FieldSet.capacity)
   defer { fields.deallocate() }
   requestHead(source, count, fields, limits, &cuts)
@@ -105,7 +104,7 @@ private func acceptedRequest(_ head: MessageHead, _ info: HTTP1RequestInfo, _ li
   defer { copy.free() }
   var again = MessageHead(base: copy.bytes, fields: fields)
   var againInfo = HTTP1RequestInfo()
-  let wide = HTTP1Limits(maxHeadBytes: 1 << 20, maxFields: 12, escapedSlashes: limits.escapedSlashes)
+  let wide = HTTP1Limits(maxHeadBytes: 1 << 20, maxFields: 12)
   let result = parse(copy, scanned: 0, wide, &again, &againInfo)
   require(result == .complete(length: writer.count), "what was accepted is accepted again")
   require(same(head, head.path, again, again.path), "the canonical path stays")
