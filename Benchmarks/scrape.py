@@ -3,13 +3,15 @@
   scrape.py [--series N] [--scrapes N] [--rounds N] [--seconds S]
 
 One proxy with one worker has N series (lines of the exposition). It is scraped again and again, which takes time and, by
-the scheduler's own account, CPU of the side thread and of the worker, whose requests wait for no more than that. Then
-load at a fixed rate goes through it, in turns with and without a scrape every tenth of a second. The load counts a
+the scheduler's own account, CPU of the side thread and of the worker. A request that comes meanwhile waits until the turn
+of the worker's loop is over: the longest turn within each scrape, which the proxy tells itself, is what a scrape delays a
+request by. Then load at a fixed rate goes through it, in turns with and without a scrape every tenth of a second. The load counts a
 request's latency from when it was due, so that a stall shows in all that it held up.
 """
 
 import argparse
 import os
+import re
 import socket
 import statistics
 import sys
@@ -36,7 +38,9 @@ def scrape(port):
             parts.append(data)
     took = time.perf_counter() - begin
     body = b"".join(parts)
-    return took, body.count(b"\n") - body.count(b"\n#"), len(body)
+    # Since the scrape before: that of the scrape before itself, where nothing else goes on.
+    turn = float(re.search(rb"^apus_loop_turn_seconds\{[^}]*\} (\S+)", body, re.M)[1]) * 1000
+    return took, body.count(b"\n") - body.count(b"\n#"), len(body), turn
 
 
 def cpu_ms(pid):
@@ -92,10 +96,12 @@ def main():
             before = cpu_ms(proxy.program.pid)
             found = [scrape(proxy.admin_port) for _ in range(options.scrapes)]
             used = [(now - then) / options.scrapes for now, then in zip(cpu_ms(proxy.program.pid), before)]
-            times = sorted(took * 1000 for took, _, _ in found)
+            times, turns = sorted(one[0] * 1000 for one in found), sorted(one[3] for one in found[1:])
             print(f"{found[-1][1]} series, {found[-1][2] / 1e6:.1f} MB: a scrape takes {statistics.median(times):.1f} ms "
                   f"(least {times[0]:.1f}, most {times[-1]:.1f}); CPU: {used[0]:.2f} ms of the side thread, "
                   f"{sum(used[1:]):.2f} ms of the worker")
+            print(f"the longest turn of the worker's loop within a scrape: {statistics.median(turns):.2f} ms (least {turns[0]:.2f}, "
+                  f"most {turns[-1]:.2f}; over 1 ms: {sum(turn > 1 for turn in turns)} of {len(turns)})")
             for scrapes in (False, True) * options.rounds:
                 result = latencies(proxy, program, options.seconds, scrapes)
                 shown = {key: value for key, value in result.items() if key.startswith(("p", "max", "latency"))}

@@ -28,8 +28,6 @@ package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   case tlsCertificateNotYetValid, tlsCertificateInvalid, tlsAuthorityAsLeaf, tlsNoIdentity, tlsSeveralIdentities
   case tlsInvalidIdentity, tlsForeignTrustDomain, tlsIdentityMismatch, tlsVersionTooOld, tlsProtocolMismatch
   case tlsRenegotiation, tlsHandshakeTimeout, tlsHandshakeFailure, tlsNoOwnCertificate
-  // Ourselves.
-  case internalError
 
   /// The stable name, snake case: the value of `x-apus-reason` and of the label `error_reason`.
   package var name: StaticString { detail.name }
@@ -46,7 +44,7 @@ package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   package var breaksAnswer: Bool {
     switch self {
     case .upstreamReset, .upstreamRefusedStream, .upstreamTruncated, .upstreamProtocolError, .upstreamHeadTooLarge,
-      .requestTimeout, .backendRequestTimeout, .callerDeadlineExceeded, .streamIdleTimeout, .internalError:
+      .requestTimeout, .backendRequestTimeout, .callerDeadlineExceeded, .streamIdleTimeout:
       true
     default: false
     }

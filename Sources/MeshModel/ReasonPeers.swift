@@ -147,7 +147,7 @@ extension Reason {
     }
   }
 
-  /// TLS: identities and handshakes; ourselves.
+  /// TLS: identities and handshakes; our own certificate.
   var identityDetail: ReasonDetail {
     switch self {
     case .tlsInvalidIdentity:
@@ -183,14 +183,12 @@ extension Reason {
       ReasonDetail(
         "tls_handshake_failure", 503, .upstreamFailure, "The TLS handshake failed.",
         "See the proxy's log for the alert; the peer's log says what it disliked.")
-    case .tlsNoOwnCertificate:
+    default:  // tlsNoOwnCertificate
       ReasonDetail(
-        "tls_no_own_certificate", 503, .upstreamFailure, "This proxy has no valid certificate of its own.",
-        "See `apus proxy-status`; it asks again by itself when the control plane can be reached.")
-    default:  // internalError
-      ReasonDetail(
-        "internal_error", 500, .none, "The proxy found a state that should not be.",
-        "Please report it with the proxy's log; the connection was closed, everything else goes on.")
+        "tls_no_own_certificate", 503, .upstreamFailure,
+        "This proxy has no certificate of its own, or its peer finds that it has expired.",
+        "Compare the clocks of both sides, then see `apus proxy-status`: a proxy asks for a certificate again by itself."
+      )
     }
   }
 }

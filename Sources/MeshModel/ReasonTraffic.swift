@@ -134,7 +134,7 @@ extension Reason {
     case .circuitOpenConnections:
       ReasonDetail(
         "circuit_open_connections", 503, .upstreamOverflow,
-        "The service has as many connections as its circuit breaker allows.",
+        "The service has as many connections as its circuit breaker allows, and none came free in 15 seconds.",
         "Raise circuitBreaker.maxConnections of the TrafficPolicy, or add endpoints.")
     case .circuitOpenPending:
       ReasonDetail(

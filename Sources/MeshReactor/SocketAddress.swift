@@ -124,6 +124,11 @@ package struct SocketAddress: Equatable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// The address without the port, 4 or 16 bytes in the order of the network.
+  package var networkBytes: [UInt8] {
+    withUnsafeBytes(of: bytes) { Array($0.prefix(family == AF_INET ? 4 : 16)) }
+  }
+
   /// The address without the port, as text.
   package var host: String {
     var text = [UInt8](repeating: 0, count: 64)

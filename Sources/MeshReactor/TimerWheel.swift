@@ -20,6 +20,8 @@ public struct WheelTimer {
   package var kind: UInt8 = 0
 
   package init() {}
+  /// Whether it fires later than `nanoseconds` (monotonic) and the tick after that, or never.
+  package func fires(after nanoseconds: UInt64) -> Bool { deadline > nanoseconds / TimerWheel.nanosecondsPerTick &+ 1 }
   /// Whether it will fire.
   package var isArmed: Bool { deadline != .max }
 }

@@ -72,8 +72,7 @@ package enum TLSFailure: Error, Equatable, Sendable {
     case .notTLS: .tlsPlaintextRefused
     case .peerAlert(let code): TLSFailure.reason(ofAlert: code)
     case .truncated: .upstreamTruncated
-    case .noCommonParameters, .badRecord, .protocolViolation: .tlsHandshakeFailure
-    case .notOpen, .internalFailure: .internalError
+    case .noCommonParameters, .badRecord, .protocolViolation, .notOpen, .internalFailure: .tlsHandshakeFailure
     }
   }
 
@@ -87,6 +86,7 @@ package enum TLSFailure: Error, Equatable, Sendable {
     case .protocolViolation: "protocol_violation"
     case .truncated: "truncated"
     case .notOpen: "not_open"
+    case .internalFailure: "internal_failure"
     case .notTLS: "not_tls"
     default: reason.name
     }

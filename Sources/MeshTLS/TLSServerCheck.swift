@@ -6,6 +6,8 @@ package enum TLSServerName: Hashable, Sendable {
   case dns(String)
   /// A URI, byte for byte.
   case uri(String)
+  /// An IP address, 4 or 16 bytes in the order of the network (RFC 5280, section 4.2.1.6).
+  case address([UInt8])
 }
 
 /// Whom the peer must be.
@@ -44,6 +46,7 @@ extension TLSContext {
     for name in expected {
       switch name {
       case .uri(let uri): if uris.contains(Array(uri.utf8)) { return }
+      case .address(let bytes): if leaf.names(GEN_IPADD)?.contains(bytes) ?? false { return }
       case .dns(let host):
         let wanted = HostPattern(Array(host.utf8))
         if hosts.contains(where: { wanted.meets(HostPattern($0)) }) { return }

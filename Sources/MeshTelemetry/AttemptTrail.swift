@@ -1,14 +1,17 @@
-/// One attempt of a request that did not become its answer. A plain record of 32 bytes.
+/// One attempt of a request that did not become its answer. A plain record of 40 bytes.
 package struct FailedAttempt: Sendable, BitwiseCopyable {
   /// The endpoint: 16 bytes of address, the edge's number in the `LabelDictionary`.
   package var address: (UInt64, UInt64) = (0, 0)
   package var edge: UInt32 = 0
+  /// From the request's beginning to the attempt's, microseconds.
+  package var begun: UInt32 = 0
   /// From the attempt's start to its failure, microseconds.
   package var microseconds: UInt32 = 0
   package var port: UInt16 = 0
   /// The kernel's address family; 0: there was no endpoint.
   package var family: UInt16 = 0
-  /// The status with which the endpoint answered; 0: it did not.
+  /// The status with which the endpoint answered; 0: it did not. With `reason` 0 as well: a second attempt beside it was
+  /// quicker.
   package var status: UInt16 = 0
   /// `grpc-status` of its answer; 255: none.
   package var grpcStatus: UInt8 = 255
@@ -18,7 +21,8 @@ package struct FailedAttempt: Sendable, BitwiseCopyable {
   package init() {}
 }
 
-/// The failed attempts of one request: the first three and the last, however many there were.
+/// The attempts of one request that did not become its answer: the first three and the last, however many there were. What
+/// `apus why` and spans tell of attempts is read from here.
 package struct AttemptTrail: Sendable, BitwiseCopyable {
   /// Attempts that are told one by one.
   package static let capacity = 4

@@ -192,6 +192,15 @@ def test_releases_are_shown_as_they_are_judged_and_stopped_by_a_button(page):
         raw.eventually(lambda: "success-rate" in browser.run("document.querySelector('main').innerText"), 30, 0.5)
         assert browser.run(CONTRAST) == [] and browser.run(NAMES) == []
         browser.picture("rollouts")
+        # The curve is the control plane's: a page that is opened later has all of it.
+        def kept():
+            return mesh.api("GET", f"/apis/apus.dev/v1/namespaces/{SPACE}/rollouts/shop")[1]["status"]["curve"]
+        raw.eventually(lambda: len(kept()["points"]) >= 5, 60, 0.5)
+        begun = kept()["points"][0]
+        show(mesh, browser, f"#/rollouts/{SPACE}/shop", "--allow-writes")
+        raw.eventually(lambda: browser.run("document.querySelector('.chart path.share')?.getAttribute('d').split('L').length ?? 0") >= 6,
+                       60, 0.5)
+        assert kept()["points"][0] == begun and begun["weight"] in (0, 50) and kept()["checks"] == ["success-rate"], kept()
         press(browser, "Pause")
         raw.eventually(lambda: phase() == "Paused", 20)
         press(browser, "Resume")

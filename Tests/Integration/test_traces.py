@@ -150,6 +150,18 @@ def test_refusals_and_tries_are_in_the_span(static, collector):
     assert span.attributes["error.type"] == "rate_limited" and span.span.status.message
 
 
+def test_a_try_that_was_overtaken_is_in_the_span(static, collector):
+    slow = static.failing("slow", delay_ms=1000)
+    proxy = static.proxy([slow, static.server("fast")], proxy=tracing(collector), policy={
+        "retry": {"hedgeDelayMilliseconds": 50}, "balancer": "roundRobin"})
+    for number in range(4):
+        assert proxy.get("/", fields=[("x-request-id", f"h{number}")]).header("x-server") == "fast"
+    first, second = (fields for _, fields in collector.wait(lambda span: span.events)[0].events)
+    assert first["network.peer.port"] == slow.port and first["apus.attempt.number"] == 1
+    assert first["apus.attempt.milliseconds"] >= 50 and not {"error.type", "http.response.status_code"} & set(first)
+    assert second["apus.attempt.number"] == 2 and second["network.peer.port"] != slow.port
+
+
 def test_who_decides_what_is_sampled(static, collector):
     proxy = static.proxy([static.server()], proxy=tracing(collector, samplePerMillion=0, rules=[
         {"matches": [{"path": {"kind": "prefix", "value": "/headers/pay"}}], "samplePerMillion": 1_000_000}]))

@@ -166,7 +166,7 @@ import Testing
       Issue.record("an unknown backend was picked")
       return
     }
-    guard case .unavailable(.internalError) = unknown.view.pickBackend(7, &random) else {
+    guard case .unavailable(.noRoute) = unknown.view.pickBackend(7, &random) else {
       Issue.record("a rule that is not there was picked")
       return
     }

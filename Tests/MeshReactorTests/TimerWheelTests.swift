@@ -42,6 +42,19 @@ private let tick = TimerWheel.nanosecondsPerTick
     }
   }
 
+  @Test func whatFiresLaterThanAMomentIsKnown() {
+    let timer = UnsafeMutablePointer<WheelTimer>.allocate(capacity: 1)
+    timer.initialize(to: WheelTimer())
+    defer { timer.deallocate() }
+    var wheel = TimerWheel(now: 0)
+    #expect(timer.pointee.fires(after: 0) && timer.pointee.fires(after: 1_000_000 * tick))
+    wheel.arm(timer, deadline: 10 * tick)
+    #expect(timer.pointee.fires(after: 9 * tick) && !timer.pointee.fires(after: 10 * tick))
+    #expect(!timer.pointee.fires(after: 11 * tick))
+    wheel.cancel(timer)
+    #expect(timer.pointee.fires(after: 10 * tick))
+  }
+
   @Test func theTimeToSleepNeverPassesADeadline() {
     let timer = UnsafeMutablePointer<WheelTimer>.allocate(capacity: 1)
     timer.initialize(to: WheelTimer())

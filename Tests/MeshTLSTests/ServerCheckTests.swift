@@ -56,6 +56,18 @@ import Testing
     #expect(try verdict([], wish) == .identityMismatch)
   }
 
+  @Test func `an address is a name of its own kind, byte for byte`() throws {
+    var wish = names(["127.0.0.1", "shop.example.org"])
+    #expect(try verdict([.address([127, 0, 0, 1])], wish) == .identityMismatch)
+    let six: [UInt8] = [0x20, 0x01, 0x0D, 0xB8] + Array(repeating: 0, count: 11) + [1]
+    wish.addresses = [[127, 0, 0, 1], six]
+    #expect(try verdict([.address([127, 0, 0, 1])], wish) == nil)
+    #expect(try verdict([.address(six)], wish) == nil)
+    #expect(try verdict([.address([127, 0, 0, 2])], wish) == .identityMismatch)
+    #expect(try verdict([.address([127, 0, 0])], wish) == .identityMismatch)
+    #expect(try verdict([.dns("\u{7F}\u{0}\u{0}\u{1}")], wish) == .identityMismatch)
+  }
+
   @Test func `a certificate without alternative names has no name`() throws {
     #expect(try verdict([.dns("shop.example.org")], names([])) == .identityMismatch)
   }

@@ -7,6 +7,8 @@ struct TestAuthority {
   struct Wish {
     var uris: [String] = ["spiffe://cluster.local/ns/shop/sa/cart"]
     var dns: [String] = []
+    /// IP addresses, 4 or 16 bytes.
+    var addresses: [[UInt8]] = []
     var notBefore: Int64 = TestAuthority.now - 3600
     var notAfter: Int64 = TestAuthority.now + 3600
     var isAuthority = false
@@ -95,7 +97,9 @@ struct TestAuthority {
       let purposes = DER.sequence(wish.purposes.map { DER.identifier($0) })
       all.append(DER.sequence([DER.identifier([2, 5, 29, 37]), DER.octets(purposes)]))
     }
-    let names = wish.uris.map { DER.value(0x86, Array($0.utf8)) } + wish.dns.map { DER.value(0x82, Array($0.utf8)) }
+    let names =
+      wish.uris.map { DER.value(0x86, Array($0.utf8)) } + wish.dns.map { DER.value(0x82, Array($0.utf8)) }
+      + wish.addresses.map { DER.value(0x87, $0) }
     if let raw = wish.rawSubjectAltName ?? (names.isEmpty ? nil : DER.sequence(names)) {
       all.append(DER.sequence([DER.identifier([2, 5, 29, 17]), DER.octets(raw)]))
     }

@@ -165,7 +165,7 @@ import Testing
         "\(status) \(duration)")
     }
     condition.anyReason = true
-    #expect(condition.takes(status: 200, durationNanoseconds: 1, reason: .internalError, chance: 0))
+    #expect(condition.takes(status: 200, durationNanoseconds: 1, reason: .noRoute, chance: 0))
     var share = LogCondition()
     share.sharePerMillion = 100_000
     let taken = (0..<1_000).filter { number in

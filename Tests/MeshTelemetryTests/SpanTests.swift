@@ -77,14 +77,16 @@ import Testing
     arguments: [
       ("http://127.0.0.1:4317", "127.0.0.1", 4317, ""), ("http://[::1]:4318/otlp/", "::1", 4318, "/otlp"),
       ("http://Collector.obs", "collector.obs", nil, ""), ("http://localhost/a", "localhost", nil, "/a"),
+      ("https://otel.example.com:443/v", "otel.example.com", 443, "/v"),
     ] as [(String, String, UInt16?, String)])
   func endpointsAreRead(text: String, host: String, port: UInt16?, path: String) throws {
     let endpoint = try OTLPEndpoint(text)
     #expect(endpoint.host == host && endpoint.port == port && endpoint.path == path)
+    #expect(endpoint.isSecure == text.hasPrefix("https:"))
   }
 
   @Test(arguments: [
-    "", "collector:4317", "https://collector:4317", "http://", "http://:80", "http://a:0", "http://a:99999",
+    "", "collector:4317", "https:/collector:4317", "https://", "http://", "http://:80", "http://a:0", "http://a:99999",
     "http://u@a", "http://a/b?c", "http://a b", "grpc://a",
   ])
   func otherEndpointsAreRefused(text: String) {

@@ -1,5 +1,5 @@
 // Requests as they end, and releases as they are judged.
-import { el, svg, table, panel, widePanel, tiles, percent, rate, milliseconds, name, none, chartFrame, place, dot } from "./widgets.js";
+import { el, svg, table, panel, widePanel, percent, rate, milliseconds, name, none, chartFrame, place, dot } from "./widgets.js";
 import { api, ask, follow } from "./api.js";
 import { status, why, press, isPressed } from "./more-pages.js";
 
@@ -11,12 +11,13 @@ export function tapPage(main, [preset]) {
   const field = (id, label, size = 12) => el("input", { type: "text", id, size, value: given.get(id), placeholder: label, "aria-label": label, onchange: () => begin() });
   const fields = { from: field("from", "from service"), to: field("to", "to service"), path: field("path", "path begins with"), method: field("method", "method", 7), status: field("status", "status: 503, 5xx", 12), reason: field("reason", "reason") };
   const notable = el("button", { type: "button", "aria-pressed": "false", onclick: (e) => { press(e.currentTarget); begin(); } }, "Failures and retries only");
+  const heads = el("button", { type: "button", "aria-pressed": "false", title: "Keep the header fields of requests that come from now on", onclick: (e) => { press(e.currentTarget); begin(); } }, "Heads");
   const hold = el("button", { type: "button", "aria-pressed": "false", onclick: (e) => { press(e.currentTarget); draw(); } }, "Hold");
   const clear = el("button", { type: "button", onclick: () => { rows = []; omitted = 0; draw(); } }, "Clear");
   const answer = el("div", { "aria-live": "polite" }), count = el("p", { class: "empty", role: "status" });
   const list = el("section", { class: "panel" });
-  main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Tap"), el("p", {}, "requests as they end, from both sides of each call; queries, bodies and header fields are not shown")),
-    el("div", { class: "controls" }, ...Object.values(fields), notable, hold, clear), answer, count, list);
+  main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Tap"), el("p", {}, "requests as they end, from both sides of each call; choose one to learn why it came out so. Queries and bodies are never shown; header fields with Heads, without the values of authorization, cookies and what the operator hides")),
+    el("div", { class: "controls" }, ...Object.values(fields), notable, heads, hold, clear), answer, count, list);
   let rows = [], omitted = 0, stopper = null, drawn = "";
 
   async function begin() {
@@ -24,7 +25,7 @@ export function tapPage(main, [preset]) {
     const own = stopper = new AbortController();
     const wanted = Object.fromEntries(Object.entries(fields).map(([key, input]) => [key, input.value.trim()]));
     try {
-      await follow({ ...wanted, notable: isPressed(notable) ? "1" : "", rate: 50 }, own.signal, (event) => {
+      await follow({ ...wanted, notable: isPressed(notable) ? "1" : "", heads: isPressed(heads) ? "1" : "", rate: 50 }, own.signal, (event) => {
         if (event.type === "OMITTED") omitted += event.count;
         if (event.type === "REQUEST" && !isPressed(hold)) rows = [event.object, ...rows].slice(0, mostRows);
       });
@@ -38,7 +39,8 @@ export function tapPage(main, [preset]) {
 
   async function explain(record) {
     const question = record.requestID ? { id: record.requestID } : { from: `${record.sourceNamespace}/${record.sourceService}`, to: `${record.destinationNamespace}/${record.service}` };
-    try { answer.replaceChildren(why(await api.why(question))); } catch (error) { answer.replaceChildren(el("p", { class: "notice" }, error.message)); }
+    const own = bothHeads(record);
+    try { answer.replaceChildren(...[why(await api.why(question)), own].filter(Boolean)); } catch (error) { answer.replaceChildren(...[el("p", { class: "notice" }, error.message), own].filter(Boolean)); }
     answer.scrollIntoView({ block: "nearest" });
   }
 
@@ -62,6 +64,14 @@ export function tapPage(main, [preset]) {
   return { leave: () => stopper?.abort(), async refresh() { if (!stopper) begin(); draw(); } };
 }
 
+/** The fields of both heads at the proxy that told of the request; nothing where none were kept. */
+function bothHeads(record) {
+  const sides = [["Request, as it was sent on", record.requestHead], ["Answer, as it came", record.responseHead]].filter(([, fields]) => fields?.length);
+  if (!sides.length) return null;
+  return el("div", { class: "columns heads" }, sides.map(([title, fields]) => panel(title,
+    el("dl", { class: "facts mono" }, fields.flatMap((field) => [el("dt", {}, field.name), el("dd", {}, field.value)])))));
+}
+
 const words = { Idle: "good", Progressing: "warn", Waiting: "warn", Paused: "warn", RolledBack: "bad", Stopped: "bad" };
 
 /** What a person can ask of a rollout in a phase; what makes no sense is refused by the control plane as well. */
@@ -70,18 +80,7 @@ const verbs = [["promote", "Promote"], ["pause", "Pause"], ["resume", "Resume"],
 export function rolloutsPage(main, [namespace, own]) {
   const list = el("div"), shown = el("div", { class: "stack" }), notice = el("p", { class: "empty", role: "status" });
   main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Rollouts"), el("p", {}, "releases, judged by what the clients' proxies count")), notice, list, shown);
-  // How far the evidence had come at each look, by rollout.
-  const curves = new Map();
   let chosen = namespace && own ? `${namespace}/${own}` : null, histories = { at: 0, key: "", points: [] }, isWritable = null;
-
-  function note(rollout) {
-    const key = placeOf(rollout);
-    const release = `${rollout.status?.release?.number ?? 0}`;
-    let curve = curves.get(key);
-    if (!curve || curve.release !== release) curves.set(key, (curve = { release, samples: [] }));
-    curve.samples.push({ at: Date.now(), weight: rollout.status?.weight ?? 0, checks: (rollout.status?.checks ?? []).map((c) => ({ name: c.rule ? `${c.name} of ${c.rule}` : c.name, progress: c.progress })) });
-    if (curve.samples.length > 900) curve.samples.shift();
-  }
 
   async function act(rollout, verb) {
     const { namespace: space, name: text } = rollout.metadata;
@@ -109,7 +108,7 @@ export function rolloutsPage(main, [namespace, own]) {
       el("section", { class: "panel wide rollout" }, el("div", { class: "head" }, el("h2", {}, key), el("span", { class: `mark ${words[state.phase] ?? "idle"}` }, state.phase ?? none),
         el("p", {}, state.message ?? "")), el("div", { class: "controls" }, ...buttons, isWritable === false ? el("span", { class: "empty" }, "this session only reads: `apus dashboard --allow-writes`") : null)),
       el("div", { class: "columns" },
-        panel("Decision", decisionCurve(curves.get(key)?.samples ?? [])),
+        panel("Decision", decisionCurve(samplesOf(state))),
         panel("Success by version", versionCurves(histories.points, (p) => (p.requests ? 100 * p.successRate : null), (v) => `${v.toFixed(v > 99 ? 2 : 1)} %`, "Success rate of each version over a quarter of an hour", true)),
         panel("p95 by version", versionCurves(histories.points, (p) => p.p95Ms, milliseconds, "p95 of each version over a quarter of an hour", false)),
         panel("Versions side by side", sideBySide(versions)),
@@ -122,7 +121,6 @@ export function rolloutsPage(main, [namespace, own]) {
     failed: (error) => { notice.textContent = error.message; },
     async refresh() {
       const rollouts = await api.list("/apis/apus.dev/v1/rollouts");
-      rollouts.forEach(note);
       if (!rollouts.some((r) => placeOf(r) === chosen)) chosen = rollouts.length ? placeOf(rollouts[0]) : null;
       const focused = document.activeElement?.closest?.("tr.pick")?.rowIndex;
       list.replaceChildren(el("section", { class: "panel" }, table([
@@ -162,15 +160,24 @@ const line = (isOpen, x, y) => (isOpen ? `L${x.toFixed(1)},${y.toFixed(1)}` : do
 
 const tones = ["a", "b", "c", "d", "e", "f"];
 
+/** What the control plane has kept of the release's looks, and where it stands now. */
+function samplesOf(state) {
+  const { checks: names = [], points = [] } = state.curve ?? {};
+  const kept = points.map((p) => ({ at: p.at, weight: p.weight, checks: (p.progress ?? []).map((progress, index) => ({ name: names[index], progress })) }));
+  if (!kept.length || !state.release) return kept;
+  const checks = (state.checks ?? []).map((c) => ({ name: c.rule ? `${c.name} of ${c.rule}` : c.name, progress: c.progress }));
+  return [...kept, { at: Math.max(Date.now(), kept[kept.length - 1].at), weight: state.weight ?? 0, checks }];
+}
+
 /** How the evidence of each check has moved between its two bounds, and the candidate's share. */
 function decisionCurve(samples) {
   if (!samples.length) return el("p", { class: "empty" }, "nothing is judged now");
   const names = [...new Set(samples.flatMap((s) => s.checks.map((c) => c.name)))].slice(0, tones.length);
-  const chart = chartFrame("Evidence for and against the candidate since this page was opened", [[100, "promote"], [0, "0"], [-100, "roll back"]], -100, 100, samples[0].at, samples[samples.length - 1].at);
+  const chart = chartFrame("Evidence for and against the candidate since the release began", [[100, "promote"], [0, "0"], [-100, "roll back"]], -100, 100, samples[0].at, samples[samples.length - 1].at);
   const x = (at) => place.x((at - samples[0].at) / Math.max(1, samples[samples.length - 1].at - samples[0].at));
   const y = (value) => place.y((value + 100) / 200);
   names.forEach((text, index) => {
-    const points = samples.map((s) => [s.at, s.checks.find((c) => c.name === text)?.progress]).filter(([, v]) => v !== undefined);
+    const points = samples.map((s) => [s.at, s.checks.find((c) => c.name === text)?.progress]).filter(([, v]) => v !== undefined && v !== null);
     chart.append(svg("path", { class: `line tone-${tones[index]}`, d: points.map(([at, v], i) => line(i, x(at), y(v))).join("") }));
   });
   chart.append(svg("path", { class: "line share", d: samples.map((s, i) => line(i, x(s.at), y(2 * s.weight - 100))).join("") }));

@@ -92,6 +92,7 @@ extension ExporterConfig {
     exportProtocol = exporter.exportProtocol == .http ? .http : .grpc
     headers = exporter.headers
     timeoutMilliseconds = MeshIndex.milliseconds(exporter.timeout)
+    caFile = exporter.caFile ?? ""
   }
 }
 

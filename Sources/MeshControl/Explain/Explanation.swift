@@ -211,3 +211,8 @@ extension DecisionRecord {
   /// Whether its reason says only that a failure was not tried again.
   var isUnretried: Bool { Reason(name: reason).map { Explanation.retryRefusals.contains($0) } ?? false }
 }
+
+extension AttemptRecord {
+  /// Whether neither failed nor answered: a second attempt beside it was quicker.
+  var isOvertaken: Bool { reason.isEmpty && status == 0 && grpcStatus == nil }
+}

@@ -17,6 +17,9 @@ enum Sentence {
     }
     if told.retries > 0 {
       let before = "\(request) \(ending(told)) after \(times(told.retries, "retry", "retries")); "
+      if let last = told.failedAttempts.last, last.isOvertaken {
+        return before + "the attempt before had taken long, and a second one beside it was quicker."
+      }
       if let last = told.failedAttempts.last, last.reason.isEmpty {
         let status = last.grpcStatus.map { "gRPC status \($0)" } ?? "\(last.status)"
         return before + "the attempt before had been answered with \(status)."
@@ -120,7 +123,8 @@ extension Hop {
       let number = isLast ? max(Int(record.failedAttemptCount), kept.count) : index + 1
       let workload = attempt.workload.isEmpty ? "" : "\(attempt.workload) at "
       let status = attempt.grpcStatus.map { "gRPC status \($0)" } ?? "\(attempt.status)"
-      let outcome = attempt.reason.isEmpty ? "answered \(status)" : attempt.reason
+      let failure = attempt.reason.isEmpty ? "answered \(status)" : attempt.reason
+      let outcome = attempt.isOvertaken ? "overtaken by the next attempt" : failure
       return .init(
         place: place,
         text: "attempt \(number), endpoint \(workload)\(attempt.endpoint): \(outcome) after "

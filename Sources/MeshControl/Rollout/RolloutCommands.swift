@@ -49,6 +49,12 @@ extension RolloutMachine {
 
   /// Brings figures and conditions up to date.
   mutating func describe() {
+    // The last look at a release is the one at which it is over.
+    if let release = status.release {
+      status.curve.note(release: release.number, status.checks, weight: status.weight, at: now)
+    } else if status.curve.points.last.map({ $0.weight != status.weight }) ?? false {
+      status.curve.note(release: status.curve.release, status.checks, weight: status.weight, at: now)
+    }
     var versions = [figures("stable", status.stableVersion, weight: 100 - status.weight, rate: memory.stableRate)]
     if let candidate = status.candidateVersion {
       versions.append(figures("candidate", candidate, weight: status.weight, rate: memory.candidateRate))

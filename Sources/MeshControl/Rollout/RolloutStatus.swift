@@ -36,6 +36,8 @@ package struct RolloutStatus: FieldObject, Equatable {
   package var release: Release?
   package var route = RouteState()
   package var checks: [CheckState] = []
+  /// Of the last release, under way or over.
+  package var curve = Curve()
   package var versions: [VersionFigures] = []
   /// The last ones, oldest first.
   package var events: [Event] = []
@@ -57,6 +59,7 @@ package struct RolloutStatus: FieldObject, Equatable {
     visitor.field("release", &release)
     visitor.field("route", &route)
     visitor.field("checks", &checks)
+    visitor.field("curve", &curve)
     visitor.field("versions", &versions)
     visitor.field("events", &events)
     visitor.field("conditions", &conditions)

@@ -196,7 +196,7 @@ package struct RouteTableView: @unchecked Sendable, BitwiseCopyable {
 
   /// One of the rule's backends, each with the probability of its weight.
   package func pickBackend(_ rule: Int32, _ random: inout FastRandom) -> BackendPick {
-    guard rule >= 0, Int(rule) < rules.count else { return .unavailable(.internalError) }
+    guard rule >= 0, Int(rule) < rules.count else { return .unavailable(.noRoute) }
     let found = rules[Int(rule)]
     return backends.pick(found.backends, of: found.totalWeight, &random)
   }

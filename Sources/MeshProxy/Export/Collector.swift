@@ -1,3 +1,4 @@
+internal import MeshReactor
 internal import MeshTelemetry
 internal import MeshWire
 
@@ -35,6 +36,12 @@ final class Collector {
   private var isFaulty = false
   private var turn = 0
   private var connection: ControlConnection?
+  /// Where it leads.
+  private var connected: SocketAddress?
+  /// For `https`; made anew after a failure, since its file may have changed.
+  private var trust: ExportTrust?
+  /// Counts the tries, so that what comes late is known to.
+  private var attempt: UInt64 = 0
   private var delay: SideTimer?
   private var deadline: SideTimer?
   /// Told when nothing waits any more.
@@ -94,9 +101,53 @@ final class Collector {
       self.finished(.retry("no answer in time"))
       open?.close("no answer in time")
     }
+    attempt &+= 1
+    find()
+  }
+
+  /// Finds out where the collector is, which may take a while, and sends what is first in line there.
+  private func find() {
+    do throws(ExportFault) {
+      let endpoint = try parsed()
+      if endpoint.isSecure, trust == nil { trust = try ExportTrust(config, host: endpoint.host) }
+      switch try proxy.exportPlace(config, endpoint, turn: turn, trust: trust) {
+      case .target(let target): send(target)
+      case .name(let host, let target): look(up: host, for: target)
+      }
+    } catch {
+      finished(.retry(error.message))
+    }
+  }
+
+  private func parsed() throws(ExportFault) -> OTLPEndpoint {
+    do throws(OTLPEndpoint.Fault) {
+      return try OTLPEndpoint(config.endpoint)
+    } catch {
+      throw ExportFault(message: "\(config.endpoint) \(error.message)")
+    }
+  }
+
+  private func look(up host: String, for target: ExportTarget) {
+    let asked = attempt
+    proxy.names.resolve(host) { [weak self] answer in
+      // By now the time of this try may be up.
+      guard let self, self.isSending, self.attempt == asked else { return }
+      switch answer {
+      case .failed(let why): self.finished(.retry(why))
+      case .addresses(let found):
+        var target = target
+        target.alternatives = found
+        let chosen = found[abs(self.turn % found.count)]
+        target.address = SocketAddress(family: chosen.family, bytes: chosen.bytes, port: target.address.port)
+        self.send(target)
+      }
+    }
+  }
+
+  private func send(_ target: ExportTarget) {
     switch config.exportProtocol {
-    case .grpc: sendByGRPC()
-    case .http: sendByHTTP(queue[0])
+    case .grpc: sendByGRPC(target)
+    case .http: sendByHTTP(queue[0], target)
     }
   }
 
@@ -145,6 +196,7 @@ final class Collector {
     figures[request.service, default: Figures()].failedRequests += 1
     if !isFaulty { proxy.log.write(.warning, "telemetry does not reach \(config.endpoint): \(why)") }
     isFaulty = true
+    trust = nil
   }
 
   /// Waits between half of the time and all of it.
@@ -157,13 +209,14 @@ final class Collector {
 
   // MARK: gRPC
 
-  private func sendByGRPC() {
-    if let connection {
-      if connection.isUsable { call(connection) }
-      return
+  private func sendByGRPC(_ target: ExportTarget) {
+    if let open = connection, open.isUsable, target.isServed(by: connected) { return call(open) }
+    if let former = connection {
+      // The name leads elsewhere now.
+      connection = nil
+      former.close("the collector has moved")
     }
     do throws(ExportFault) {
-      let target = try proxy.exportTarget(config, turn: turn)
       var opened: ControlConnection?
       opened = try connect(target) { [weak self] in
         guard let self, let connection = self.connection, self.isSending else { return }
@@ -174,6 +227,7 @@ final class Collector {
         self.finished(.retry(why))
       }
       connection = opened
+      connected = target.address
     } catch {
       finished(.retry(error.message))
     }
@@ -223,9 +277,8 @@ final class Collector {
 
   // MARK: HTTP
 
-  private func sendByHTTP(_ request: Request) {
+  private func sendByHTTP(_ request: Request, _ target: ExportTarget) {
     do throws(ExportFault) {
-      let target = try proxy.exportTarget(config, turn: turn)
       try HTTPExport.send(
         request.payload, to: target, path: request.service.path, headers: Self.headers(config), loop: proxy.loop,
         clockOffset: proxy.options.clockOffsetSeconds

@@ -6,14 +6,25 @@ internal import MeshReactor
 internal import MeshTelemetry
 internal import MeshWire
 
-/// Calls the carrier, on its own thread.
-final class CarrierBell: @unchecked Sendable {
-  // Unchecked: made on the side thread, and rung there only, by way of its loop.
-  private unowned let carrier: TelemetryCarrier
+/// Calls the carrier: workers raise an event descriptor, which costs them no memory, and the side thread waits for it.
+private final class CarrierBell: SideHandler {
+  /// What workers raise; negative: there is none, and the carrier comes by itself only.
+  let descriptor: Int32
+  private let rung: () -> Void
 
-  init(_ carrier: TelemetryCarrier) { self.carrier = carrier }
+  init(_ loop: SideLoop, rung: @escaping () -> Void) {
+    self.rung = rung
+    descriptor = cms_eventfd()
+    super.init()
+    guard descriptor >= 0 else { return }
+    // Without it the carrier still comes at its own intervals.
+    do throws(SystemError) { try loop.registerLevel(descriptor, self) } catch {}
+  }
 
-  func ring() { carrier.carryNow() }
+  override func ready(_ readiness: Readiness) {
+    cms_event_take(descriptor)
+    rung()
+  }
 }
 
 /// Carries what workers record to where it goes: lines to standard output, spans, lines and metrics to collectors. Runs on
@@ -39,6 +50,8 @@ final class TelemetryCarrier {
   /// Of collectors that are no longer in the configuration.
   private var past: [OTLPService: Collector.Figures] = [:]
 
+  private lazy var bell = CarrierBell(proxy.loop) { [weak self] in self?.carryNow() }
+
   /// The rings of one worker.
   struct WorkerRings {
     var lines: LogRing
@@ -55,9 +68,7 @@ final class TelemetryCarrier {
   func add(_ telemetry: WorkerTelemetry) {
     rings.append(telemetry.rings)
     partial.append([])
-    let (bell, submitter) = (CarrierBell(self), proxy.loop.submitter)
-    let ring: @Sendable () -> Void = { bell.ring() }
-    telemetry.callCarrier = { submitter.submit(ring) }
+    telemetry.carrierBell = bell.descriptor
   }
 
   /// A plan is in force.
@@ -228,6 +239,12 @@ final class TelemetryCarrier {
     family("apus_export_items", "Spans, batches of metrics and log lines that collectors have taken.") { $0.sent }
     family("apus_export_items_dropped", "Those that were dropped: refused, too late, or too many.") { $0.dropped }
     family("apus_export_failures", "Requests to collectors that failed.") { $0.failedRequests }
+    let names = proxy.names
+    guard names.answered &+ names.failed > 0 else { return }
+    writer.family(
+      "apus_name_lookups", .counter, help: "Host names of collectors that were looked up, by how that ended.")
+    writer.sample(ExpositionWriter.labels([(name: "result", value: "answered")]), count: names.answered)
+    writer.sample(ExpositionWriter.labels([(name: "result", value: "failed")]), count: names.failed)
   }
 
   // MARK: Ending

@@ -251,13 +251,13 @@ extension Worker {
   // MARK: Ending
 
   /// The peer of a connection with HTTP/2 has ended it.
-  func sessionEnded(_ connection: ConnectionRef) {
-    guard let session = connection.pointee.http2 else { return upstreamLost(connection, .upstreamReset) }
+  func sessionEnded(_ connection: ConnectionRef, _ reason: Reason = .upstreamReset) {
+    guard let session = connection.pointee.http2 else { return upstreamLost(connection, reason) }
     connection.pointee.flags.insert([.readClosed, .writeClosed])
     leaveMultiplexed(connection)
-    loseStreams(connection, session, .upstreamReset)
+    loseStreams(connection, session, reason)
     kill(connection)
-    loseAwaiting(connection, .upstreamReset)
+    loseAwaiting(connection, reason)
   }
 
   /// Lets a session finish what it has and take nothing new.

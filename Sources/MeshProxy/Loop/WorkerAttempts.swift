@@ -10,8 +10,8 @@ extension Worker {
   /// exchange's; an attempt that has ended already is not told twice.
   ///
   /// - Parameters:
-  ///   - reason: why it failed; nil: the endpoint's answer is tried again.
-  ///   - status: the status of that answer.
+  ///   - reason: why it failed; nil: the endpoint's answer is tried again, or a second attempt beside it was quicker.
+  ///   - status: the status of that answer; 0: there is none.
   func noteAttempt(_ exchange: ExchangeRef, _ reason: Reason?, status: UInt16 = 0) {
     guard exchange.pointee.endpoint != nil,
       exchange.pointee.errand.kind == .none || exchange.pointee.errand.kind == .hedge
@@ -24,12 +24,17 @@ extension Worker {
     attempt.family = UInt16(truncatingIfNeeded: exchange.pointee.lastAddress.family)
     attempt.address = exchange.pointee.lastAddress.bytes
     attempt.port = exchange.pointee.lastAddress.port
-    let time = (now &- min(now, exchange.pointee.attemptStarted)) / 1_000
-    attempt.microseconds = UInt32(truncatingIfNeeded: min(time, UInt64(UInt32.max)))
     // A second try beside the first is a part of the client's own request.
     let isHedge = exchange.pointee.errand.kind == .hedge
     let owner = isHedge ? exchange.pointee.errand.partner ?? exchange : exchange
+    let begun = max(exchange.pointee.attemptStarted, owner.pointee.started)
+    attempt.begun = Self.microseconds(from: owner.pointee.started, to: begun)
+    attempt.microseconds = Self.microseconds(from: begun, to: now)
     owner.pointee.trail = telemetry.trails.note(attempt, in: owner.pointee.trail)
+  }
+
+  private static func microseconds(from begin: UInt64, to end: UInt64) -> UInt32 {
+    UInt32(truncatingIfNeeded: min((end &- min(end, begin)) / 1_000, UInt64(UInt32.max)))
   }
 
   /// A connection is refused, or has failed, before there is a request on it: counted, and kept for whoever asks.

@@ -32,8 +32,8 @@ package final class WorkerTelemetry {
   let node: NodeIdentity
   /// Who calls, as the baggage of tunnels says it.
   let baggage: [UInt8]
-  /// Calls the side thread when a ring of lines is half full; nil: it comes by itself.
-  var callCarrier: (@Sendable () -> Void)?
+  /// The event descriptor that calls the side thread when a ring of lines is half full; -1: it comes by itself.
+  var carrierBell: Int32 = -1
   /// The second that the last line was written in.
   let clock: UnsafeMutablePointer<LineClock>
   let scratch: UnsafeMutableBufferPointer<UInt8>

@@ -1,4 +1,5 @@
 // Unsafe by design: log fields point into the exchange's memory.
+internal import CMeshSystem
 internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
@@ -42,7 +43,7 @@ extension WorkerTelemetry {
   }
 
   private func write(_ record: borrowing AccessRecord, _ log: UnsafePointer<LogView>) -> Bool {
-    defer { if ring.callsReader() { callCarrier?() } }
+    defer { if ring.callsReader() { callCarrier() } }
     if log.pointee.program == nil, log.pointee.builtin == .json, let place = ring.reserve(record.longestJSON) {
       ring.commit(record.writeJSON(to: place, &clock.pointee))
       return true
@@ -50,6 +51,10 @@ extension WorkerTelemetry {
     var writer = FixedWriter(scratch)
     line(record, log, into: &writer)
     return writer.count > 0 && ring.append(writer.written)
+  }
+
+  private func callCarrier() {
+    if carrierBell >= 0 { cms_event_raise(carrierBell) }
   }
 
   private func line(_ record: borrowing AccessRecord, _ log: UnsafePointer<LogView>, into writer: inout FixedWriter) {
@@ -74,7 +79,7 @@ extension WorkerTelemetry {
     head.severity = status == 0 || status >= 500 ? 17 : status >= 400 ? 13 : 9
     head.isJSON = log.pointee.program.map { $0.isObject } ?? (log.pointee.builtin == .json)
     head.write(to: base)
-    defer { if exported.callsReader() { callCarrier?() } }
+    defer { if exported.callsReader() { callCarrier() } }
     return exported.append(UnsafeBufferPointer(start: base, count: LogEntryHead.bytes &+ writer.count))
   }
 

@@ -8,7 +8,7 @@ internal import MeshTelemetry
 typealias ObservationRef = UnsafeMutablePointer<Observation>
 
 /// What is kept of a request while it is under way, for its span and its line in the log: header fields that somebody
-/// asks for, and its tries. A block of a fixed size; requests that nobody asks anything of have none.
+/// asks for. A block of a fixed size; requests that nobody asks anything of have none.
 struct Observation {
   /// Room for texts: fields, and the path as the client sent it.
   static let textBytes = 3_072
@@ -26,8 +26,6 @@ struct Observation {
   var path = ByteRange.empty
   /// The answer's head, as lines; only while somebody watches.
   var responseHead = ByteRange.empty
-  var attempts = InlineArray<6, AttemptNote>(repeating: AttemptNote())
-  var attemptCount = 0
   private var used = 0
   let texts: UnsafeMutablePointer<UInt8>
 
@@ -53,7 +51,6 @@ struct Observation {
     }
     path = .empty
     responseHead = .empty
-    attemptCount = 0
     used = 0
   }
 
@@ -247,33 +244,6 @@ extension Worker {
     if let reason = exchange.pointee.reason, let found = decidingObject(exchange, reason) { object = found }
     let chance = telemetry.plan.pointee.keepsAll ? random.next() : 0
     telemetry.record(exchange, now: now, wallNow: wallNow, peers: peers, object: object, chance: chance)
-  }
-
-  // MARK: Tries
-
-  /// A try begins; `exchange.attempts` counts it already.
-  func noteAttempt(_ exchange: ExchangeRef) {
-    guard let block = exchange.pointee.observation, block.pointee.isSampled else { return }
-    var note = AttemptNote()
-    note.startNanoseconds = now &- exchange.pointee.started
-    note.family = exchange.pointee.lastAddress.family
-    note.address = exchange.pointee.lastAddress.bytes
-    note.port = exchange.pointee.lastAddress.port
-    let index = min(max(1, Int(exchange.pointee.attempts)), SpanRecord.maxAttempts) &- 1
-    block.pointee.attempts[index] = note
-    block.pointee.attemptCount = index &+ 1
-  }
-
-  /// The try under way has failed, or its answer was not passed on.
-  func noteFailedAttempt(_ exchange: ExchangeRef, reason: Reason? = nil, status: UInt16 = 0) {
-    guard let block = exchange.pointee.observation, block.pointee.isSampled, block.pointee.attemptCount > 0 else {
-      return
-    }
-    let index = block.pointee.attemptCount &- 1
-    guard block.pointee.attempts[index].endNanoseconds == 0 else { return }
-    block.pointee.attempts[index].endNanoseconds = max(1, now &- exchange.pointee.started)
-    block.pointee.attempts[index].reason = reason?.rawValue ?? 0
-    block.pointee.attempts[index].status = status
   }
 
   /// Writes the fields by which the next hop finds the trace.

@@ -36,8 +36,10 @@ extension WorkerTelemetry {
       (record.endpointFamily, record.endpointAddress) = (endpoint.family, endpoint.bytes)
       record.endpointPort = endpoint.port
     }
-    record.attemptCount = UInt8(truncatingIfNeeded: block.pointee.attemptCount)
-    record.attempts = block.pointee.attempts
+    record.attempts = exchange.pointee.attempts
+    record.trail = trails[exchange.pointee.trail] ?? AttemptTrail()
+    let attemptStarted = max(exchange.pointee.attemptStarted, exchange.pointee.started)
+    record.lastAttemptNanoseconds = attemptStarted &- exchange.pointee.started
     let principal = peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity
     let isKept = spans.append(record) { writer in
       let texts = Self.texts(exchange)

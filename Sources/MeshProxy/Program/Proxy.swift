@@ -32,6 +32,7 @@ package final class Proxy {
   private(set) var control: ControlClient?
   let labels = LabelDictionary()
   private(set) lazy var carrier = TelemetryCarrier(self)
+  private(set) lazy var names = NameLookups(loop: loop)
   private lazy var former = FormerConfigurations(loop)
   private var isFinishing = false
   /// TCP connections as last reported.

@@ -66,7 +66,6 @@ extension Worker {
     exchange.pointee.tried = (
       endpoint.pointee.id, exchange.pointee.tried.0, exchange.pointee.tried.1, exchange.pointee.tried.2
     )
-    noteAttempt(exchange)
     let slot = endpoint.pointee.slot
     if slot >= 0 { endpoint.pointee.cluster.pointee.set.base[Int(slot)].began() }
   }

@@ -122,6 +122,10 @@ extension Worker {
     exchange.pointee.flags.remove(.pending)
     cluster.pointee.breaker.release(.pending)
     cluster.pointee.waiting.remove(exchange)
+    // The limit was the line's.
+    if exchange.pointee.deadlineSource == .none, exchange.pointee.errand.kind == .none {
+      exchange.pointee.deadline = .max
+    }
   }
 
   /// A connection became free or may be opened: the exchange that has waited longest goes on.

@@ -193,6 +193,8 @@ extension Worker {
     let longer = limit &- min(limit, exchange.pointee.headLimit)
     exchange.pointee.tryDeadline = limit == .max ? .max : exchange.pointee.tryDeadline &+ longer
     exchange.pointee.errand.hedgeAt = .max
+    // Silence is counted from now, and the clock may be set for later, or not at all.
+    if exchange.pointee.timer.fires(after: now &+ settings.limits.streamIdleNanoseconds) { armExchange(exchange) }
   }
 
   /// A try begins: its deadline is the nearer one of a whole try's and of a response's head.
@@ -206,7 +208,7 @@ extension Worker {
   /// An exchange's timer: finds out which deadline has passed.
   func exchangeExpired(_ exchange: ExchangeRef) {
     if exchange.pointee.flags.contains(.backingOff), now >= exchange.pointee.retryAt { return retryNow(exchange) }
-    if now >= exchange.pointee.deadline { return timedOut(exchange, exchange.pointee.deadlineSource.reason) }
+    if now >= exchange.pointee.deadline { return timedOut(exchange, lateness(exchange)) }
     if now >= exchange.pointee.errand.hedgeAt { hedge(exchange) }
     if now >= exchange.pointee.tryDeadline, !postponesTry(exchange) {
       return exchange.pointee.flags.contains(.responseStarted)
@@ -226,6 +228,13 @@ extension Worker {
       exchange.pointee.bodyWindowStart = now
     }
     armExchange(exchange)
+  }
+
+  /// Why there is no more time: what waits in line for a connection, without a limit of its own, is kept there by the
+  /// breaker.
+  private func lateness(_ exchange: ExchangeRef) -> Reason {
+    let source = exchange.pointee.deadlineSource
+    return source == .none && exchange.pointee.flags.contains(.pending) ? .circuitOpenConnections : source.reason
   }
 
   /// The exchange ends for lack of time.

@@ -106,8 +106,13 @@ extension Worker {
       refused(connection, reason)
       // The alert says why before the connection goes.
       closeAfterFlush(connection)
-    case .upstreamHTTP2: connection.pointee.http2 == nil ? upstreamLost(connection, reason) : sessionEnded(connection)
-    case .downstreamHTTP1, .downstreamHTTP2, .tunnel: broken(connection)
+    case .upstreamHTTP2:
+      guard let session = connection.pointee.http2 else { return upstreamLost(connection, reason) }
+      // In TLS 1.3 a server looks at our certificate when we are done already: its alert is the first that it says.
+      sessionEnded(connection, session.pointee.codec.hasPeerSettings ? .upstreamReset : reason)
+    case .downstreamHTTP1, .downstreamHTTP2, .tunnel:
+      if failure == .renegotiation { refused(connection, reason) }
+      broken(connection)
     case .lingering, .detecting, .listener: kill(connection)
     }
   }

@@ -70,6 +70,8 @@ extension Worker {
     twin.pointee.errand.partner = nil
     leaveLine(exchange)
     exchange.pointee.flags.remove(.backingOff)
+    // Unless it has failed already.
+    noteAttempt(exchange, nil)
     abandonUpstream(exchange)
     endAttempt(exchange)
     exchange.pointee.upstream = twin.pointee.upstream
@@ -81,7 +83,6 @@ extension Worker {
     exchange.pointee.tried = twin.pointee.tried
     exchange.pointee.attemptStarted = twin.pointee.attemptStarted
     exchange.pointee.attempts &+= 1
-    noteAttempt(exchange)
     exchange.pointee.flags.formUnion(twin.pointee.flags.intersection([.sent, .requestEnded, .upstreamEnded]))
     if let upstream = exchange.pointee.upstream {
       if exchange.pointee.isUpstreamStream {

@@ -26,6 +26,8 @@ extension Worker {
 
   private func ask(_ endpoint: EndpointRef, _ settings: HealthCheckSettings) {
     let cluster = endpoint.pointee.cluster
+    // That there may be no more connections says nothing of the endpoint.
+    guard settings.kind != .tcp || !cluster.pointee.breaker.isOpen(.connections) else { return }
     let exchange = makeErrand(.probe)
     exchange.pointee.cluster = cluster
     exchange.pointee.deadline = now &+ UInt64(max(1_000_000, settings.timeoutNanoseconds))
@@ -36,9 +38,7 @@ extension Worker {
     beginAttempt(exchange, endpoint)
     armExchange(exchange)
     guard settings.kind != .tcp else {
-      guard cluster.pointee.breaker.acquire(.connections) == nil else {
-        return reply(exchange, .circuitOpenConnections)
-      }
+      _ = cluster.pointee.breaker.acquire(.connections)
       if let connection = open(exchange, endpoint, role: .upstreamHTTP1) { attach(exchange, connection) }
       return
     }

@@ -52,7 +52,6 @@ extension Worker {
           ? .resetBeforeResponse : .connectFailure
       }
     exchange.pointee.attemptReason = reason
-    noteFailedAttempt(exchange, reason: reason)
     noteAttempt(exchange, reason)
     judge(exchange, .localFailure)
     endAttempt(exchange)
@@ -103,7 +102,6 @@ extension Worker {
       }
       return false
     }
-    noteFailedAttempt(exchange, status: status)
     noteAttempt(exchange, nil, status: status)
     exchange.pointee.grpcStatus = nil
     endAttempt(exchange)

@@ -1,5 +1,6 @@
 internal import Glibc
 internal import MeshModel
+internal import MeshReactor
 internal import MeshTLS
 package import MeshWire
 
@@ -33,8 +34,10 @@ package final class BackendTLS: Sendable {
     settings.minimumVersion = .tls12
     settings.keyExchange = .classicPreferred
     var names = source.subjectAltNames.map { $0.hostname.isEmpty ? TLSServerName.uri($0.uri) : .dns($0.hostname) }
-    if names.isEmpty { names = [.dns(source.hostname)] }
-    settings.peer = .server(serverName: source.hostname, names: names)
+    // Addresses are no names that a client may ask for (RFC 6066, section 3).
+    let address = SocketAddress(address: source.hostname, port: 0)?.networkBytes
+    if names.isEmpty { names = [address.map { .address($0) } ?? .dns(source.hostname)] }
+    settings.peer = .server(serverName: address == nil ? source.hostname : "", names: names)
     return try? TLSContext(settings)
   }
 

@@ -70,7 +70,7 @@ extension CompiledConfiguration {
     return bytes.withUnsafeMutableBufferPointer { memory in
       fields.withUnsafeMutableBufferPointer { storage in
         guard let base = memory.baseAddress, let first = storage.baseAddress else {
-          return RouteOutcome(kind: .refused, reason: .internalError)
+          return RouteOutcome(kind: .refused, reason: .malformedRequest)
         }
         var head = MessageHead(base: base, fields: first)
         var info = HTTP1RequestInfo()

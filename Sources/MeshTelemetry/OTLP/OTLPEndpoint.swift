@@ -1,5 +1,7 @@
-/// Where a collector is: `http://HOST[:PORT][/PATH]`.
+/// Where a collector is: `http://HOST[:PORT][/PATH]`, or the same with `https`.
 package struct OTLPEndpoint: Sendable, Equatable {
+  /// `https`: by TLS, with a certificate for the host.
+  package let isSecure: Bool
   /// Without brackets where it is an IPv6 address; in lower case.
   package let host: String
   /// Nil: the one that the protocol has by convention.
@@ -18,13 +20,11 @@ package struct OTLPEndpoint: Sendable, Equatable {
     guard text.utf8.count <= 512, text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7F }) else {
       throw Fault(message: "is no URL of at most 512 visible characters; \(example)")
     }
-    if text.hasPrefix("https://") {
-      throw Fault(
-        message: "has https; write http, and let a BackendTLSPolicy of the collector's Service say how it is secured "
-          + "(collectors of the mesh are reached by mTLS by themselves)")
+    isSecure = text.hasPrefix("https://")
+    guard isSecure || text.hasPrefix("http://") else {
+      throw Fault(message: "begins neither with http:// nor with https://; \(example)")
     }
-    guard text.hasPrefix("http://") else { throw Fault(message: "does not begin with http://; \(example)") }
-    let rest = text.dropFirst(7)
+    let rest = text.dropFirst(isSecure ? 8 : 7)
     let slash = rest.firstIndex(of: "/") ?? rest.endIndex
     var authority = rest[..<slash]
     var path = String(rest[slash...])

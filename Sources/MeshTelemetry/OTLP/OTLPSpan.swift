@@ -133,25 +133,38 @@ package enum OTLPSpan {
     span.attribute(9, "apus.security", isSecured ? "mutual_tls" : "none")
   }
 
-  /// Tries, where there was more than one, or one that failed: an event each.
+  /// Tries, where there was more than one, or one that failed: an event each, for the first three that failed, the last that
+  /// did, and the one whose answer was passed on.
   private static func addAttempts(_ span: inout ProtobufWriter, _ record: SpanRecord) {
-    let count = min(Int(record.attemptCount), SpanRecord.maxAttempts)
-    guard count > 1 || count == 1 && record.attempts[0].endNanoseconds > 0 else { return }
-    for index in 0..<count {
-      let attempt = record.attempts[index]
-      span.message(11) { event in
-        event.fixed64(1, record.startNanoseconds &+ attempt.startNanoseconds)
-        event.string(2, "apus.attempt")
-        event.attribute(3, "apus.attempt.number", Int64(index + 1))
-        event.attribute(3, "network.peer.address", AddressText.text(attempt.family, attempt.address))
+    let failed = record.trail.kept
+    guard !failed.isEmpty else { return }
+    for (index, attempt) in failed.enumerated() {
+      let number = index == failed.count - 1 ? Int(record.trail.count) : index + 1
+      addAttempt(&span, record.startNanoseconds &+ UInt64(attempt.begun) * 1_000, number: number) { event in
+        event.attribute(3, "network.peer.address", AddressText.text(Int32(attempt.family), attempt.address))
         event.attribute(3, "network.peer.port", Int64(attempt.port))
         if attempt.status > 0 { event.attribute(3, "http.response.status_code", Int64(attempt.status)) }
         event.attribute(3, "error.type", Reason(rawValue: attempt.reason)?.name.description ?? "")
-        if attempt.endNanoseconds > attempt.startNanoseconds {
-          let milliseconds = Double(attempt.endNanoseconds &- attempt.startNanoseconds) / 1_000_000
-          event.attribute(3, "apus.attempt.milliseconds", fraction: milliseconds)
-        }
+        event.attribute(3, "apus.attempt.milliseconds", fraction: Double(attempt.microseconds) / 1_000)
       }
+    }
+    guard record.attempts > record.trail.count else { return }
+    let begun = record.startNanoseconds &+ record.lastAttemptNanoseconds
+    addAttempt(&span, begun, number: Int(record.attempts)) { event in
+      event.attribute(
+        3, "network.peer.address", AddressText.text(record.endpointFamily, record.endpointAddress))
+      event.attribute(3, "network.peer.port", Int64(record.endpointPort))
+    }
+  }
+
+  private static func addAttempt(
+    _ span: inout ProtobufWriter, _ time: UInt64, number: Int, _ more: (inout ProtobufWriter) -> Void
+  ) {
+    span.message(11) { event in
+      event.fixed64(1, time)
+      event.string(2, "apus.attempt")
+      event.attribute(3, "apus.attempt.number", Int64(number))
+      more(&event)
     }
   }
 

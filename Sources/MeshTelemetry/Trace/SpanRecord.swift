@@ -1,23 +1,5 @@
 package import MeshModel
 
-/// One try of a request, as its span tells of it.
-package struct AttemptNote: Sendable, BitwiseCopyable {
-  /// Since the request began.
-  package var startNanoseconds: UInt64 = 0
-  /// Since the request began, for a try that failed; 0: it is the one whose answer was passed on.
-  package var endNanoseconds: UInt64 = 0
-  /// Kernel's address family (0: none), 16 bytes of address, port.
-  package var family: Int32 = 0
-  package var address: (UInt64, UInt64) = (0, 0)
-  package var port: UInt16 = 0
-  /// What it was answered with, where that was not passed on; 0: nothing.
-  package var status: UInt16 = 0
-  /// Why it failed; 0: it has not, or its status says it.
-  package var reason: UInt8 = 0
-
-  package init() {}
-}
-
 /// What a span's texts are. The raw values of tags begin at `firstTag`.
 package enum SpanText: UInt8, Sendable {
   /// Without its query, in which secrets travel.
@@ -40,9 +22,6 @@ package enum SpanText: UInt8, Sendable {
 /// A span as the worker leaves it: a plain record of a fixed size, with its texts behind it. The side thread turns it into
 /// OTLP.
 package struct SpanRecord: Sendable, BitwiseCopyable {
-  /// Tries that are told of; of more the last overwrites the one before it.
-  package static let maxAttempts = 6
-
   package var mark = TraceMark()
   /// Nanoseconds since 1970.
   package var startNanoseconds: UInt64 = 0
@@ -71,8 +50,11 @@ package struct SpanRecord: Sendable, BitwiseCopyable {
   package var endpointFamily: Int32 = 0
   package var endpointAddress: (UInt64, UInt64) = (0, 0)
   package var endpointPort: UInt16 = 0
-  package var attemptCount: UInt8 = 0
-  package var attempts = InlineArray<6, AttemptNote>(repeating: AttemptNote())
+  /// Attempts that were begun, and those of them that did not become the answer.
+  package var attempts: UInt8 = 0
+  package var trail = AttemptTrail()
+  /// From the request's beginning to the last attempt's.
+  package var lastAttemptNanoseconds: UInt64 = 0
 
   package init() {}
 }

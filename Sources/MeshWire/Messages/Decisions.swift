@@ -160,7 +160,8 @@ package struct AttemptRecord: WireMessage {
   package var workload = ""
   /// `address:port`.
   package var endpoint = ""
-  /// Stable name of the reason; empty: the endpoint's own answer was tried again.
+  /// Stable name of the reason; empty: the endpoint's own answer was tried again or, without a status, a second attempt beside
+  /// it was quicker.
   package var reason = ""
   /// The status of that answer; 0: there was none.
   package var status: UInt32 = 0

@@ -96,14 +96,17 @@ package enum ExporterProtocol: UInt32, WireEnum {
 
 /// Where telemetry is sent.
 package struct ExporterConfig: WireMessage {
-  /// `http://HOST:PORT[/PATH]`; HOST is an address, `localhost`, or the name of a service of the mesh, which is reached as
-  /// its policies say: by mTLS where it has a proxy.
+  /// `http://HOST:PORT[/PATH]` or `https://…`; HOST is an address, `localhost`, the name of a service of the mesh, which is
+  /// reached as its policies say (by mTLS where it has a proxy), or any name that the system can look up.
   package var endpoint = ""
   package var exportProtocol = ExporterProtocol.grpc
   /// Sent along with every request.
   package var headers: [String: String] = [:]
   /// For one request; default 10,000.
   package var timeoutMilliseconds: UInt32?
+  /// For `https`: a file of the proxy's machine with the certificates of the authorities that may sign the collector's, PEM;
+  /// empty: those of the system.
+  package var caFile = ""
 
   package init() {}
   package mutating func fields<C: WireCoder>(_ c: inout C) throws(WireError) {
@@ -111,6 +114,7 @@ package struct ExporterConfig: WireMessage {
     try c.field(2, "protocol", &exportProtocol)
     try c.field(3, "headers", &headers)
     try c.field(4, "timeoutMilliseconds", &timeoutMilliseconds)
+    try c.field(290, "caFile", &caFile)
   }
 }
 

@@ -1,5 +1,6 @@
 """A collector of OpenTelemetry's data for tests: OTLP over gRPC and over HTTP, in this process, on loopback."""
 
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -40,9 +41,9 @@ class Span:
 
 
 class Collector:
-    """Takes everything; `failing` answers so many requests with an error first."""
+    """Takes everything; `failing` answers so many requests with an error first. With a certificate (trustme's) by TLS."""
 
-    def __init__(self):
+    def __init__(self, leaf=None, address="127.0.0.1", ports=None):
         self.lock = threading.Lock()
         self.spans, self.metrics, self.records, self.requests, self.fields = [], [], [], 0, []
         self.failing = 0
@@ -67,7 +68,14 @@ class Collector:
         traces_grpc.add_TraceServiceServicer_to_server(Traces(), self.grpc)
         metrics_grpc.add_MetricsServiceServicer_to_server(Metrics(), self.grpc)
         logs_grpc.add_LogsServiceServicer_to_server(Logs(), self.grpc)
-        self.grpc_port = self.grpc.add_insecure_port("127.0.0.1:0")
+        ports = ports or {"grpc": 0, "http": 0}
+        place = f"{address}:{ports['grpc']}"
+        if leaf:
+            chain = b"".join(part.bytes() for part in leaf.cert_chain_pems)
+            self.grpc_port = self.grpc.add_secure_port(
+                place, grpc.ssl_server_credentials([(leaf.private_key_pem.bytes(), chain)]))
+        else:
+            self.grpc_port = self.grpc.add_insecure_port(place)
         self.grpc.start()
 
         class Handler(BaseHTTPRequestHandler):
@@ -88,7 +96,12 @@ class Collector:
             def log_message(self, *_):
                 """Nobody reads it."""
 
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http = ThreadingHTTPServer((address, ports["http"]), Handler)
+        if leaf:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            leaf.configure_cert(context)
+            # Each connection shakes hands in its own thread.
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True, do_handshake_on_connect=False)
         self.http_port = self.http.server_address[1]
         threading.Thread(target=self.http.serve_forever, daemon=True).start()
 

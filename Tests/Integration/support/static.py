@@ -95,7 +95,7 @@ class Static:
         return Server2(name, port, self._start(command, name, [port], {"PORT": str(port)}))
 
     def proxy(self, servers, policy=None, routes=None, inbound=None, workers=1, workloads=None, services=None, proxy=None,
-              own_port=None, protocol="http"):
+              own_port=None, protocol="http", environment=None):
         """An outbound proxy for the service `default/server` with these endpoints; with `inbound` (what the port's
         configuration has besides) one in front of the first server, in plaintext."""
         port, admin = own_port or free_port(), free_port()
@@ -121,7 +121,7 @@ class Static:
         with open(path, "w") as file:
             json.dump(snapshot, file)
         command = [PROXY, "--config", path, "--workers", str(workers), "--admin", f"127.0.0.1:{admin}"]
-        return Proxy(self, port, admin, self._start(command, name, [port, admin]))
+        return Proxy(self, port, admin, self._start(command, name, [port, admin], environment))
 
     def stop(self):
         for program in reversed(self.programs):

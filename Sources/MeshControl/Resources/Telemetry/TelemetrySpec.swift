@@ -69,7 +69,8 @@ package struct TelemetrySpec: ResourceSpec {
 
   /// How a collector is reached.
   package struct Exporter: FieldObject, Equatable {
-    /// `http://HOST[:PORT][/PATH]`; HOST is an address, `localhost` (of the proxy), or the name of a service of the mesh.
+    /// `http://HOST[:PORT][/PATH]` or `https://…`; HOST is an address, `localhost` (of the proxy), the name of a service of
+    /// the mesh, or a name that the proxy's system can look up.
     package var endpoint = ""
     /// Default GRPC.
     package var exportProtocol: ExportProtocol?
@@ -77,11 +78,15 @@ package struct TelemetrySpec: ResourceSpec {
     package var headers: [String: String] = [:]
     /// Of one request; default 10s.
     package var timeout: GatewayDuration?
+    /// For `https`: a file on the proxies' machines with the certificates of the authorities that may sign the collector's,
+    /// PEM. Default: those that the system believes.
+    package var caFile: String?
 
     package init() {}
 
     package mutating func fields<Visitor: FieldVisitor>(_ visitor: inout Visitor) {
       visitor.field("endpoint", &endpoint, .required, .length(1...512))
+      visitor.field("caFile", &caFile, .length(1...4096))
       visitor.field("protocol", &exportProtocol)
       visitor.field("headers", &headers, .items(0...16))
       visitor.field("timeout", &timeout)
@@ -89,7 +94,9 @@ package struct TelemetrySpec: ResourceSpec {
 
     package func check(path: String, into report: ViolationReport) {
       do throws(OTLPEndpoint.Fault) {
-        _ = try OTLPEndpoint(endpoint)
+        if try !OTLPEndpoint(endpoint).isSecure, caFile != nil {
+          report.add(.forbidden, at: "\(path).caFile", "is for https; write https in endpoint, or remove it")
+        }
       } catch {
         report.add(.invalid, at: "\(path).endpoint", "\(quoted(endpoint)) \(error.message)")
       }
@@ -99,6 +106,9 @@ package struct TelemetrySpec: ResourceSpec {
         if let fault = TextFormat.headerValue.fault(in: value) {
           report.add(.invalid, at: place, "\(fault); change it")
         }
+      }
+      if let caFile, !caFile.hasPrefix("/") || caFile.utf8.contains(0) {
+        report.add(.invalid, at: "\(path).caFile", "is no absolute path; begin it with /")
       }
       timeout?.checkBounds(path: "\(path).timeout", longest: 60, into: report)
     }
