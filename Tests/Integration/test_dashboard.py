@@ -163,6 +163,27 @@ def test_requests_appear_in_the_tap_as_they_end_and_lead_to_why(page):
     assert browser.problems == []
 
 
+def test_heads_are_shown_in_the_tap_where_they_are_wanted(page):
+    mesh, client, browser = page
+    show(mesh, browser, f"#/tap/to={SPACE}%2Fserver")
+    has_text(browser, "0 shown")
+    browser.run("[...document.querySelectorAll('button')].find((b) => b.textContent === 'Heads').click(); 1")
+    tries = iter(range(10_000))
+
+    def told():
+        path = f"/headed-{next(tries)}"
+        client.get(f"http://server{path}", fields=[("x-shown", "<b>plain</b>"), ("authorization", "Bearer hidden-one"),
+                                                   ("x-operator-says", "hidden-two")])
+        browser.run("[...document.querySelectorAll('tr.pick')].find((r) => r.innerText.includes('/headed-'))?.click(); 1")
+        return browser.run("document.querySelector('.heads')?.innerText ?? ''")
+    text = raw.eventually(told, 60, 0.5)
+    assert "x-shown" in text and "<b>plain</b>" in text and "Answer, as it came" in text and "x-server" in text, text
+    assert "authorization" in text and "hidden-" not in browser.run("document.body.innerText")
+    assert browser.run(CONTRAST) == [] and browser.run(NAMES) == []
+    browser.picture("tap-heads")
+    assert browser.problems == []
+
+
 def test_releases_are_shown_as_they_are_judged_and_stopped_by_a_button(page):
     mesh, client, browser = page
     versions = [mesh.service("shop", version, SPACE, {}) for version in ("v1", "v2")]
