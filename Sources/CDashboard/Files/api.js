@@ -18,9 +18,12 @@ export class Refused extends Error {
   }
 }
 
+/** Questions that are not answered by then are given up, so that the page asks again instead of standing still, ms. */
+const patience = 10000;
+
 export async function ask(path, options = {}) {
   const headers = { authorization: `Bearer ${sessionStorage.getItem(key) ?? ""}`, ...options.headers };
-  const answer = await fetch(path, { ...options, headers, cache: "no-store", credentials: "omit" });
+  const answer = await fetch(path, { signal: AbortSignal.timeout(patience), ...options, headers, cache: "no-store", credentials: "omit" });
   const body = await answer.text();
   let value = null;
   try { value = JSON.parse(body); } catch { /* not every page is JSON */ }

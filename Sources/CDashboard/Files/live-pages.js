@@ -16,7 +16,7 @@ export function tapPage(main, [preset]) {
   const clear = el("button", { type: "button", onclick: () => { rows = []; omitted = 0; draw(); } }, "Clear");
   const answer = el("div", { "aria-live": "polite" }), count = el("p", { class: "empty", role: "status" });
   const list = el("section", { class: "panel" });
-  main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Tap"), el("p", {}, "requests as they end, from both sides of each call; choose one to learn why it came out so. Queries and bodies are never shown; header fields with Heads, without the values of authorization, cookies and what the operator hides")),
+  main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Tap"), el("p", {}, "requests as they end, from both sides of each call; never with queries, bodies and the values of secret header fields")),
     el("div", { class: "controls" }, ...Object.values(fields), notable, heads, hold, clear), answer, count, list);
   let rows = [], omitted = 0, stopper = null, drawn = "";
 
