@@ -540,16 +540,16 @@ def test_a_limit_on_connections(world, tmp_path):
     assert told["object"]["kind"] == "Proxy" and told["object"]["name"] == poor.uid
     for connection in connections:
         connection.close()
-    # What is still open when the descriptors are counted would be room for one more a moment later.
-    raw.eventually(lambda: sum(worker["downstream"] for worker in json.loads(
-        poor.admin("/connections").body)["workers"]) == 0)
-    resource.prlimit(poor.sidecar_pid, resource.RLIMIT_NOFILE,
-                     (len(os.listdir(f"/proc/{poor.sidecar_pid}/fd")), 1024))
-    with socket.create_connection(("127.0.0.1", poor.forward_port)):
-        def starved():
+
+    def starved():
+        # Connections that have ended may still be closing: the first number that is free now is the first that is forbidden.
+        taken = {int(number) for number in os.listdir(f"/proc/{poor.sidecar_pid}/fd")}
+        free = next(number for number in range(1024) if number not in taken)
+        resource.prlimit(poor.sidecar_pid, resource.RLIMIT_NOFILE, (free, 1024))
+        with socket.create_connection(("127.0.0.1", poor.forward_port)):
             told = world.why(**{"from": f"{SPACE}/poor"}, reason="descriptor_limit")
-            return told["reason"] == "descriptor_limit" and told
-        assert raw.eventually(starved)["object"]["name"] == poor.uid
+        return told["reason"] == "descriptor_limit" and told
+    assert raw.eventually(starved, 60, 0.1)["object"]["name"] == poor.uid
     resource.prlimit(poor.sidecar_pid, resource.RLIMIT_NOFILE, (1024, 1024))
     world.mesh.stop_workload(poor)
 
