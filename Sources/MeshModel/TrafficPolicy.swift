@@ -82,6 +82,14 @@ package enum LoadBalancer: Equatable, Sendable, BitwiseCopyable {
   /// Whether a request's key decides.
   package var isConsistent: Bool { self == .ringHash || self == .maglev }
 
+  /// Whether endpoints are weighed against each other, instead of each getting a share that was promised.
+  package var comparesEndpoints: Bool {
+    switch self {
+    case .leastRequest, .peakEWMA: true
+    case .roundRobin, .random, .ringHash, .maglev: false
+    }
+  }
+
   /// Ten seconds of memory, as Finagle and Linkerd have it.
   package static let standard = LoadBalancer.peakEWMA(decayNanoseconds: 10_000_000_000)
 }

@@ -28,7 +28,8 @@ package enum Scenario: String, CaseIterable, Sendable {
   case swaps
   /// As `calm`, until the client's proxy drains: what it has taken, it finishes.
   case drain
-  /// Half of the endpoints answer 503: attempts stay within the budget, and the healthy half's share succeeds.
+  /// Half of the endpoints answer 503, and the others can do so much and no more: attempts stay within the budget, and
+  /// 95 % of what the healthy half can carry succeeds (`RetryStorm`).
   case retries
   /// Ports whose protocol nobody has declared, with servers that speak first and clients that do: nobody waits for more
   /// than a moment, once.
@@ -74,9 +75,13 @@ package final class Simulation {
   ) throws -> SimulationResult {
     let link = Link.allCases[random.pick(Link.allCases.count)]
     let isHTTP2 = scenario != .retries && random.pick(3) == 0
+    // Other scenarios draw nothing for it.
+    var further = random
+    let storm = RetryStorm(&further)
     let world = try World(
       kernel, link: link, credentials: link == .mutualTLS ? credentials : nil,
-      applications: scenario == .retries ? 4 : 1 + random.pick(3), speaks: isHTTP2 ? .http2 : .http, policy: nil)
+      applications: scenario == .retries ? storm.applications : 1 + random.pick(3), speaks: isHTTP2 ? .http2 : .http,
+      policy: nil)
     world.ledger.isFaultless = scenario.isFaultless
     for (index, port) in world.mesh.applicationPorts.enumerated() {
       if isHTTP2 {
@@ -84,6 +89,7 @@ package final class Simulation {
       } else {
         let application = HTTP1Application(kernel, world.ledger, port: port)
         if scenario == .retries, index % 2 == 0 { application.forcedStatus = 503 }
+        if scenario == .retries, index % 2 == 1 { application.capacity = storm.capacity }
         world.add(application)
       }
     }
@@ -97,12 +103,12 @@ package final class Simulation {
     case .drain:
       world.addClients(&writer)
       world.drainSoon(within: 1 + UInt64(writer.random.pick(500_000_000)))
-    case .retries: world.addSteadyClients(&writer)
+    case .retries: world.addSteadyClients(&writer, storm)
     case .silence: world.addSilence(&writer)
     }
     defer { kernel.dismantle() }
     world.run()
-    if scenario == .retries { world.checkBudget() }
+    if scenario == .retries { world.check(storm) }
     if scenario == .silence { world.checkDelays() }
     return SimulationResult(
       seed: seed, scenario: scenario, violations: world.ledger.violations.map { "\(link): \($0)" }, steps: world.steps,

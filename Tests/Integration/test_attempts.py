@@ -2,6 +2,8 @@
 
 import time
 
+import pytest
+
 from support import raw
 from support.static import rule
 
@@ -77,18 +79,20 @@ def test_a_try_has_a_time_of_its_own(static):
     assert answer.status == 504 and answer.reason == "per_try_timeout", answer
 
 
-def test_a_storm_of_retries_is_bounded_and_the_healthy_half_carries_its_load(static):
+@pytest.mark.parametrize("ejection", [{}, {"outlier": {"maxEjectionPercent": 50}}], ids=["standard", "half"])
+def test_a_storm_of_retries_is_bounded_and_the_healthy_half_carries_its_load(static, ejection):
+    """What it can carry is all that is asked. That it does so at its limit too is shown in virtual time (`RetryStorm`)."""
     good = [static.server(f"good{index}") for index in range(3)]
     bad = [static.server(f"bad{index}", options=["--fail", "1", "--status", "503"]) for index in range(3)]
-    policy = {"retry": {"attempts": 3, "backoffMilliseconds": 1}, "outlier": {"maxEjectionPercent": 50}}
-    proxy = static.proxy(good + bad, policy)
-    rate, seconds = 300, 6
-    result = proxy.load(connections=8, rate=rate, seconds=seconds)
+    proxy = static.proxy(good + bad, {"retry": {"attempts": 3, "backoffMilliseconds": 1}, **ejection})
+    result = proxy.load(connections=8, rate=300, seconds=6)
     attempts = sum(server.counts().get("/", 0) for server in good + bad)
     requests = result["requests"]
     # 20 % of the requests and 10 a second, which may have been saved up over ten seconds.
-    assert attempts <= requests + 0.2 * requests + 10 * (seconds + 10), (attempts, result)
-    assert result["statuses"].get("200", 0) >= 0.95 * requests, result
+    assert attempts <= requests + 0.2 * requests + 10 * (result["seconds"] + 10), (attempts, result)
+    assert result["statuses"].get("200", 0) >= 0.98 * requests, result
+    # Those that fail are the second choice, and are not tried again and again.
+    assert sum(server.counts().get("/", 0) for server in bad) <= 0.1 * attempts, (attempts, result)
 
 
 def test_a_failing_leaf_costs_its_callers_nothing_but_its_own_route(static):

@@ -116,6 +116,56 @@ func isWithinFiveSigma(_ count: Int, of draws: Int, share: Double) -> Bool {
     #expect(one.shares(balancer, draws: 5, tried: tried) == [5])
   }
 
+  /// Half of the endpoints fail, one of them is ejected, which is the most that the default allows.
+  private func halfFailing(_ count: Int) -> EndpointFixture {
+    let fixture = EndpointFixture(weights: Array(repeating: 1, count: count))
+    for index in 0..<count / 2 {
+      for _ in 0..<9 {
+        _ = OutlierDetector.onResult(.gatewayError, at: Int32(index), in: &fixture.set, OutlierSettings(), now: 0)
+      }
+    }
+    return fixture
+  }
+
+  @Test(arguments: [.leastRequest, .standard] as [LoadBalancer], [8, 20, 100])
+  func endpointsThatFailAreTheSecondChoiceEvenWhereNoMoreMayBeEjected(_ balancer: LoadBalancer, _ count: Int) {
+    let fixture = halfFailing(count)
+    #expect(fixture.set.ejectedCount == max(1, count / 10))
+    let draws = 20_000
+    let counts = fixture.shares(balancer, draws: draws)
+    let failing = counts[..<(count / 2)].reduce(0, +)
+    // A third of the draws (with ten ejected of a hundred: 44 %) is of one that fails; three in a row are rare. One in
+    // sixteen is kept: they are not forgotten.
+    #expect(failing < draws * 13 / 100 && failing > draws / 60, "\(failing) of \(draws)")
+    for good in counts[(count / 2)...] {
+      let share = Double(draws - failing) / Double(count - count / 2) / Double(draws)
+      #expect(isWithinFiveSigma(good, of: draws, share: share), "\(counts)")
+    }
+  }
+
+  @Test func whatPromisesEachItsShareKeepsToItButForRetries() {
+    for balancer: LoadBalancer in [.roundRobin, .random] {
+      let fixture = halfFailing(8)
+      let first = fixture.shares(balancer, draws: 14_000)
+      for count in first[1...] { #expect(isWithinFiveSigma(count, of: 14_000, share: 1.0 / 7), "\(first)") }
+      var tried = TriedEndpoints()
+      tried.insert(1)
+      let again = fixture.shares(balancer, draws: 14_000, tried: tried)
+      #expect(again[2] + again[3] < 14_000 / 10 && again[1] == 0, "\(again)")
+    }
+  }
+
+  @Test func oneSuccessMakesAnEndpointLikeTheOthers() {
+    let fixture = halfFailing(4)
+    _ = OutlierDetector.onResult(.success, at: 1, in: &fixture.set, OutlierSettings(), now: 0)
+    let counts = fixture.shares(.leastRequest, draws: 9_000)
+    #expect(counts[0] == 0 && isWithinFiveSigma(counts[1], of: 9_000, share: 1.0 / 3), "\(counts)")
+    // Where all fail there is nothing to prefer.
+    let all = EndpointFixture(weights: [1, 1, 1])
+    for index in 0..<3 { all.base[index].outlier.serverErrors = 50 }
+    #expect(all.shares(.leastRequest, draws: 900).allSatisfy { $0 > 200 })
+  }
+
   @Test func leastRequestTakesTheEmptierOfTwo() {
     let fixture = EndpointFixture(weights: [1, 1])
     fixture.base[0].inFlight = 5

@@ -92,11 +92,13 @@ import Testing
 
   /// An application with `workers` that each take 10 ms, and a queue. Gives what was answered within 100 ms a second, in
   /// the second half, the limit at the end, and how many were refused.
-  private func overload(requestsPerSecond: Double, workers: Int) -> (goodput: Double, limit: Double, refused: UInt64) {
+  private func overload(
+    requestsPerSecond: Double, workers: Int, seed: UInt64 = 5
+  ) -> (goodput: Double, limit: Double, refused: UInt64) {
     var settings = ConcurrencySettings()
     settings.calmNanoseconds = 3_000_000_000
     var limiter = ConcurrencyLimiter(settings, now: 0)
-    var random = FastRandom(seed: 5)
+    var random = FastRandom(seed: seed)
     var free = [Double](repeating: 0, count: workers)
     var under: [(end: Double, start: Double)] = []
     var now = 0.0
@@ -119,13 +121,15 @@ import Testing
     return (Double(good) / (seconds / 2), limiter.limit, limiter.refused)
   }
 
-  @Test func fiveTimesTheCapacityStillGetsTheCapacity() {
-    // Twenty workers at 10 ms: 2,000 a second.
-    let loaded = overload(requestsPerSecond: 10_000, workers: 20)
-    #expect(loaded.goodput > 1_800, "\(loaded)")
-    #expect(loaded.limit > 18 && loaded.limit < 120, "\(loaded)")
-    let calm = overload(requestsPerSecond: 1_000, workers: 20)
-    #expect(calm.goodput > 950, "\(calm)")
+  @Test(arguments: 1...3 as ClosedRange<UInt64>, [5, 20])
+  func fiveTimesTheCapacityStillGetsTheCapacity(_ seed: UInt64, _ workers: Int) {
+    // Workers at 10 ms: a hundred a second each.
+    let capacity = Double(workers) * 100
+    let loaded = overload(requestsPerSecond: capacity * 5, workers: workers, seed: seed)
+    #expect(loaded.goodput > capacity * 0.95, "\(loaded)")
+    #expect(loaded.limit > Double(workers) * 0.9 && loaded.limit < Double(workers) * 6, "\(loaded)")
+    let calm = overload(requestsPerSecond: capacity / 2, workers: workers, seed: seed)
+    #expect(calm.goodput > capacity / 2 * 0.95, "\(calm)")
     #expect(calm.refused == 0, "\(calm)")
   }
 }

@@ -101,15 +101,48 @@ package struct EndpointSet: BitwiseCopyable {
   ) -> Int32 {
     guard count > 0 else { return -1 }
     if count == 1 { return isEligible(0) ? 0 : -1 }
-    let index: Int
-    switch balancer {
-    case .roundRobin: index = roundRobin(tried, &random)
-    case .random, .ringHash, .maglev: index = draw(tried, &random)
-    case .leastRequest: index = leastRequest(tried, &random)
-    case .peakEWMA(let decay): index = peakEWMA(tried, now, decay, &random)
+    var index = choose(balancer, tried, now, &random)
+    if index >= 0, isFailing(index), balancer.comparesEndpoints || tried.count > 0 {
+      index = another(than: index, balancer, tried, now, &random)
     }
     if index >= 0 || tried.count == 0 { return Int32(truncatingIfNeeded: index) }
     return Int32(truncatingIfNeeded: weightedScan(TriedEndpoints(), &random))
+  }
+
+  private mutating func choose(
+    _ balancer: LoadBalancer, _ tried: TriedEndpoints, _ now: Int64, _ random: inout FastRandom
+  ) -> Int {
+    switch balancer {
+    case .roundRobin: roundRobin(tried, &random)
+    case .random, .ringHash, .maglev: draw(tried, &random)
+    case .leastRequest: leastRequest(tried, &random)
+    case .peakEWMA(let decay): peakEWMA(tried, now, decay, &random)
+    }
+  }
+
+  // MARK: Endpoints that fail
+
+  /// Failures in a row that make an endpoint the second choice, ejected or not.
+  package static let failuresInARow: UInt16 = 3
+  /// One in so many requests that an endpoint would get while it fails is given to it, so that it shows when it is well.
+  package static let shareWhileFailing: UInt32 = 16
+
+  @inline(__always)
+  private func isFailing(_ index: Int) -> Bool { base[index].outlier.serverErrors >= Self.failuresInARow }
+
+  /// Two more draws for an endpoint that does not fail: no more endpoints may be ejected than the policy says, and those
+  /// that fail beyond that would be drawn, fail at once, look idle, and eat the retry budget. Choices that promise each
+  /// endpoint its share (round robin, random, by key) keep to it for first attempts.
+  @inline(never)
+  private mutating func another(
+    than index: Int, _ balancer: LoadBalancer, _ tried: TriedEndpoints, _ now: Int64, _ random: inout FastRandom
+  ) -> Int {
+    if random.below(Self.shareWhileFailing) == 0 { return index }
+    for _ in 0..<2 {
+      let other = choose(balancer, tried, now, &random)
+      if other >= 0, !isFailing(other) { return other }
+    }
+    return index
   }
 
   // MARK: Drawing by weight

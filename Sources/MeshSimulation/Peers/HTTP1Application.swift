@@ -5,6 +5,19 @@ final class HTTP1Application: Actor {
   private var connections: [HTTP1ApplicationConnection] = []
   /// Answers this status to everything; 0: what the path says.
   var forcedStatus = 0
+  /// What it can do; nil: anything, in no time.
+  var capacity: Capacity?
+  private var busy = 0
+  private var queue: [() -> Void] = []
+
+  /// So many requests at a time, each of which takes `nanoseconds` on average.
+  struct Capacity {
+    var slots: Int
+    var nanoseconds: UInt64
+
+    /// Requests a second.
+    var rate: Double { Double(slots) * 1e9 / Double(nanoseconds) }
+  }
 
   init(_ kernel: SimulatedKernel, _ ledger: Ledger, port: UInt16) {
     self.ledger = ledger
@@ -17,11 +30,26 @@ final class HTTP1Application: Actor {
     connections.removeAll { $0.socket == nil }
     while let socket = kernel.accept(listener) {
       let connection = HTTP1ApplicationConnection(kernel, ledger, forcedStatus: forcedStatus)
+      if capacity != nil { connection.work = { [unowned self] done in work(done) } }
       connections.append(connection)
       if chance(1, of: 4) { connection.readMost = 1 + kernel.random.pick(700) }
       // In calm weather nobody is so slow that its peer loses patience.
       if chance(1, of: 12), !ledger.isFaultless { connection.readPause = UInt64(kernel.random.pick(3_000_000)) }
       connection.use(socket)
+    }
+  }
+
+  /// Works on a request, once those before it leave room.
+  private func work(_ done: @escaping () -> Void) {
+    guard let capacity else { return done() }
+    guard busy < capacity.slots else { return queue.append(done) }
+    busy += 1
+    let time = capacity.nanoseconds / 2 + UInt64(kernel.random.pick(Int(capacity.nanoseconds)))
+    kernel.after(time) { [weak self] in
+      done()
+      guard let self else { return }
+      busy -= 1
+      if !queue.isEmpty { work(queue.removeFirst()) }
     }
   }
 
@@ -46,6 +74,8 @@ final class HTTP1ApplicationConnection: SocketActor {
   /// Output may be sent up to here; then comes a pause, or the end.
   private var sendLimit: Int?
   private var pausesLeft = 0
+  /// How the application works on a request; nil: it takes no time.
+  var work: ((@escaping () -> Void) -> Void)?
   private enum Ending { case none, close, closeUnread, reset }
   private var ending = Ending.none
 
@@ -123,13 +153,20 @@ final class HTTP1ApplicationConnection: SocketActor {
 
   private func answerSoon() {
     guard let plan, plan.behaviour != .silent else { return }
+    if let work {
+      isAnswering = true
+      return work { [weak self] in self?.answerNow(plan) }
+    }
     guard plan.delayMicroseconds > 0 else { return answer() }
     isAnswering = true
-    kernel.after(UInt64(plan.delayMicroseconds) * 1000) { [weak self] in
-      guard let self, self.plan?.id == plan.id, socket != nil else { return }
-      answer()
-      wake()
-    }
+    kernel.after(UInt64(plan.delayMicroseconds) * 1000) { [weak self] in self?.answerNow(plan) }
+  }
+
+  /// The time that the answer takes is over.
+  private func answerNow(_ plan: RequestPlan) {
+    guard self.plan?.id == plan.id, socket != nil else { return }
+    answer()
+    wake()
   }
 
   private func answer() {

@@ -24,6 +24,8 @@ final class HTTP1Client: SocketActor {
   var acceptsStatus = 0
   /// Pause between requests, at most, nanoseconds.
   var thinkTime: UInt64 = 0
+  /// What has not been asked by then is not asked any more.
+  var stopsAt: UInt64 = .max
   private(set) var isDone = false
 
   init(_ kernel: SimulatedKernel, _ ledger: Ledger, port: UInt16, host: String, plans: [RequestPlan], depth: Int) {
@@ -38,6 +40,7 @@ final class HTTP1Client: SocketActor {
 
   override func act() {
     if isDone { return }
+    if kernel.now >= stopsAt { giveUp() }
     if socket == nil {
       if ledger.isClosing { giveUp() }
       if todo.isEmpty { return isDone = true }
@@ -55,7 +58,7 @@ final class HTTP1Client: SocketActor {
     }
   }
 
-  /// The proxy is going away: what has not been asked yet is not asked any more.
+  /// The proxy is going away, or the time is up: what has not been asked yet is not asked any more.
   private func giveUp() {
     for plan in todo { ledger.end(plan, .left) }
     todo = []

@@ -28,27 +28,6 @@ extension World {
     }
   }
 
-  /// Clients that ask for something small again and again.
-  func addSteadyClients(_ writer: inout PlanWriter) {
-    for _ in 0..<10 {
-      let plans = (0..<60).map { _ in
-        var plan = writer.request()
-        plan.method = "GET"
-        plan.requestBytes = 0
-        plan.isChunked = false
-        plan.expectsContinue = false
-        plan.behaviour = .ordinary
-        plan.answerBytes = min(plan.answerBytes, 500)
-        plan.delayMicroseconds = 0
-        return plan
-      }
-      let client = HTTP1Client(kernel, ledger, port: Mesh.webPort, host: Mesh.host, plans: plans, depth: 1)
-      client.thinkTime = 300_000_000
-      client.acceptsStatus = 503
-      add(client) { client.isDone }
-    }
-  }
-
   /// Clients of ports whose protocol nobody has declared.
   func addSilence(_ writer: inout PlanWriter) {
     add(GreetingApplication(kernel, port: Mesh.greeterApplicationPort, greets: true))
@@ -75,19 +54,6 @@ extension World {
     if let first = greeted?.delays.first, first < Worker.detectionNanoseconds {
       ledger.violate("the first greeting came after \(first) ns: nothing was learned from silence")
     }
-  }
-
-  /// No more attempts than requests, a fifth and ten a second; of the requests at least what the healthy half would do.
-  func checkBudget() {
-    let requests = ledger.plans.count
-    let seconds = Int(lastRequestAt / 1_000_000_000) + 2
-    let allowed = requests * 12 / 10 + 10 * seconds
-    if ledger.totalAttempts > allowed {
-      ledger.violate(
-        "\(ledger.totalAttempts) attempts for \(requests) requests in \(seconds) s: \(allowed) are allowed")
-    }
-    let good = ledger.share { $0 == .answered }
-    if good * 1000 < requests * 475 { ledger.violate("only \(good) of \(requests) requests succeeded") }
   }
 
   /// Gives the client's proxy other configurations, with some of the endpoints in any order, until its clients are done.
