@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CMeshSystem.h"
 #include <errno.h>
+#include <link.h>
 #include <linux/tcp.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -10,8 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/random.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -67,6 +70,32 @@ void cms_pause(uint64_t nanoseconds) {
 }
 
 void cms_pause_exactly(void) { prctl(PR_SET_TIMERSLACK, 1); }
+
+// As sched_setattr(2) takes it; libraries before glibc 2.41 have no declaration.
+struct attributes {
+  uint32_t size;
+  uint32_t policy;
+  uint64_t flags;
+  int32_t nice;
+  uint32_t priority;
+  uint64_t runtime, deadline, period;
+};
+
+void cms_run_in_short_turns(void) {
+  // The shortest that the kernel takes is 100 microseconds; a turn of a busy loop is about as long.
+  struct attributes attributes = {
+    .size = sizeof attributes,
+    .policy = SCHED_OTHER,
+    .nice = getpriority(PRIO_PROCESS, 0),
+    .runtime = 200000,
+  };
+  syscall(SYS_sched_setattr, 0, &attributes, 0);
+}
+
+void cms_run_beside(void) {
+  struct sched_param parameters = {0};
+  sched_setscheduler(0, SCHED_BATCH, &parameters);
+}
 
 int cms_stream_socket(int family) {
   if (SIMULATED) return (int)told(simulated->stream_socket(simulated->context, family));
@@ -192,6 +221,24 @@ void cms_limit_arenas(int count) {
   (void)count;
 #endif
 }
+
+// Clean pages of the program's file are read again, from the page cache, when they are next used.
+static int forget_segments(struct dl_phdr_info *info, size_t size, void *context) {
+  (void)size;
+  (void)context;
+  if (info->dlpi_name[0] != 0) return 0;
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  for (int index = 0; index < info->dlpi_phnum; index++) {
+    const ElfW(Phdr) *segment = info->dlpi_phdr + index;
+    if (segment->p_type != PT_LOAD || segment->p_flags & PF_W) continue;
+    uintptr_t begin = (info->dlpi_addr + segment->p_vaddr + page - 1) & ~(page - 1);
+    uintptr_t end = (info->dlpi_addr + segment->p_vaddr + segment->p_filesz) & ~(page - 1);
+    if (begin < end) madvise((void *)begin, end - begin, MADV_DONTNEED);
+  }
+  return 1;
+}
+
+void cms_forget_program(void) { dl_iterate_phdr(forget_segments, NULL); }
 
 void cms_release_memory(void) {
 #ifdef __GLIBC__

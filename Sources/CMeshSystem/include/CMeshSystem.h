@@ -49,6 +49,12 @@ int cms_epoll_remove(int epoll, int fd);
 void cms_pause(uint64_t nanoseconds);
 /// Lets the calling thread's sleeps be as short as they are asked to be, instead of up to 50 microseconds longer.
 void cms_pause_exactly(void);
+/// The calling thread answers others: when it becomes ready to run it goes before one whose turns are longer, on kernels
+/// that let threads say so (Linux 6.12 and later).
+void cms_run_in_short_turns(void);
+/// The calling thread works for itself: becoming ready to run it takes nobody's processor away (SCHED_BATCH). Its share
+/// of the time stays the same.
+void cms_run_beside(void);
 /// A non-blocking, close-on-exec stream socket of the family.
 int cms_stream_socket(int family);
 /// accept4 with non-blocking and close-on-exec; the peer's address goes to `peer`.
@@ -79,6 +85,9 @@ void cms_name_thread(const char *name);
 void cms_limit_arenas(int count);
 /// Gives memory that the allocator holds and does not use back to the kernel. Takes milliseconds: not for a traffic loop.
 void cms_release_memory(void);
+/// Gives back the pages of the program's own code and constants; those that are used come back by themselves, from the
+/// page cache. Much of a program is used at its start only.
+void cms_forget_program(void);
 /// send without SIGPIPE.
 ssize_t cms_send(int fd, const void *bytes, size_t count);
 /// … of several pieces of memory, one after the other, in one call; at most 1024.

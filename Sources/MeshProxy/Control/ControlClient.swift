@@ -37,6 +37,9 @@ final class ControlClient {
   private var quotas = QuotaKeeper()
   /// The roots in force; empty: those the proxy was started with.
   private var bundle: [String] = []
+  private lazy var keeper = ConfigurationKeeper(proxy.loop) { [unowned self] in
+    state.keep(machine.cache(proxy.snapshot))
+  }
 
   /// What the proxy waits for, while it is not ready.
   var waitingFor: String {
@@ -334,8 +337,11 @@ final class ControlClient {
       do { try putInForce(identity) } catch { proxy.log.write(.error, "the trust bundle cannot be used: \(error)") }
     }
     if identity != nil { proxy.becomeReady() }
-    state.keep(machine.cache(proxy.snapshot))
+    keeper.soon()
   }
+
+  /// Puts on disk what has not been written yet.
+  func keepNow() { keeper.now() }
 
   /// The proxy ends: nothing new is to be sent to it.
   func draining() { send(attach.changed(.draining, message: "the proxy is ending")) }

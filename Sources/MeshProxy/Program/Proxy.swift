@@ -69,6 +69,7 @@ package final class Proxy {
     }
     carrier.adopt(configuration.telemetry)
     log.write(.info, "apus-proxy started: \(workers.count) workers, admin on port \(admin?.port ?? 0)")
+    cms_run_beside()
     withExtendedLifetime(signals) { loop.run() }
     return exitStatus
   }
@@ -136,6 +137,8 @@ package final class Proxy {
   private func startWorkers() throws {
     configuration = CompiledConfiguration(snapshot, listeners: listeners, accessLog: options.accessLog)
     report(configuration.problems)
+    // What reading it left behind goes back before workers take memory: theirs would lie there, and stay resident.
+    cms_release_memory()
     var settings = ProxySettings()
     settings.workers = descriptors.count
     settings.limits = options.limits
@@ -281,6 +284,7 @@ package final class Proxy {
     isReady = true
     // Reading and compiling a large configuration leaves much behind that is not needed again.
     cms_release_memory()
+    loop.after(Self.startNanoseconds) { cms_forget_program() }
     let milliseconds = (cms_monotonic_nanoseconds() - started) / 1_000_000
     log.write(.info, "ready after \(milliseconds) ms")
     guard let descriptor = options.readyDescriptor else { return }
@@ -291,6 +295,9 @@ package final class Proxy {
     line.withUTF8 { _ = Glibc.write(descriptor, $0.baseAddress, $0.count) }
     close(descriptor)
   }
+
+  /// From being ready to when everything has run once that only the start needs.
+  private static let startNanoseconds: UInt64 = 2_000_000_000
 
   /// The port of the first listener of a kind.
   func port(of kind: ListenerKind) -> UInt16? {
@@ -336,28 +343,11 @@ package final class Proxy {
   private func finish() {
     if isFinishing { return }
     isFinishing = true
+    control?.keepNow()
     carrier.finish { [unowned self] in
       log.write(.info, "ended")
       loop.stop()
     }
-  }
-}
-
-/// Results from all workers, gathered on the side thread.
-private final class Gathered<Result: Sendable>: @unchecked Sendable {
-  // Unchecked: created and changed on the side thread only.
-  private var results: [Result] = []
-  private let expected: Int
-  private let done: ([Result]) -> Void
-
-  init(expected: Int, done: @escaping ([Result]) -> Void) {
-    self.expected = expected
-    self.done = done
-  }
-
-  func add(_ result: Result) {
-    results.append(result)
-    if results.count == expected { done(results) }
   }
 }
 

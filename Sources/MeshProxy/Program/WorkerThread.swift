@@ -25,6 +25,7 @@ final class WorkerThread: @unchecked Sendable {
         let owner = Unmanaged<WorkerThread>.fromOpaque(context).takeRetainedValue()
         cms_name_thread("worker-\(owner.worker.index)")
         cms_pause_exactly()
+        cms_run_in_short_turns()
         owner.worker.run()
         return nil
       }, box.toOpaque())

@@ -16,16 +16,14 @@ extension Worker {
     return generation.pointee.routes(number) != nil || generation.pointee.gates?.gate(number) != nil
   }
 
-  /// A configuration has been taken up: notes at which services requests are looked at from now on.
-  func noteRequestPolicies() {
-    for index in 0..<generation.pointee.clusterCount {
-      let cluster = generation.pointee.clusters[index]
-      if !looksAtRequests(generation, Int32(truncatingIfNeeded: index)) {
-        cluster.pointee.requestsSince = 0
-      } else if cluster.pointee.requestsSince == 0 {
-        cluster.pointee.requestsSince = now
-        tunnelReviewAt = min(tunnelReviewAt, now &+ RequestPath.tunnelGrace)
-      }
+  /// A configuration has been taken up: notes whether requests to a cluster are looked at from now on.
+  func noteRequestPolicy(_ index: Int) {
+    let cluster = generation.pointee.clusters[index]
+    if !looksAtRequests(generation, Int32(truncatingIfNeeded: index)) {
+      cluster.pointee.requestsSince = 0
+    } else if cluster.pointee.requestsSince == 0 {
+      cluster.pointee.requestsSince = now
+      tunnelReviewAt = min(tunnelReviewAt, now &+ RequestPath.tunnelGrace)
     }
   }
 

@@ -14,12 +14,14 @@ struct GenerationBuilder {
   private let numbers: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>
   private let streams: UnsafeMutablePointer<UnsafePointer<StreamTableView>?>
   private let streamNumbers: UnsafeMutablePointer<UnsafeMutablePointer<UInt32>?>
+  private let gates: GateTable?
   private let count: Int
   private var next = 0
 
   init(_ configuration: CompiledConfiguration) {
     self.configuration = configuration
     count = configuration.clusters.count
+    gates = GateTable(configuration.clusters)
     clusters = .allocate(capacity: max(1, count))
     routes = .allocate(capacity: max(1, count))
     numbers = .allocate(capacity: max(1, count))
@@ -44,6 +46,7 @@ struct GenerationBuilder {
     (routes + index).initialize(to: view)
     (streams + index).initialize(to: spec.streams.map { Self.copy($0.view) })
     (streamNumbers + index).initialize(to: spec.streams.map { Self.numbers(of: $0.view, spec.service, labels) })
+    gates?.fill(index, spec)
   }
 
   /// The generation, once all clusters are there.
@@ -57,7 +60,7 @@ struct GenerationBuilder {
         configuration: .passRetained(configuration), hosts: UnsafePointer(configuration.hosts.view), clusters: clusters,
         clusterCount: count, routes: routes, routeNumbers: numbers, streamRoutes: streams,
         streamNumbers: streamNumbers, listenerClusters: listenerClusters,
-        listenerCount: listeners.count, gates: GateTable(configuration.clusters)))
+        listenerCount: listeners.count, gates: gates))
     return generation
   }
 
@@ -90,17 +93,25 @@ struct GenerationBuilder {
   }
 }
 
-/// The configurations that a worker has been given and has not taken up yet.
+/// The configurations that a worker has been given and has not taken up yet, and those that it has left.
 struct Adoptions {
-  /// The one that is being taken up.
+  /// The one that is being taken up, or has been and is looked after.
   fileprivate var current: GenerationBuilder?
+  /// How many clusters of the generation in force have been looked after since it came into force; nil: it is not yet.
+  fileprivate var settled: Int?
   /// The newest, where there is one after it; those between are passed over.
   fileprivate var waiting: CompiledConfiguration?
   /// Who waits for the current one, and for the one after it.
   fileprivate var done: [@Sendable () -> Void] = []
   fileprivate var doneLater: [@Sendable () -> Void] = []
+  /// Generations that nothing uses any more; the first is being taken apart.
+  fileprivate var leaving: [GenerationRef] = []
+  /// How many of its clusters have been let go.
+  fileprivate var left = 0
 }
 
+/// Every step stays within `ProxySettings.adoptionSliceNanoseconds`, and requests come between them: a configuration of a
+/// thousand services takes some milliseconds to be taken up, looked after, and freed.
 extension Worker {
   /// Makes `configuration` the one that new requests begin with, over as many turns of the loop as it takes. Requests
   /// under way keep theirs.
@@ -116,9 +127,11 @@ extension Worker {
     goOnAdopting()
   }
 
+  private var sliceEnd: UInt64 { cms_monotonic_nanoseconds() &+ settings.adoptionSliceNanoseconds }
+
   private func goOnAdopting() {
-    let deadline = cms_monotonic_nanoseconds() &+ settings.adoptionSliceNanoseconds
-    guard adoptions.current?.advance(until: deadline, endpoints: endpoints, labels: labels) == true,
+    if adoptions.settled != nil { return goOnSettling() }
+    guard adoptions.current?.advance(until: sliceEnd, endpoints: endpoints, labels: labels) == true,
       let builder = adoptions.current
     else {
       // What has left its cluster may be freed before the next turn.
@@ -128,18 +141,58 @@ extension Worker {
     let old = generation
     generation = builder.finish()
     telemetry.adopt(builder.configuration)
-    noteRequestPolicies()
-    if old.pointee.exchangeCount == 0 { Generation.release(old, endpoints: endpoints) } else { retired.append(old) }
+    adoptions.settled = 0
+    if old.pointee.exchangeCount == 0 { releaseLater(old) } else { retired.append(old) }
     closeRemoved()
-    // A new endpoint, or a raised limit, may be what somebody waits for.
-    for index in 0..<generation.pointee.clusterCount { startWaiting(generation.pointee.clusters[index]) }
     let finished = adoptions.done
-    let waiting = adoptions.waiting
+    adoptions.done = []
+    for done in finished { done() }
+    submit { [unowned self] in goOnAdopting() }
+  }
+
+  /// Looks after the clusters of the configuration that has come into force.
+  private func goOnSettling() {
+    let deadline = sliceEnd
+    var index = adoptions.settled ?? 0
+    while index < generation.pointee.clusterCount {
+      noteRequestPolicy(index)
+      // A new endpoint, or a raised limit, may be what somebody waits for.
+      startWaiting(generation.pointee.clusters[index])
+      index += 1
+      if cms_monotonic_nanoseconds() >= deadline { break }
+    }
+    if index < generation.pointee.clusterCount {
+      adoptions.settled = index
+      return submit { [unowned self] in goOnAdopting() }
+    }
+    adoptions.settled = nil
     adoptions.done = adoptions.doneLater
     adoptions.doneLater = []
+    adoptions.current = adoptions.waiting.map { GenerationBuilder($0) }
     adoptions.waiting = nil
-    adoptions.current = waiting.map { GenerationBuilder($0) }
-    for done in finished { done() }
-    if waiting != nil { submit { [unowned self] in goOnAdopting() } }
+    if adoptions.current != nil { submit { [unowned self] in goOnAdopting() } }
+  }
+
+  /// Takes a generation apart that no exchange uses.
+  func releaseLater(_ generation: GenerationRef) {
+    adoptions.leaving.append(generation)
+    if adoptions.leaving.count == 1 { submit { [unowned self] in goOnReleasing() } }
+  }
+
+  private func goOnReleasing() {
+    guard let generation = adoptions.leaving.first else { return }
+    let deadline = sliceEnd
+    while adoptions.left < generation.pointee.clusterCount {
+      Generation.letGo(generation, adoptions.left, endpoints: endpoints)
+      adoptions.left += 1
+      if cms_monotonic_nanoseconds() >= deadline { break }
+    }
+    if adoptions.left == generation.pointee.clusterCount {
+      Generation.free(generation)
+      adoptions.leaving.removeFirst()
+      adoptions.left = 0
+    }
+    closeRemoved()
+    if !adoptions.leaving.isEmpty { submit { [unowned self] in goOnReleasing() } }
   }
 }

@@ -131,7 +131,7 @@ struct GateTable {
   private let sessions: UnsafeMutablePointer<UnsafeMutablePointer<UnsafePointer<SessionView>?>?>
   private let count: Int
 
-  /// Nil where no cluster has any.
+  /// Room for those of `clusters`, to be filled in one by one; nil where no cluster has any.
   init?(_ clusters: [ClusterSpec]) {
     guard clusters.contains(where: { $0.gate != nil || !$0.ruleGates.isEmpty || !$0.ruleSessions.isEmpty }) else {
       return nil
@@ -140,11 +140,16 @@ struct GateTable {
     services = .allocate(capacity: count)
     rules = .allocate(capacity: count)
     sessions = .allocate(capacity: count)
-    for (index, cluster) in clusters.enumerated() {
-      (services + index).initialize(to: cluster.gate?.view)
-      (rules + index).initialize(to: Self.pointers(cluster.ruleGates.map { $0?.view }))
-      (sessions + index).initialize(to: Self.pointers(cluster.ruleSessions.map { $0?.view }))
-    }
+    services.initialize(repeating: nil, count: count)
+    rules.initialize(repeating: nil, count: count)
+    sessions.initialize(repeating: nil, count: count)
+  }
+
+  /// Fills in those of the cluster at `index`, once.
+  func fill(_ index: Int, _ cluster: borrowing ClusterSpec) {
+    services[index] = cluster.gate?.view
+    rules[index] = Self.pointers(cluster.ruleGates.map { $0?.view })
+    sessions[index] = Self.pointers(cluster.ruleSessions.map { $0?.view })
   }
 
   /// The elements in memory of their own; nil where there are none.

@@ -66,15 +66,17 @@ struct Generation {
     return -1
   }
 
-  /// Lets everything go; no exchange may use it any more.
-  static func release(_ generation: GenerationRef, endpoints: EndpointRegistry) {
-    for index in 0..<generation.pointee.clusterCount {
-      endpoints.letGo(generation.pointee.clusters[index])
-      generation.pointee.routes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
-      generation.pointee.routeNumbers[index]?.deallocate()
-      generation.pointee.streamRoutes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
-      generation.pointee.streamNumbers[index]?.deallocate()
-    }
+  /// Lets one cluster go, and what is held for it; no exchange may use the generation any more.
+  static func letGo(_ generation: GenerationRef, _ index: Int, endpoints: EndpointRegistry) {
+    endpoints.letGo(generation.pointee.clusters[index])
+    generation.pointee.routes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
+    generation.pointee.routeNumbers[index]?.deallocate()
+    generation.pointee.streamRoutes[index].map { UnsafeMutablePointer(mutating: $0).deallocate() }
+    generation.pointee.streamNumbers[index]?.deallocate()
+  }
+
+  /// Frees the rest, once all clusters have been let go.
+  static func free(_ generation: GenerationRef) {
     generation.pointee.streamRoutes.deallocate()
     generation.pointee.streamNumbers.deallocate()
     generation.pointee.routeNumbers.deallocate()
@@ -91,8 +93,7 @@ extension Worker {
   /// The last exchange of an older generation has ended.
   func releaseRetired(_ generation: GenerationRef) {
     retired.removeAll { $0 == generation }
-    Generation.release(generation, endpoints: endpoints)
-    closeRemoved()
+    releaseLater(generation)
   }
 
   /// Closes what idles at endpoints that no configuration names any more.
