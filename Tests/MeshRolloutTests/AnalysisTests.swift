@@ -159,6 +159,30 @@ import Testing
         == ["AP301 spec.retry"])
   }
 
+  @Test func `limits that no proxy keeps: endpoints outside the mesh`() throws {
+    let outside =
+      #"{"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"}, "spec": {"ports": [{"port": 80}]}}"#
+    let slice = """
+      {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+       "metadata": {"name": "shop", "labels": {"kubernetes.io/service-name": "shop"}}, "addressType": "IPv4",
+       "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": [{"port": 80}]}
+      """
+    func limits(_ sides: String...) -> String {
+      let list = sides.enumerated().map { #"{"name": "l\#($0)", "requests": 5\#($1)}"# }.joined(separator: ", ")
+      return Self.policy("one", #""rateLimits": [\#(list)]"#)
+    }
+    let mixed = limits(#", "side": "Client""#, "", #", "side": "Server", "scope": "Global""#)
+    #expect(
+      try Self.lines([outside, slice, mixed]) == ["AP603 spec.rateLimits[1]", "AP603 spec.rateLimits[2]"])
+    #expect(
+      try Self.lines([outside, slice, Self.policy("one", #""adaptiveConcurrency": {}"#)])
+        == ["AP603 spec.adaptiveConcurrency"])
+    #expect(try Self.lines([outside, slice, limits(#", "side": "Client""#)]) == [])
+    #expect(try Self.lines([Self.service("shop"), mixed]) == [])
+    let finding = try #require(try Self.findings([outside, slice, limits("")]).first)
+    #expect(finding.severity == .warning && finding.mend.contains("side: Client") && finding.line == 2)
+  }
+
   @Test func `rollouts: shared routes, routes elsewhere, routes with others`() throws {
     func rollout(_ name: String) -> String {
       #"{"apiVersion": "apus.dev/v1", "kind": "Rollout", "metadata": {"name": "\#(name)"}, "spec": {"service": "shop", "version": "v1"}}"#

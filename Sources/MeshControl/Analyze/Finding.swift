@@ -75,6 +75,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
   // Policies that contradict each other.
   case policiesConflict = "AP601"
   case peerAuthenticationsConflict = "AP602"
+  case limitWithoutProxy = "AP603"
   // Rollouts.
   case rolloutsShareRoute = "AP701"
   case rolloutServiceMissing = "AP702"
@@ -108,6 +109,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .sliceBesideSelector: "slice-beside-selector"
     case .policiesConflict: "policies-conflict"
     case .peerAuthenticationsConflict: "peer-authentications-conflict"
+    case .limitWithoutProxy: "limit-without-proxy"
     case .rolloutsShareRoute: "rollouts-share-route"
     case .rolloutServiceMissing: "rollout-service-missing"
     case .rolloutRouteUnusable: "rollout-route-unusable"
@@ -123,7 +125,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
       .error
     case .sliceServiceMissing, .noParent, .routesConflict, .retriesDoNotAllFit, .budgetWithoutRetries,
       .selectorMatchesNothing, .namedPortUnknown, .policiesConflict, .peerAuthenticationsConflict,
-      .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector, .nowhereToSend:
+      .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector, .nowhereToSend, .limitWithoutProxy:
       .warning
     case .weightUnreachable, .retryWithoutTryLimit: .info
     }

@@ -56,6 +56,7 @@ package struct MeshAnalysis: Sendable {
     analysis.lookAtMirrors()
     analysis.lookAtSelectors()
     analysis.lookAtPolicies()
+    analysis.lookAtLimits()
     analysis.lookAtRollouts()
     analysis.lookAtTelemetry()
     return analysis.located
