@@ -15,16 +15,42 @@ def shared(name="all", requests=100, **more):
     return {"name": name, "requests": requests, "side": "Client", "scope": "Global", **more}
 
 
-def flood(clients, seconds, rate, **options):
-    """Load through all the clients at once; how many each got in, and how many requests it made."""
-    with contextlib.ExitStack() as stack:
-        loads = [stack.enter_context(client.load(rate=rate, seconds=seconds, connections=4, **options))
-                 for client in clients]
+class Flood:
+    """Load through all the clients at once: how many each got in, how many requests they made, and for how long: from the
+    first beginning to the last end (`most`), and while all of them asked (`least`). A machine that was too busy to make
+    four fifths of the requests shows nothing, and is asked again."""
+
+    def __init__(self, clients, seconds, rate):
+        for _ in range(10):
+            self.run(clients, seconds, rate)
+            if self.sent >= 0.8 * rate * seconds * len(clients) and self.most < seconds + 1:
+                return
+            time.sleep(1)
+        raise AssertionError(f"{self.sent} requests in {self.most} s, {rate} a second for {seconds} s were meant")
+
+    def run(self, clients, seconds, rate):
+        begin = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            loads = [stack.enter_context(client.load(rate=rate, seconds=seconds, connections=4)) for client in clients]
+            started = time.monotonic()
+            for load in loads:
+                load.wait()
+        self.most = time.monotonic() - begin
+        self.least = min(load.result["seconds"] for load in loads) - (started - begin)
         for load in loads:
-            load.wait()
-    for load in loads:
-        assert set(load.result["statuses"]) <= {"200", "429"} and load.result["failed"] == 0, load.result
-    return [load.result["statuses"].get("200", 0) for load in loads], sum(load.result["requests"] for load in loads)
+            assert set(load.result["statuses"]) <= {"200", "429"} and load.result["failed"] == 0, load.result
+        self.let_in = [load.result["statuses"].get("200", 0) for load in loads]
+        self.sent = sum(load.result["requests"] for load in loads)
+
+    def assert_within(self, share, rate, burst=0):
+        """Together they got in what a limit of `rate` a second says, but for `share` of it."""
+        total = sum(self.let_in)
+        assert (rate * self.least) * (1 - share) <= total <= (rate * self.most + burst) * (1 + share), vars(self)
+
+    def assert_equal(self, share, rate):
+        """All of them want more than there is: they get equal parts of what came while all asked."""
+        spread = max(self.let_in) - min(self.let_in)
+        assert spread <= rate * self.most * share + rate * (self.most - self.least), vars(self)
 
 
 @pytest.fixture(name="clients")
@@ -45,16 +71,12 @@ def in_force(clients, path="/"):
 def test_three_proxies_share_one_limit_within_five_per_cent(mesh, namespace, clients):
     mesh.apply(policy("server", namespace, rateLimits=[shared(requests=100, burst=20)]))
     in_force(clients)
-    time.sleep(0.5)
-    let_in, sent = flood(clients, seconds=6, rate=340)
-    expected = 100 * 6 + 20
-    assert abs(sum(let_in) - expected) <= expected * 0.05 and sent > 3 * expected, (let_in, sent)
-    # All of them want more than there is: they get equal parts.
-    assert max(let_in) - min(let_in) <= expected * 0.1, let_in
+    # Ten times the limit.
+    together = Flood(clients, seconds=6, rate=340)
+    together.assert_within(0.05, 100, burst=20)
+    together.assert_equal(0.1, 100)
     # What one does not need is the others'.
-    time.sleep(0.5)
-    alone, _ = flood(clients[:1], seconds=4, rate=1000)
-    assert abs(alone[0] - 420) <= 420 * 0.06, alone
+    Flood(clients[:1], seconds=4, rate=1000).assert_within(0.05, 100, burst=20)
 
     answer = raw.eventually(lambda: next(
         found for found in (clients[0].get("http://server/") for _ in range(200)) if found.status == 429))
@@ -96,24 +118,21 @@ def test_without_the_control_plane_proxies_go_on_with_their_shares(own_mesh):
         mesh.wait_for(client, "http://server/")
     mesh.apply(policy("server", rateLimits=[shared(requests=90, burst=9)]))
     in_force(clients)
-    flood(clients, seconds=1, rate=300)
+    Flood(clients, seconds=1, rate=300)
     os.kill(mesh.control_plane.pid, signal.SIGSTOP)
     try:
         # The first second may pass before its silence is noticed.
-        flood(clients, seconds=1.5, rate=300)
-        let_in, _ = flood(clients, seconds=5, rate=300)
-        assert abs(sum(let_in) - 450) <= 450 * 0.1, let_in
-        assert max(let_in) - min(let_in) <= 20, let_in
-        # Those that stay keep to a share each, even alone.
-        alone, _ = flood(clients[:1], seconds=3, rate=300)
-        # 30 a second and what was saved up. A machine that is busy lets fewer of the requests come in time, never more.
-        assert 50 <= alone[0] <= 93 + 15, alone
+        Flood(clients, seconds=1.5, rate=300)
+        together = Flood(clients, seconds=5, rate=300)
+        together.assert_within(0.1, 90, burst=9)
+        together.assert_equal(0.05, 90)
+        # Those that stay keep to a share each, even alone: 30 a second, and what was saved up.
+        Flood(clients[:1], seconds=3, rate=300).assert_within(0.1, 30, burst=9)
     finally:
         os.kill(mesh.control_plane.pid, signal.SIGCONT)
     # Heard again, it divides the whole limit among those who need it.
 
     def whole():
-        found, _ = flood(clients[:1], seconds=2, rate=600)
-        assert abs(found[0] - 185) <= 25, found
+        Flood(clients[:1], seconds=2, rate=600).assert_within(0.1, 90, burst=9)
         return True
-    raw.eventually(whole, 15)
+    raw.eventually(whole)
