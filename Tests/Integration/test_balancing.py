@@ -1,4 +1,4 @@
-"""How endpoints are chosen: affinity, weights, levels of preference, subsets, slow start, pauses, ejection."""
+"""How endpoints are chosen: affinity, weights, levels of preference, subsets, pauses, ejection by comparison."""
 
 import collections
 
