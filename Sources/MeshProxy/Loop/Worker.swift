@@ -88,6 +88,8 @@ package final class Worker: EventLoop, @unchecked Sendable {
   @exclusivity(unchecked) var drainDeadline: UInt64 = .max
   @exclusivity(unchecked) var drained: (@Sendable () -> Void)?
   let sweepTimer: UnsafeMutablePointer<WheelTimer>
+  /// When the next step of a configuration's coming or going is due.
+  let adoptionTimer: UnsafeMutablePointer<WheelTimer>
 
   /// - Throws: `SystemError` when the kernel gives no descriptors.
   init(
@@ -120,6 +122,9 @@ package final class Worker: EventLoop, @unchecked Sendable {
     sweepTimer = .allocate(capacity: 1)
     sweepTimer.initialize(to: WheelTimer())
     sweepTimer.pointee.kind = TimerKind.sweep.rawValue
+    adoptionTimer = .allocate(capacity: 1)
+    adoptionTimer.initialize(to: WheelTimer())
+    adoptionTimer.pointee.kind = TimerKind.adoption.rawValue
     try super.init()
     coalescing = settings.coalescing
     timers.arm(sweepTimer, deadline: now &+ 1_000_000_000)
@@ -188,6 +193,7 @@ package final class Worker: EventLoop, @unchecked Sendable {
     case .connection: connectionExpired(UnsafeMutableRawPointer(timer).assumingMemoryBound(to: Connection.self))
     case .exchange: exchangeExpired(UnsafeMutableRawPointer(timer).assumingMemoryBound(to: Exchange.self))
     case .sweep: sweep()
+    case .adoption: goOnWithConfigurations()
     case nil: break
     }
   }
@@ -332,5 +338,5 @@ package final class Worker: EventLoop, @unchecked Sendable {
 
 /// Whose timer it is.
 enum TimerKind: UInt8 {
-  case connection, exchange, sweep
+  case connection, exchange, sweep, adoption
 }

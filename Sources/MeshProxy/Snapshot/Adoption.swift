@@ -110,8 +110,9 @@ struct Adoptions {
   fileprivate var left = 0
 }
 
-/// Every step stays within `ProxySettings.adoptionSliceNanoseconds`, and requests come between them: a configuration of a
-/// thousand services takes some milliseconds to be taken up, looked after, and freed.
+/// A configuration of a thousand services takes some milliseconds to be taken up, looked after, and taken apart. Every step
+/// of that stays within `ProxySettings.adoptionSliceNanoseconds`, and a pause follows in which requests come: a worker that
+/// went on and on would use up its turn of the processor, and lose it to the side thread in the middle of a request.
 extension Worker {
   /// Makes `configuration` the one that new requests begin with, over as many turns of the loop as it takes. Requests
   /// under way keep theirs.
@@ -124,30 +125,40 @@ extension Worker {
     }
     adoptions.current = GenerationBuilder(configuration)
     adoptions.done.append(done)
-    goOnAdopting()
+    goOnWithConfigurations()
+  }
+
+  /// From the end of one step to the beginning of the next, nanoseconds.
+  private static let adoptionPause: UInt64 = 1_000_000
+
+  /// Takes the next step, if there is one.
+  func goOnWithConfigurations() {
+    if adoptions.settled != nil {
+      goOnSettling()
+    } else if adoptions.current != nil {
+      goOnAdopting()
+    } else if !adoptions.leaving.isEmpty {
+      goOnReleasing()
+    }
+    closeRemoved()
+    guard adoptions.current != nil || !adoptions.leaving.isEmpty else { return }
+    timers.arm(adoptionTimer, deadline: now &+ Self.adoptionPause)
   }
 
   private var sliceEnd: UInt64 { cms_monotonic_nanoseconds() &+ settings.adoptionSliceNanoseconds }
 
   private func goOnAdopting() {
-    if adoptions.settled != nil { return goOnSettling() }
     guard adoptions.current?.advance(until: sliceEnd, endpoints: endpoints, labels: labels) == true,
       let builder = adoptions.current
-    else {
-      // What has left its cluster may be freed before the next turn.
-      closeRemoved()
-      return submit { [unowned self] in goOnAdopting() }
-    }
+    else { return }
     let old = generation
     generation = builder.finish()
     telemetry.adopt(builder.configuration)
     adoptions.settled = 0
     if old.pointee.exchangeCount == 0 { releaseLater(old) } else { retired.append(old) }
-    closeRemoved()
     let finished = adoptions.done
     adoptions.done = []
     for done in finished { done() }
-    submit { [unowned self] in goOnAdopting() }
   }
 
   /// Looks after the clusters of the configuration that has come into force.
@@ -161,22 +172,18 @@ extension Worker {
       index += 1
       if cms_monotonic_nanoseconds() >= deadline { break }
     }
-    if index < generation.pointee.clusterCount {
-      adoptions.settled = index
-      return submit { [unowned self] in goOnAdopting() }
-    }
+    guard index == generation.pointee.clusterCount else { return adoptions.settled = index }
     adoptions.settled = nil
     adoptions.done = adoptions.doneLater
     adoptions.doneLater = []
     adoptions.current = adoptions.waiting.map { GenerationBuilder($0) }
     adoptions.waiting = nil
-    if adoptions.current != nil { submit { [unowned self] in goOnAdopting() } }
   }
 
   /// Takes a generation apart that no exchange uses.
   func releaseLater(_ generation: GenerationRef) {
     adoptions.leaving.append(generation)
-    if adoptions.leaving.count == 1 { submit { [unowned self] in goOnReleasing() } }
+    timers.arm(adoptionTimer, deadline: now &+ Self.adoptionPause)
   }
 
   private func goOnReleasing() {
@@ -187,12 +194,9 @@ extension Worker {
       adoptions.left += 1
       if cms_monotonic_nanoseconds() >= deadline { break }
     }
-    if adoptions.left == generation.pointee.clusterCount {
-      Generation.free(generation)
-      adoptions.leaving.removeFirst()
-      adoptions.left = 0
-    }
-    closeRemoved()
-    if !adoptions.leaving.isEmpty { submit { [unowned self] in goOnReleasing() } }
+    guard adoptions.left == generation.pointee.clusterCount else { return }
+    Generation.free(generation)
+    adoptions.leaving.removeFirst()
+    adoptions.left = 0
   }
 }
