@@ -87,8 +87,8 @@ package enum DocumentReader {
   private static func add(
     _ own: ViolationReport, of document: Value, index: Int?, isCut: Bool, to report: ViolationReport
   ) {
-    let kind = document["kind"]?.text.map { String($0.prefix(64)) } ?? "object"
-    let name = document["metadata"]?["name"]?.text.map { " \($0.prefix(64))" } ?? ""
+    let kind = document["kind"]?.text.map { visible($0, limit: 64) } ?? "object"
+    let name = document["metadata"]?["name"]?.text.map { " \(visible($0, limit: 64))" } ?? ""
     for var violation in own.violations where !isCut || violation.reason != .required {
       let line = violation.position.map { ", line \($0.line)" } ?? ""
       violation.message = "\(kind)\(name)\(line): \(violation.message)"

@@ -45,7 +45,8 @@ package actor WorkloadRegistry {
         RegisteredWorkload(storedBytes: $0.bytes, trustDomain: trustDomain)
       }
     } catch {
-      onStoreError(error)
+      // What is broken off at the end is no problem.
+      if !Task.isCancelled { onStoreError(error) }
     }
     table.restore(known, now: now())
     await sink.replaceAll(table.workloads)

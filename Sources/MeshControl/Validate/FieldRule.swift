@@ -93,13 +93,21 @@ package indirect enum FieldRule: Sendable {
   }
 }
 
-/// `text` in quotes, cut to a length that a message bears. Letters of every language are shown as they are; what steers a
-/// terminal, or cannot be seen, is shown as `?`.
-func quoted(_ text: String) -> String {
+/// `text` in quotes, as `visible` shows it.
+func quoted(_ text: String) -> String { "\"\(visible(text))\"" }
+
+/// `text` cut to a length that a message bears. Letters of every language are shown as they are; what steers a terminal,
+/// or cannot be seen, is shown as `?`.
+/// - Parameter limit: the most Unicode scalars that are shown.
+package func visible(_ text: String, limit: Int = 80) -> String {
   var shown = String.UnicodeScalarView()
   var rest = text.unicodeScalars[...]
-  while shown.count < 80, let scalar = rest.popFirst() { shown.append(isVisible(scalar) ? scalar : "?") }
-  return "\"\(String(shown))\(rest.isEmpty ? "" : "…")\""
+  var count = 0
+  while count < limit, let scalar = rest.popFirst() {
+    shown.append(isVisible(scalar) ? scalar : "?")
+    count += 1
+  }
+  return String(shown) + (rest.isEmpty ? "" : "…")
 }
 
 /// Whether a scalar can be seen and does nothing else.
