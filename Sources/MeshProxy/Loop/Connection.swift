@@ -89,7 +89,7 @@ struct Connection {
   var bytesBeforeExchange: UInt64 = 0
   /// Number of its edge for metrics (inbound); 0: not found yet.
   var edge: UInt32 = 0
-  /// When it was put into its endpoint's idle list.
+  /// When it was put into its endpoint's idle list, or began to linger.
   var idleSince: UInt64 = 0
   /// Bytes of the head being received that have been looked at.
   var scanned: UInt32 = 0

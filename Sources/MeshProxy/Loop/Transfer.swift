@@ -269,7 +269,7 @@ extension Worker {
     if connection.pointee.output.isEmpty { finishClosing(connection) }
   }
 
-  /// Tells the peer that nothing more comes, and lingers until it closes too, for a second at most.
+  /// Tells the peer that nothing more comes, and lingers until it closes too.
   private func finishClosing(_ connection: ConnectionRef) {
     shutdownWrite(connection)
     if connection.pointee.flags.contains(.readClosed) || connection.pointee.flags.contains(.dead) {
@@ -278,9 +278,21 @@ extension Worker {
     connection.pointee.role = .lingering
     connection.pointee.flags.remove([.closing, .paused])
     connection.pointee.input.release()
-    arm(connection, after: 1_000_000_000)
+    connection.pointee.idleSince = now
+    arm(connection, after: Self.lingering.step)
     connection.pointee.flags.insert(.unread)
     lookAgain(connection)
+  }
+
+  /// How long we linger: a second at a time, and half a minute at most.
+  private static let lingering = (step: UInt64(1_000_000_000), most: UInt64(30_000_000_000))
+
+  /// The peer has not closed. Closing now would answer what it still sends with a reset, and a reset would take from a slow
+  /// reader what is on its way; so we wait on, as long as something is.
+  func lingeringExpired(_ connection: ConnectionRef) {
+    let isDelivered = cms_bytes_acknowledged(connection.pointee.fd) >= connection.pointee.bytesSent
+    if isDelivered || now &- connection.pointee.idleSince >= Self.lingering.most { return kill(connection) }
+    arm(connection, after: Self.lingering.step)
   }
 
   /// Ends our direction: close_notify under TLS, then FIN.

@@ -142,7 +142,7 @@ extension Worker {
     case .undecided:
       refused(connection, .tlsHandshakeTimeout)
       kill(connection)
-    case .lingering: kill(connection)
+    case .lingering: lingeringExpired(connection)
     case .detecting: detectionExpired(connection)
     case .downstreamHTTP1: downstreamExpired(connection)
     case .downstreamHTTP2, .upstreamHTTP2:
