@@ -146,7 +146,7 @@ import Testing
       "spec.targetRefs FieldValueForbidden"
     ),
     ("Telemetry", #"{"targetRefs": [{"kind": "Pod", "name": "a"}]}"#, "spec.targetRefs[0].kind FieldValueNotSupported"),
-    ("Telemetry", #"{"exporter": {"endpoint": "https://a"}}"#, "spec.exporter.endpoint FieldValueInvalid"),
+    ("Telemetry", #"{"exporter": {"endpoint": "ftp://a"}}"#, "spec.exporter.endpoint FieldValueInvalid"),
     (
       "Telemetry", #"{"exporter": {"endpoint": "http://a", "headers": {"a b": "c"}}}"#,
       "spec.exporter.headers[\"a b\"] FieldValueInvalid"

@@ -46,7 +46,7 @@ private let tick = TimerWheel.nanosecondsPerTick
     let timer = UnsafeMutablePointer<WheelTimer>.allocate(capacity: 1)
     timer.initialize(to: WheelTimer())
     defer { timer.deallocate() }
-    var wheel = TimerWheel(now: 0)
+    let wheel = TimerWheel(now: 0)
     #expect(timer.pointee.fires(after: 0) && timer.pointee.fires(after: 1_000_000 * tick))
     wheel.arm(timer, deadline: 10 * tick)
     #expect(timer.pointee.fires(after: 9 * tick) && !timer.pointee.fires(after: 10 * tick))

@@ -145,7 +145,10 @@ extension Worker {
       exchange.pointee.flags.remove(.keepAlive)
       connection.pointee.flags.insert(.lastExchange)
     }
-    if framing == .untilClose { exchange.pointee.flags.remove(.keepAlive) }
+    // The client must not send another one behind a request that nobody may read to its end: it is told so now.
+    if framing == .untilClose || !exchange.pointee.flags.contains(.requestComplete) {
+      exchange.pointee.flags.remove(.keepAlive)
+    }
     if framing == .chunked, exchange.pointee.flags.contains(.http10) {
       exchange.pointee.flags.insert(.dechunk)
       exchange.pointee.flags.remove(.keepAlive)

@@ -128,7 +128,7 @@ extension Worker {
   private func writeHTTP1(_ exchange: ExchangeRef, _ message: HTTP2Head) {
     let head = message.head
     let isBodiless = exchange.pointee.method == .head || head.status == 204 || head.status == 304
-    if isDraining { exchange.pointee.flags.remove(.keepAlive) }
+    if isDraining || !exchange.pointee.flags.contains(.requestComplete) { exchange.pointee.flags.remove(.keepAlive) }
     var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
     if !isBodiless, !message.endStream, message.contentLength == nil {
       if exchange.pointee.flags.contains(.http10) {
