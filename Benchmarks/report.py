@@ -28,7 +28,11 @@ def machine():
 
 
 def ratio(row, name, key="cpu_us", of="apus"):
-    """Apus's figure (or that of another) over a proxy's: the median of the ratios within each round."""
+    """Apus's figure (or that of another) over a proxy's: the median of the ratios within each round. A figure that is a
+    difference may be below nothing in a round; of such the medians are compared."""
+    if key.endswith("_added"):
+        ours, theirs = (row["proxies"].get(who, {}).get(key) for who in (of, name))
+        return ours / theirs if ours is not None and theirs and theirs > 0 else None
     ours, theirs = row["rounds"].get(of), row["rounds"].get(name)
     pairs = [(a, b) for a, b in zip(ours or [], theirs or []) if a and b]
     return statistics.median(a[key] / b[key] for a, b in pairs) if pairs else None

@@ -91,8 +91,8 @@ def test_changing_weights_under_load_fails_nothing(mesh, namespace, versions):
 def test_a_changed_weight_is_in_force_at_the_sidecar_within_a_hundred_milliseconds(mesh, namespace, versions):
     """From the answer to an apply to the first request that goes the new way, over many changes.
 
-    A machine that is busy with other things says nothing about waits that are built in: the fastest must be within the
-    hundred milliseconds, and the median within a second. What is measured is in docs/benchmarks.md.
+    A machine that is busy with other things delays some of them: it is the median that must be within the hundred
+    milliseconds. What is measured is in docs/benchmarks.md.
     """
     client, _, _ = versions
     mesh.apply(split(namespace, 100, 0))
@@ -112,7 +112,7 @@ def test_a_changed_weight_is_in_force_at_the_sidecar_within_a_hundred_millisecon
             times.append(time.monotonic() - begin)
     print(f"in force after {min(times) * 1e3:.0f} ms at best, {statistics.median(times) * 1e3:.0f} ms in the middle, "
           f"{max(times) * 1e3:.0f} ms at worst")
-    assert min(times) < 0.1 and statistics.median(times) < 1, sorted(times)
+    assert statistics.median(times) < 0.1, sorted(times)
 
 
 def test_rules_match_rewrite_redirect_and_answer(mesh, namespace, versions):
