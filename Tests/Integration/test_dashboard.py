@@ -149,10 +149,10 @@ def test_requests_appear_in_the_tap_as_they_end_and_lead_to_why(page):
     has_text(browser, "0 shown")
 
     def seen():
-        client.get("http://server/tapped?secret=1", fields=[("x-request-id", "seen-tapped")])
+        client.get("http://server/tapped?key=told-nobody", fields=[("x-request-id", "seen-tapped")])
         return "/tapped" in browser.run("document.querySelector('main').innerText")
     raw.eventually(seen, 20, 0.5)
-    assert "secret" not in browser.run("document.body.innerText")
+    assert "told-nobody" not in browser.run("document.body.innerText")
     browser.run("[...document.querySelectorAll('tr.pick')].find((r) => r.innerText.includes('/tapped')).focus(); "
                 "document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {key: 'Enter', bubbles: true})); 1")
     raw.eventually(lambda: "GET /tapped from client to server succeeded"
