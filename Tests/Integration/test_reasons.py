@@ -397,7 +397,7 @@ MALFORMED = {
     "missing_host": b"GET / HTTP/1.1\r\n\r\n",
     "conflicting_host": b"GET http://other/ HTTP/1.1\r\nHost: server\r\n\r\n",
     "invalid_request_target": b"GET x HTTP/1.1\r\nHost: server\r\n\r\n",
-    "invalid_path": b"GET /a%2fb HTTP/1.1\r\nHost: server\r\n\r\n",
+    "invalid_path": b"GET /a/..;/b HTTP/1.1\r\nHost: server\r\n\r\n",
     "unsupported_version": b"GET / HTTP/2.0\r\nHost: server\r\n\r\n",
     "request_head_too_large": HEAD + b"X-A: " + b"a" * 70_000 + b"\r\n\r\n",
     "too_many_headers": HEAD + b"X-A: b\r\n" * 101 + b"\r\n",
