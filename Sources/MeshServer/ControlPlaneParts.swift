@@ -49,7 +49,7 @@ final class ControlPlaneParts: Sendable {
     authority = LivingAuthority(
       try CertificateAuthority.open(
         folder: "\(folder)/ca", trustDomain: configuration.trustDomain, nowSeconds: seconds()), folder: "\(folder)/ca")
-    let token = try APIToken.open(path: "\(folder)/api-token")
+    let token = try Self.openToken(in: folder, state, onProblem)
 
     // Resources from the store, workloads from discovery: the engine compiles both.
     engine = ConfigEngine(
@@ -95,6 +95,18 @@ final class ControlPlaneParts: Sendable {
         rollouts: rollouts, redactedFields: configuration.redactedFields,
         unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
       logger: logger)
+  }
+
+  /// Opens the token of the API, or makes it; says so where there has been one.
+  private static func openToken(
+    in folder: String, _ state: DataFolderState, _ onProblem: (String) -> Void
+  ) throws(SecretFileError) -> APIToken {
+    let path = "\(folder)/api-token"
+    let token = try APIToken.open(path: path)
+    if state.hasAuthority, !state.hasToken {
+      onProblem("The API's token was gone: \(path) is a new one, and whoever holds the old one is refused.")
+    }
+    return token
   }
 
   /// Keeps the authority able to sign for as long as the control plane runs. A failure is told, and tried again.

@@ -64,6 +64,19 @@ struct RunMachineTests {
     #expect(machine.handle(.applicationExited(3)) == [.exit(3)])
   }
 
+  @Test func anApplicationIsLookedAtOnceAfterATimeToListen() {
+    var machine = RunMachine()
+    _ = machine.start()
+    #expect(machine.handle(.sidecarReady).contains(.arm(.listening, .seconds(10))))
+    #expect(machine.handle(.timer(.listening)) == [.lookForListener])
+    _ = machine.handle(.sidecarExited(1))
+    _ = machine.handle(.timer(.restart))
+    let again = machine.handle(.sidecarReady)
+    #expect(!again.contains { if case .arm(.listening, _) = $0 { true } else { false } })
+    _ = machine.handle(.applicationExited(0))
+    #expect(machine.handle(.timer(.listening)) == [])
+  }
+
   @Test func aSidecarThatNeverBecomesReadyIsTriedThreeTimesThenItIsAFailure() {
     var machine = RunMachine()
     _ = machine.start()

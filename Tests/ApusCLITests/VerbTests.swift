@@ -26,6 +26,27 @@ struct VerbTests {
     #expect(lines.last == "catalog  catalog  catalog-v1:95,catalog-v2:5  True      BackendNotFound  10m")
   }
 
+  @Test func getOfSeveralKindsNamesTheKindBeforeEachName() throws {
+    let api = try FakeAPI([
+      "GET /api/v1/namespaces/default/services": .json(
+        #"{"items":[{"metadata":{"name":"catalog"},"spec":{"ports":[{"port":80}]}}]}"#),
+      "GET /apis/gateway.networking.k8s.io/v1/namespaces/default/httproutes": .json(#"{"items":[]}"#),
+      "GET /apis/apus.dev/v1/namespaces/default/rollouts": .json(#"{"items":[{"metadata":{"name":"release"}}]}"#),
+    ])
+    let table = apus("get", "svc,httproutes,ro,services", environment: environment(api))
+    #expect(table.status == 0)
+    let lines = table.output.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+    #expect(lines.count == 6)
+    #expect(lines[1].hasPrefix("service/catalog"))
+    #expect(lines[2].isEmpty)
+    #expect(lines[4].hasPrefix("rollout/release"))
+    let list = apus("get", "services,rollouts", "-o", "yaml", environment: environment(api))
+    #expect(list.output.hasPrefix("apiVersion: v1\nkind: List\nitems:"))
+    for wrong in [["get", "all", "catalog"], ["get", "all", "-w"], ["get", "services,nothings"]] {
+      #expect(apus(wrong, environment: environment(api)).status == 2)
+    }
+  }
+
   @Test func getOfOneObjectAsYAMLIsWhatApplyTakes() throws {
     let api = try FakeAPI(["GET \(Self.routes)/catalog": .json(Self.route)])
     let result = apus("get", "httproutes/catalog", "-o", "yaml", environment: environment(api))

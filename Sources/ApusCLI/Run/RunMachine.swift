@@ -13,6 +13,8 @@ package struct RunMachine: ~Copyable {
     case settled
     /// For the sidecar to end, once it was told to.
     case drain
+    /// For the application to listen on its port, before it is asked whether it does.
+    case listening
   }
 
   package enum Event: Equatable {
@@ -32,6 +34,8 @@ package struct RunMachine: ~Copyable {
     case signalApplication(Int32)
     case arm(Timer, Duration)
     case disarm(Timer)
+    /// See whether anything listens on the application's port, and tell the person where nothing does.
+    case lookForListener
     /// A sentence for the person.
     case note(String)
     /// Leave with this status: everything has ended.
@@ -51,6 +55,8 @@ package struct RunMachine: ~Copyable {
     /// The first pause before a new start; it doubles up to `maxPause`.
     package var firstPause = Duration.milliseconds(100)
     package var maxPause = Duration.seconds(10)
+    /// After which an application that serves should listen.
+    package var listening = Duration.seconds(10)
     /// How long a sidecar has to be up for the pauses to begin small again.
     package var settled = Duration.seconds(30)
 
@@ -112,7 +118,9 @@ package struct RunMachine: ~Copyable {
     switch event {
     case .sidecarReady:
       state = .running(.ready)
-      return [.disarm(.readiness), .arm(.settled, limits.settled), .startApplication]
+      return [
+        .disarm(.readiness), .arm(.settled, limits.settled), .startApplication, .arm(.listening, limits.listening),
+      ]
     case .sidecarExited(let status):
       guard attempts < limits.firstAttempts else {
         state = .ended
@@ -164,6 +172,8 @@ package struct RunMachine: ~Copyable {
     case .timer(.settled):
       attempts = 0
       return []
+    case .timer(.listening):
+      return [.lookForListener]
     case .timer(.drain):
       return []
     }

@@ -79,6 +79,13 @@ struct RunPlan {
     ])
   }
 
+  /// What a person is told where nothing listens on the application's port: most often a program that has a port of its
+  /// own, and to which no request would ever come.
+  var silence: String {
+    "nothing listens on 127.0.0.1:\(port), the port that PORT tells the program. A program that only asks needs none; "
+      + "one that serves listens there, or its own port is named with --port."
+  }
+
   /// The application's environment: its port, the way into the mesh, and what it may like to know about itself.
   func applicationEnvironment(_ inherited: [String: String], forwardPort: UInt16, adminPort: UInt16) -> [String: String]
   {

@@ -116,6 +116,7 @@ struct RunShell: ~Copyable {
       case .signalApplication(let signal): if applicationProcess > 0 { kill(applicationProcess, signal) }
       case .arm(let timer, let duration): timers[timer] = .now + duration
       case .disarm(let timer): timers[timer] = nil
+      case .lookForListener: lookForListener()
       case .note(let text): context.errors.write("apus: \(text)\n")
       case .exit(let status): return status
       case .fail(let text):
@@ -125,6 +126,15 @@ struct RunShell: ~Copyable {
       }
     }
     return nil
+  }
+
+  private func lookForListener() {
+    do throws(HTTPFailure) {
+      let address = HTTPAddress(host: "127.0.0.1", port: sidecar.plan.port)
+      _ = try Socket.connect(to: address, timeout: .seconds(1))
+    } catch {
+      context.errors.write("apus: \(sidecar.plan.silence)\n")
+    }
   }
 
   private mutating func startSidecar() throws(CLIFailure) {

@@ -15,15 +15,17 @@ struct Get: Verb {
       Kinds go by plural, singular or short name: services (svc), httproutes, grpcroutes, tlsroutes, tcproutes, \
       endpointslices, trafficpolicies (tp), backendtlspolicies (btlspolicy), referencegrants (refgrant), \
       configmaps (cm), peerauthentications (pa), directresponses (dr), rollouts (ro), \
-      telemetries (tel), workloads (wl).
+      telemetries (tel), workloads (wl); several with commas between, or all.
 
       EXAMPLES
-        apus get services
+        apus get services,httproutes
         apus get httproute catalog -o yaml
         apus get workloads -A -l app=catalog -w
       """)
 
-  @Argument(help: ArgumentHelp("The kind, or KIND/NAME.", valueName: "kind"), completion: .list(Completions.kinds))
+  @Argument(
+    help: ArgumentHelp("The kind, KIND/NAME, several kinds, or all.", valueName: "kind"),
+    completion: .list(Completions.kinds))
   var kind: String
 
   @Argument(help: "The object's name; all objects where it is left out.")
@@ -43,6 +45,11 @@ struct Get: Verb {
   @OptionGroup var connection: ConnectionOptions
 
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
+    if let kinds = try Self.several(kind) {
+      var client = try connection.client(in: context)
+      try showAll(of: kinds, with: &client, in: context)
+      return .success
+    }
     let target = try ObjectName(kind: kind, name: name)
     if target.name != nil, selector != nil {
       throw CLIFailure(.usage, "a name and --selector exclude each other", hint: "leave one of them out")
@@ -91,7 +98,6 @@ struct Get: Verb {
     case .table, .wide:
       let objects = value["items"]?.elements ?? [value]
       if objects.isEmpty {
-        let place = namespaces.listed.map { "in namespace \($0)" } ?? "in any namespace"
         context.errors.write("No \(kind.plural) \(place).\n")
       } else {
         context.output.write(table(kind, context).table(of: objects).text(maxWidth: width(context)))
@@ -112,6 +118,11 @@ struct ObjectName: Equatable {
   var kind: KindInfo
   /// Absent: all objects of the kind.
   var name: String?
+
+  init(kind: KindInfo, name: String?) {
+    self.kind = kind
+    self.name = name
+  }
 
   init(kind: String, name: String?) throws(CLIFailure) {
     let parts = kind.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
