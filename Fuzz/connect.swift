@@ -40,18 +40,11 @@ private func address(_ source: UnsafePointer<UInt8>, _ count: Int) {
 
 private func http1(_ text: UnsafeBufferPointer<UInt8>, _ take: ([UInt8]) -> Void) {
   let message = Array("CONNECT ".utf8) + text + Array(" HTTP/1.1\r\nhost: ".utf8) + text + Array("\r\n\r\n".utf8)
-  let input = GuardedInput(message, message.count)
-  defer { input.free() }
-  let fields = UnsafeMutablePointer<FieldRef>.allocate(capacity: FieldSet.capacity)
-  defer { fields.deallocate() }
-  var head = MessageHead(base: input.bytes, fields: fields)
-  var info = HTTP1RequestInfo()
-  let result = HTTP1Parser.parseRequestHead(
-    input.bytes, count: input.count, scanned: 0, limits: HTTP1Limits(),
-    scratch: HeadScratch(offset: input.scratch, capacity: input.scratchRoom), into: &head, info: &info)
-  guard case .complete(let length) = result, length == message.count, info.targetForm == .authority else { return }
-  require(info.framing == .none, "CONNECT has no body")
-  take(Array(head.bytes(head.authority)))
+  acceptedRequest(message, message.count) { head, info, length in
+    guard length == message.count, info.targetForm == .authority else { return }
+    require(info.framing == .none, "CONNECT has no body")
+    take(Array(head.bytes(head.authority)))
+  }
 }
 
 private func http2(_ text: UnsafeBufferPointer<UInt8>, _ take: ([UInt8]) -> Void) {

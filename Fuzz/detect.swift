@@ -43,17 +43,9 @@ private func classify(_ source: UnsafePointer<UInt8>, _ count: Int) -> FirstByte
 
 /// What the parser takes for a request must have been taken for HTTP.
 private func beginsAsRequest(_ source: UnsafePointer<UInt8>, _ count: Int, _ found: FirstBytes) {
-  let input = GuardedInput(source, count)
-  defer { input.free() }
-  let fields = UnsafeMutablePointer<FieldRef>.allocate(capacity: FieldSet.capacity)
-  defer { fields.deallocate() }
-  var head = MessageHead(base: input.bytes, fields: fields)
-  var info = HTTP1RequestInfo()
-  let result = HTTP1Parser.parseRequestHead(
-    input.bytes, count: count, scanned: 0, limits: HTTP1Limits(),
-    scratch: HeadScratch(offset: input.scratch, capacity: input.scratchRoom), into: &head, info: &info)
-  guard case .complete = result else { return }
-  // A method of more than 31 letters, or empty lines first, are left to ports that are declared.
-  guard head.bytes(head.method).count < 32, source[0] > 0x20 else { return }
-  require(found == .http1, "a request is never taken for bytes")
+  acceptedRequest(source, count) { head, _, _ in
+    // A method of more than 31 letters, or empty lines first, are left to ports that are declared.
+    guard head.bytes(head.method).count < 32, source[0] > 0x20 else { return }
+    require(found == .http1, "a request is never taken for bytes")
+  }
 }

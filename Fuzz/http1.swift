@@ -20,14 +20,6 @@ public func fuzz(_ source: UnsafePointer<UInt8>?, _ count: Int) -> CInt {
   return 0
 }
 
-private func parse(
-  _ input: GuardedInput, scanned: Int, _ limits: HTTP1Limits, _ head: inout MessageHead, _ info: inout HTTP1RequestInfo
-) -> HTTP1ParseResult {
-  HTTP1Parser.parseRequestHead(
-    input.bytes, count: input.count, scanned: scanned, limits: limits,
-    scratch: HeadScratch(offset: input.scratch, capacity: input.scratchRoom), into: &head, info: &info)
-}
-
 private func requestHead(
   _ source: UnsafePointer<UInt8>, _ count: Int, _ fields: UnsafeMutablePointer<FieldRef>, _ limits: HTTP1Limits,
   _ cuts: inout Cuts
@@ -36,7 +28,7 @@ private func requestHead(
   defer { whole.free() }
   var head = MessageHead(base: whole.bytes, fields: fields)
   var info = HTTP1RequestInfo()
-  let result = parse(whole, scanned: 0, limits, &head, &info)
+  let result = parseRequest(whole, limits, &head, &info)
   // Pieces.
   var scanned = 0
   var piecewise = HTTP1ParseResult.needMore
@@ -47,7 +39,7 @@ private func requestHead(
     let piece = GuardedInput(source, end)
     var otherHead = MessageHead(base: piece.bytes, fields: other)
     var otherInfo = HTTP1RequestInfo()
-    piecewise = parse(piece, scanned: scanned, limits, &otherHead, &otherInfo)
+    piecewise = parseRequest(piece, scanned: scanned, limits, &otherHead, &otherInfo)
     if case .complete = piecewise {
       require(otherHead.fieldCount == head.fieldCount, "the same fields")
       require(otherInfo.framing == info.framing, "the same framing")
@@ -105,7 +97,7 @@ private func acceptedRequest(_ head: MessageHead, _ info: HTTP1RequestInfo, _ li
   var again = MessageHead(base: copy.bytes, fields: fields)
   var againInfo = HTTP1RequestInfo()
   let wide = HTTP1Limits(maxHeadBytes: 1 << 20, maxFields: 12)
-  let result = parse(copy, scanned: 0, wide, &again, &againInfo)
+  let result = parseRequest(copy, wide, &again, &againInfo)
   require(result == .complete(length: writer.count), "what was accepted is accepted again")
   require(same(head, head.path, again, again.path), "the canonical path stays")
   require(same(head, head.query, again, again.query), "the query stays")
