@@ -6,6 +6,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import threading
 import time
 
 import measure
@@ -75,6 +76,92 @@ class GRPCBackend:
 
     def __exit__(self, *_):
         measure.stop(self.process)
+
+
+TEXT = b"\0\0\0\0\x07message"
+MESSAGE = frame(0, 0, 1, TEXT)
+# SETTINGS with the largest windows for streams, and one for the connection.
+WIDE = frame(4, 0, 0, b"\0\4\x7f\xff\xff\xff") + frame(8, 0, 0, b"\x7f\xfe\0\0")
+
+
+def bodies_in(sock, buffer, answer=None):
+    """Reads once; returns what is left of the last frame, and how many octets of bodies came: messages and frames have
+    nothing to do with each other. `answer` is called for each frame."""
+    data, at, count = buffer + sock.recv(65536), 0, 0
+    while len(data) - at >= 9:
+        end = at + 9 + int.from_bytes(data[at:at + 3], "big")
+        if end > len(data):
+            break
+        if answer:
+            answer(data[at + 3], data[at + 4])
+        count += end - at - 9 if data[at + 3] == 0 else 0
+        at = end
+    return data[at:], count
+
+
+class Messages:
+    """A server of gRPC with one call on each connection, which sends every message back."""
+
+    def __init__(self):
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            try:
+                sock, _ = self.listening.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.call, args=(sock,), daemon=True).start()
+
+    @staticmethod
+    def call(sock):
+        out = [WIDE]
+
+        def answer(kind, flags):
+            if kind == 4 and not flags & 1:
+                out.append(frame(4, 1, 0))
+            elif kind == 1:
+                out.append(frame(1, 4, 1, b"\x88\x0f\x10\x10application/grpc"))
+        try:
+            buffer = b""
+            while len(buffer) < 24:
+                buffer += sock.recv(24 - len(buffer))
+            buffer, owed = b"", 0
+            while True:
+                buffer, count = bodies_in(sock, buffer, answer)
+                messages, owed = divmod(owed + count, len(TEXT))
+                sock.sendall(b"".join(out) + MESSAGE * messages)
+                out.clear()
+        except OSError:
+            pass
+
+    def close(self):
+        self.listening.close()
+
+
+def message_stream(port, seconds, warmup, watch):
+    """One call that stays open: messages go out a hundred at a time and come back. Returns how many did."""
+    with socket.create_connection(("127.0.0.1", port), 10) as sock:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.sendall(PREFACE[:24] + WIDE + frame(4, 1, 0) + frame(1, 4, 1, b"\x83\x86\x04\x05/a/Do\x01\x05bench\x0f\x10\x10application/grpc"))
+        buffer, total, began = b"", 0, None
+        begin = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if began is None and now - begin >= warmup:
+                began, total = now, 0
+                watch()
+            if began is not None and now - began >= seconds:
+                watch()
+                return {"requests": total, "failed": 0, "seconds": now - began}
+            sock.sendall(MESSAGE * 100)
+            left = 100 * len(TEXT)
+            while left > 0:
+                buffer, count = bodies_in(sock, buffer)
+                left -= count
+            total += 100
 
 
 def ends(sock):

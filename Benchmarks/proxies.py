@@ -33,7 +33,7 @@ class Proxy:
     def config(self, shape, listen, upstream):
         """The configuration text. `shape` is plain, tls, mtls, l4, client (plain in, mTLS out) or server (mTLS in); h2
         (HTTP/2 in, HTTP/1.1 out), h2h2 and grpc (HTTP/2 in and out), client-h2 and server-h2 (HTTP/2 between them),
-        client-l4 and server-l4 (HBONE between them)."""
+        client-l4 and server-l4 (HBONE between them); Apus also client-grpc and server-grpc (gRPC all the way)."""
         raise NotImplementedError
 
     suffix = "conf"
@@ -277,7 +277,8 @@ class Apus(Proxy):
         if shape == "tls":
             raise Unavailable("between proxies of a mesh there is no TLS without a client certificate")
         c = self.certificates
-        protocol = {"h2h2": "http2", "grpc": "grpc"}.get(shape, "tcp" if shape.endswith("l4") else "http")
+        words = {"h2h2": "http2", "grpc": "grpc", "l4": "tcp"}
+        protocol = words.get(shape.rpartition("-")[2], "http")
         is_client, is_server = shape.startswith("client"), shape.startswith("server")
         port = {"number": 80, "name": protocol, "appProtocol": protocol, "targetPort": upstream}
         listener = {"name": "bench", "address": f"127.0.0.1:{listen}", "appProtocol": protocol}
