@@ -1,6 +1,7 @@
 """What is done beside a request, where clients and endpoints speak HTTP/2: second tries, copies, affinity, checks."""
 
 import collections
+import threading
 import time
 from concurrent import futures
 
@@ -98,6 +99,63 @@ def test_keys_cookies_and_sessions_keep_their_endpoint(static, caller):
     given = session.call().header("x-session")
     assert given and len(names(session, 5, fields=[("x-session", given)])) == 1
     assert len(names(session, 30)) > 1
+
+
+class Replies:
+    """A server of gRPC by hand: each call is answered with the next of these fields, trailers only, the last one for ever;
+    what comes as a list is sent as a head with a message, and then trailers."""
+
+    def __init__(self, *replies):
+        self.replies, self.times, self.listener = list(replies), [], http2.Listener(30)
+        self.port = self.listener.port
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        try:
+            while True:
+                threading.Thread(target=self.serve, args=(self.listener.accept(60),), daemon=True).start()
+        except OSError:
+            pass
+
+    def serve(self, connection):
+        head = [(":status", "200"), ("content-type", "application/grpc")]
+        try:
+            with http2.Server(connection, 60) as server:
+                while True:
+                    stream = server.next_request()
+                    self.times.append(time.monotonic())
+                    reply = self.replies.pop(0) if len(self.replies) > 1 else self.replies[0]
+                    if isinstance(reply, list):
+                        server.send(http2.headers(stream, head, end=False), http2.data(stream, b"\0\0\0\0\2ok"),
+                                    http2.headers(stream, list(reply[0].items())))
+                    else:
+                        server.send(http2.headers(stream, [*head, *reply.items()]))
+        except (http2.Closed, TimeoutError, OSError):
+            pass
+
+
+GOOD, BUSY = {"grpc-status": "0"}, {"grpc-status": "14", "grpc-message": "not now"}
+
+
+@pytest.mark.parametrize("replies, status, calls", [
+    ((BUSY, GOOD), "0", 2), ((BUSY,), "14", 3), (({"grpc-status": "8"}, GOOD), "8", 1), (({"grpc-status": "13"}, GOOD), "13", 1),
+    # An answer that has begun is the client's already.
+    (([BUSY], GOOD), "14", 1),
+    # The server says when, or that it wants no more of it.
+    (({**BUSY, "grpc-retry-pushback-ms": "700"}, GOOD), "0", 2), (({**BUSY, "grpc-retry-pushback-ms": "-1"}, GOOD), "14", 1),
+    (({**BUSY, "grpc-retry-pushback-ms": "soon"}, GOOD), "14", 1)],
+    ids=["once", "for ever", "resource exhausted", "internal", "begun", "later", "never", "nonsense"])
+def test_calls_are_tried_again_where_their_endpoint_is_unavailable(static, replies, status, calls):
+    server = Replies(*replies)
+    proxy = static.proxy([Server("server", server.port, None)], {"retry": {"attempts": 2, "backoffMilliseconds": 1}},
+                         protocol="grpc")
+    with http2.Client(proxy.port, 30) as client:
+        answer = client.fetch("/test.Name/Get", method="POST", fields=[("content-type", "application/grpc"), ("te", "trailers")])
+    found = dict(answer.trailers) if answer.trailers else dict(answer.fields)
+    assert (found["grpc-status"], len(server.times)) == (status, calls), (answer, server.times)
+    waited = server.times[-1] - server.times[0]
+    assert calls != 2 or "grpc-retry-pushback-ms" not in replies[0] or waited >= 0.7, server.times
+    server.listener.socket.close()
 
 
 class HealthServer:

@@ -6,6 +6,7 @@ import os
 import pwd
 import shutil
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -129,6 +130,62 @@ def test_what_is_learned_is_shown(shared_mesh):
     assert client.uid in described(), described()
     for workload in (client, server):
         shared_mesh.stop_workload(workload)
+
+
+def hello():
+    """The first message of a client of TLS."""
+    outgoing = ssl.MemoryBIO()
+    tls = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="server.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+PROXY_2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\1\x7f\0\0\1\x12\x34\0\x50"
+
+
+@pytest.mark.parametrize("first", [hello, lambda: PROXY_2 + hello(), lambda: b"PROXY TCP4 127.0.0.1 127.0.0.1 4660 80\r\nEHLO"],
+                         ids=["TLS", "PROXY, version 2", "PROXY, version 1"])
+def test_tls_and_proxy_headers_pass_as_they_are(start, tmp_path, first):
+    """What they are is told by their first bytes, in one piece or byte by byte, without a wait."""
+    pair = start(sys.executable, os.path.join(APPS, "tcp_echo.py"), str(tmp_path / "env"))
+    sent = first()
+    for size in (len(sent), 1):
+        with raw.Connection(pair.port) as connection:
+            for at in range(0, len(sent), size):
+                connection.send(sent[at:at + size])
+            assert connection._exactly(len(sent)) == sent
+    assert pair.server.metric("istio_tcp_connections_opened_total") == 2
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """A port that nobody declared, of an application by hand, with a route that looks at requests."""
+    with http2.Listener() as listener:
+        rule = {"route": "default/only", "matches": [{"path": {"kind": "prefix", "value": "/open"}}],
+                "backends": [{"namespace": "default", "service": "server", "port": 80, "weight": 1}]}
+        with Pair(tmp_path, listener.port, "unspecified", routes=[rule]) as pair:
+            pair.listener = listener
+            yield pair
+
+
+@pytest.mark.parametrize("first", [b"*1\r\n$4\r\nPING\r\n", hello(), PROXY_2, b"\0\0\0\x08\x04\xd2\x16\x2f"],
+                         ids=["Redis", "TLS", "PROXY", "PostgreSQL"])
+def test_detection_leads_around_no_route(guarded, first):
+    """Where a route looks at requests nothing but requests gets through, whatever comes first, and silence is no way either."""
+    with raw.Connection(guarded.port) as connection:
+        # Far longer than the moment after which an endpoint is asked where no policy is.
+        connection.socket.settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            connection._more()
+        connection.socket.settimeout(30)
+        connection.send(first)
+        answer = connection.response()
+        assert answer.status == 400 and answer.reason, answer
+    answer = raw.get(guarded.port, "/closed")
+    assert (answer.status, answer.reason) == (404, "no_route"), answer
+    with pytest.raises(TimeoutError):
+        guarded.listener.accept(0.05)
 
 
 @pytest.mark.parametrize("garbage", [b"\0" * 100, b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n",

@@ -274,6 +274,39 @@ def test_cacheable_unary(silent):
                 assert dict(answer.trailers)["grpc-status"] == "0"
 
 
+@pytest.mark.parametrize("client", [1, 2], ids=["from HTTP/1.1", "from HTTP/2"])
+def test_grpc_web_passes_as_it_is(silent, client):
+    """Its trailers are a part of the body, and the mesh answers it like other requests of HTTP: nothing is translated."""
+    call, framed = b"\0\0\0\0\x03abc", b"\0\0\0\0\x02ok" + b"\x80\0\0\0\x0fgrpc-status:0\r\n"
+    kind = ("content-type", "application/grpc-web+proto")
+    path = f"/{SERVICE}/UnaryCall"
+
+    def ask(connection):
+        if client == 2:
+            stream = connection.request(path, "POST", [kind], end=False)
+            connection.send(data(stream, call, end=True))
+            return lambda: connection.answer(stream)
+        connection.request("POST", path, [kind], call)
+        return connection.response
+    make = http2.Client if client == 2 else raw.Connection
+    with make(silent.port) as connection:
+        answer = ask(connection)
+        with Server(silent.listener.accept()) as server:
+            called = server.next_request()
+            asked = server.answer(called)
+            assert (dict(asked.fields)["content-type"], asked.body) == (kind[1], call), asked
+            server.send(headers(called, [(":status", "200"), kind], end=False), data(called, framed, end=True))
+            answer = answer()
+        assert (answer.status, answer.header("content-type"), answer.body) == (200, kind[1], framed), answer
+        assert not answer.trailers
+        # It counts as HTTP.
+        raw.eventually(lambda: silent.client.metric("istio_requests_total", request_protocol="http") == 1)
+    silent.listener.socket.close()
+    with make(silent.port) as connection:
+        answer = ask(connection)()
+        assert answer.status == 503 and answer.reason and answer.header("grpc-status") is None, answer
+
+
 # What the mesh says itself.
 
 def test_a_missing_application_is_unavailable(tmp_path):

@@ -159,6 +159,8 @@ class Peer:
 
     def send(self, *frames):
         """Sends bytes; what the other side does with the connection shows when reading."""
+        # A wait for a frame leaves its own time behind.
+        self.socket.settimeout(self.seconds)
         try:
             self.socket.sendall(b"".join(frames))
         except (BrokenPipeError, ConnectionResetError):
