@@ -89,8 +89,9 @@ struct Connection {
   var bytesBeforeExchange: UInt64 = 0
   /// Number of its edge for metrics (inbound); 0: not found yet.
   var edge: UInt32 = 0
-  /// When it was put into its endpoint's idle list, or began to linger.
-  var idleSince: UInt64 = 0
+  /// When it was accepted, or its last exchange ended: since then it rests, in its client's hands, in its endpoint's list of
+  /// idle ones, or lingering.
+  var restingSince: UInt64 = 0
   /// Bytes of the head being received that have been looked at.
   var scanned: UInt32 = 0
   /// What has been received and not taken.

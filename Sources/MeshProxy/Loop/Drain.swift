@@ -47,7 +47,7 @@ extension Worker {
       current = connection.pointee.next
       if connection.pointee.exchange == nil, connection.pointee.role == .downstreamHTTP1,
         connection.pointee.scanned == 0, connection.pointee.input.isEmpty,
-        now &- connection.pointee.idleSince >= 1_000_000_000
+        now &- connection.pointee.restingSince >= 1_000_000_000
       {
         closeAfterFlush(connection)
       }

@@ -7,70 +7,87 @@ internal import MeshTelemetry
 
 typealias ExchangeRef = UnsafeMutablePointer<Exchange>
 
-/// The state bits of an exchange.
+/// The state bits of an exchange, by what they are about.
 struct ExchangeFlags: OptionSet {
   let rawValue: UInt32
+
+  private static func bit(_ number: UInt32) -> ExchangeFlags { ExchangeFlags(rawValue: 1 << number) }
+
+  // MARK: The client and its request
+
   /// The whole request has been received.
-  static let requestComplete = ExchangeFlags(rawValue: 1)
-  /// Something of the response has gone to the client.
-  static let responseStarted = ExchangeFlags(rawValue: 2)
-  /// The whole request is still in `request`: it could be sent again.
-  static let replayable = ExchangeFlags(rawValue: 4)
+  static let requestComplete = bit(0)
   /// The client's connection can serve another request afterwards.
-  static let keepAlive = ExchangeFlags(rawValue: 8)
+  static let keepAlive = bit(3)
   /// The client speaks HTTP/1.0: no chunks, no interim responses.
-  static let http10 = ExchangeFlags(rawValue: 16)
+  static let http10 = bit(4)
   /// The request asks for another protocol.
-  static let upgrade = ExchangeFlags(rawValue: 32)
-  /// The upstream has been given all that `request` holds.
-  static let sent = ExchangeFlags(rawValue: 64)
-  /// A tunnel and no HTTP: a TCP session, or CONNECT.
-  static let tunnel = ExchangeFlags(rawValue: 128)
+  static let upgrade = bit(5)
   /// CONNECT: the client waits for `200`.
-  static let connectMethod = ExchangeFlags(rawValue: 256)
-  /// Waits for its back-off before the next try.
-  static let backingOff = ExchangeFlags(rawValue: 512)
-  /// Waits for a connection of its cluster.
-  static let pending = ExchangeFlags(rawValue: 1024)
-  /// The response's chunks are taken apart for a client of HTTP/1.0.
-  static let dechunk = ExchangeFlags(rawValue: 2048)
-  /// Counted among the requests in flight of its cluster.
-  static let counted = ExchangeFlags(rawValue: 4096)
-  /// A try after the first, counted among the retries in flight.
-  static let retrying = ExchangeFlags(rawValue: 8192)
-  /// The mesh answered itself.
-  static let localReply = ExchangeFlags(rawValue: 16384)
-  /// The request came from a connection with mTLS.
-  static let mutualTLS = ExchangeFlags(rawValue: 32768)
-  /// It met a connection that the endpoint was just closing, and was given another.
-  static let racedOnce = ExchangeFlags(rawValue: 65536)
-  /// Waits for a connection with HTTP/2 that is being opened.
-  static let awaitingStream = ExchangeFlags(rawValue: 1 << 17)
-  /// The client speaks HTTP/2 and announced no length: towards HTTP/1 its body goes in chunks.
-  static let chunkRequest = ExchangeFlags(rawValue: 1 << 18)
-  /// The endpoint speaks HTTP/2 and announced no length: towards HTTP/1.1 its body goes in chunks.
-  static let chunkResponse = ExchangeFlags(rawValue: 1 << 19)
-  /// The upstream has been told that the request ends.
-  static let requestEnded = ExchangeFlags(rawValue: 1 << 20)
-  /// The endpoint has sent its whole answer; what waits in `toDownstream` is the rest.
-  static let responseReceived = ExchangeFlags(rawValue: 1 << 21)
-  /// A call of gRPC: answers of the mesh are trailers, and its status counts.
-  static let grpc = ExchangeFlags(rawValue: 1 << 22)
-  /// The two sides of a tunnel are joined.
-  static let joined = ExchangeFlags(rawValue: 1 << 23)
+  static let connectMethod = bit(8)
   /// Extended CONNECT: the client asks for another protocol on its stream (RFC 8441).
-  static let extendedConnect = ExchangeFlags(rawValue: 1 << 24)
-  /// The client's stream has been ended from our side.
-  static let downstreamEnded = ExchangeFlags(rawValue: 1 << 25)
+  static let extendedConnect = bit(24)
+  /// The request came from a connection with mTLS.
+  static let mutualTLS = bit(15)
+  /// A call of gRPC: answers of the mesh are trailers, and its status counts.
+  static let grpc = bit(22)
+
+  // MARK: The attempt under way
+
+  /// The whole request is still in `request`: it could be sent again.
+  static let replayable = bit(2)
+  /// Counted among the requests in flight of its cluster.
+  static let counted = bit(12)
+  /// A try after the first, counted among the retries in flight.
+  static let retrying = bit(13)
+  /// Waits for its back-off before the next try.
+  static let backingOff = bit(9)
+  /// Waits for a connection of its cluster.
+  static let pending = bit(10)
+  /// Waits for a connection with HTTP/2 that is being opened.
+  static let awaitingStream = bit(17)
+  /// It met a connection that the endpoint was just closing, and was given another.
+  static let racedOnce = bit(16)
+  /// The upstream has been given all that `request` holds.
+  static let sent = bit(6)
+
+  // MARK: How far each direction has come
+
+  /// The upstream has been told that the request ends.
+  static let requestEnded = bit(20)
   /// The endpoint's stream has been ended from our side.
-  static let upstreamEnded = ExchangeFlags(rawValue: 1 << 26)
+  static let upstreamEnded = bit(26)
+  /// Something of the response has gone to the client.
+  static let responseStarted = bit(1)
+  /// The mesh answered itself.
+  static let localReply = bit(14)
+  /// The endpoint has sent its whole answer; what waits in `toDownstream` is the rest.
+  static let responseReceived = bit(21)
+  /// The client's stream has been ended from our side.
+  static let downstreamEnded = bit(25)
+
+  // MARK: How bodies are framed
+
+  /// The client speaks HTTP/2 and announced no length: towards HTTP/1 its body goes in chunks.
+  static let chunkRequest = bit(18)
+  /// The endpoint speaks HTTP/2 and announced no length: towards HTTP/1.1 its body goes in chunks.
+  static let chunkResponse = bit(19)
+  /// The response's chunks are taken apart for a client of HTTP/1.0.
+  static let dechunk = bit(11)
+
+  // MARK: Tunnels
+
+  /// A tunnel and no HTTP: a TCP session, or CONNECT.
+  static let tunnel = bit(7)
+  /// The two sides of a tunnel are joined.
+  static let joined = bit(23)
   /// A tunnel whose client, or whose endpoint, sends no more.
-  static let clientDone = ExchangeFlags(rawValue: 1 << 27)
-  static let endpointDone = ExchangeFlags(rawValue: 1 << 28)
+  static let clientDone = bit(27)
+  static let endpointDone = bit(28)
   /// A tunnel opened because the client said nothing; its first bytes decide what it is.
-  static let speculative = ExchangeFlags(rawValue: 1 << 29)
+  static let speculative = bit(29)
   /// A tunnel that waits for the server name that its client sends.
-  static let awaitingName = ExchangeFlags(rawValue: 1 << 30)
+  static let awaitingName = bit(30)
 }
 
 /// One request with its response, or one TCP session, from acceptance to its record.

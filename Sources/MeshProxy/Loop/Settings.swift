@@ -36,13 +36,13 @@ struct ListenerState {
   var mutualTLS: MutualTLSMode
   var connection: ConnectionRef?
   /// Which of the proxy's identities it acts for.
-  var identity = 0
+  var identity: Int?
   /// Inbound: where the application listens.
   var applicationPort: UInt16
   var applicationAddress: SocketAddress?
 
-  /// - Parameter identity: the place of the identity that it acts for; -1: there is none, and no TLS.
-  init(index: Int32, config: ListenerConfig, identity: Int = 0) {
+  /// - Parameter identity: the place of the identity that it acts for; nil: there is none, and no TLS.
+  init(index: Int32, config: ListenerConfig, identity: Int? = 0) {
     self.identity = identity
     self.index = index
     isTCP = config.appProtocol == .tcp || config.appProtocol == .tls

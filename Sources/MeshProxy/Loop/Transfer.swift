@@ -278,7 +278,7 @@ extension Worker {
     connection.pointee.role = .lingering
     connection.pointee.flags.remove([.closing, .paused])
     connection.pointee.input.release()
-    connection.pointee.idleSince = now
+    connection.pointee.restingSince = now
     arm(connection, after: Self.lingering.step)
     connection.pointee.flags.insert(.unread)
     lookAgain(connection)
@@ -291,7 +291,7 @@ extension Worker {
   /// reader what is on its way; so we wait on, as long as something is.
   func lingeringExpired(_ connection: ConnectionRef) {
     let isDelivered = cms_bytes_acknowledged(connection.pointee.fd) >= connection.pointee.bytesSent
-    if isDelivered || now &- connection.pointee.idleSince >= Self.lingering.most { return kill(connection) }
+    if isDelivered || now &- connection.pointee.restingSince >= Self.lingering.most { return kill(connection) }
     arm(connection, after: Self.lingering.step)
   }
 

@@ -68,7 +68,7 @@ extension WorkerTelemetry {
     refusalCount += 1
     var decision = Decision()
     decision.wallMilliseconds = Int64(bitPattern: wallNow / 1_000_000)
-    let since = connection.pointee.idleSince
+    let since = connection.pointee.restingSince
     if since > 0 { decision.durationNanoseconds = Int64(bitPattern: now &- min(now, since)) }
     decision.reason = reason.rawValue
     decision.flags = listener.isInbound ? [.connection, .inbound, .failed] : [.connection, .failed]

@@ -14,12 +14,11 @@ extension Worker {
       return endpoint.pointee.expectation != nil && endpoint.pointee.wire != .http1
     }
     switch endpoint.pointee.wire {
-    // A call of gRPC knows no other version, whatever an application's port declares.
-    case .http1: return exchange.pointee.flags.contains(.grpc) && endpoint.pointee.expectation == nil
+    case .http1: return false
     case .http2: return true
     // The handshake decides; another protocol gets a connection of its own, as an upgrade.
     case .negotiated: return !exchange.pointee.flags.contains(.upgrade)
-    case .undeclared: return exchange.pointee.flags.contains(.grpc)
+    case .application: return exchange.pointee.flags.contains(.grpc)
     }
   }
 

@@ -11,10 +11,10 @@ typealias ClusterRef = UnsafeMutablePointer<ClusterState>
 /// What is spoken with an endpoint.
 package enum EndpointWire: UInt8, Sendable {
   case http1, http2
-  /// A proxy of the mesh: the handshake agrees on HTTP/2, or on what older ones speak.
+  /// A proxy of the mesh, or a server outside by TLS: the handshake agrees on HTTP/2, or on HTTP/1.1.
   case negotiated
-  /// Nobody has said: HTTP/1.1, but HTTP/2 for calls of gRPC.
-  case undeclared
+  /// An application whose port declares HTTP, or nothing: HTTP/1.1, but HTTP/2 for calls of gRPC, which know no other.
+  case application
 }
 
 /// One endpoint of one cluster, as one worker knows it: where it is, its idle connections, how it has been doing.
@@ -38,11 +38,11 @@ struct PooledEndpoint {
   var idleHead: ConnectionRef?
   var idleCount: UInt32 = 0
   /// What is spoken with it.
-  var wire = EndpointWire.undeclared
+  var wire = EndpointWire.application
   /// … as the configuration says; `wire` may have been learned to be less.
-  var declared = EndpointWire.undeclared
+  var declared = EndpointWire.application
   /// The application's own port, which a tunnel to it names; 0: the address's.
-  var applicationPort: UInt16 = 0
+  var applicationPort: UInt16?
   /// Connections that carry many streams, newest first.
   var multiplexedHead: ConnectionRef?
   /// Open connections, idle ones included.
@@ -71,7 +71,7 @@ struct ClusterState {
   var policy = TrafficPolicy()
   var isTCP = false
   /// Which of the proxy's identities calls it.
-  var identity = 0
+  var identity: Int? = 0
   /// Nobody has declared what is spoken on the port.
   var isUndeclared = false
   /// … and its server has been seen to speak first.
@@ -149,7 +149,7 @@ extension Worker {
       endpoint.pointee.ticket = ticket
     }
     connection.pointee.flags.insert(.pooled)
-    connection.pointee.idleSince = now
+    connection.pointee.restingSince = now
     connection.pointee.previous = nil
     connection.pointee.next = endpoint.pointee.idleHead
     endpoint.pointee.idleHead?.pointee.previous = connection

@@ -316,7 +316,7 @@ extension Worker {
       return closeAfterFlush(connection)
     }
     arm(connection, after: settings.limits.connectionIdleNanoseconds)
-    connection.pointee.idleSince = now
+    connection.pointee.restingSince = now
     if connection.pointee.flags.contains(.readClosed), connection.pointee.input.isEmpty {
       return closeAfterFlush(connection)
     }

@@ -45,8 +45,7 @@ extension Worker {
       writer.byte(0x5D)
     }
     writer.byte(0x3A)
-    let port = endpoint.pointee.applicationPort == 0 ? address.port : endpoint.pointee.applicationPort
-    writer.decimal(UInt64(port))
+    writer.decimal(UInt64(endpoint.pointee.applicationPort ?? address.port))
   }
 
   /// The endpoint's proxy has answered.

@@ -39,13 +39,8 @@ extension Worker {
   /// The window has opened: what waited goes out, and the source may go on.
   func flushToUpstream(_ exchange: ExchangeRef) {
     guard let upstream = exchange.pointee.upstream, let session = upstream.pointee.http2 else { return }
-    if !exchange.pointee.toUpstream.isEmpty, let bytes = exchange.pointee.toUpstream.bytes {
-      let count = exchange.pointee.toUpstream.count
-      let taken =
-        session.pointee.codec.sendData(exchange.pointee.upstreamStream, bytes, count, endStream: false) ?? count
-      exchange.pointee.toUpstream.consume(taken)
+    if sendWaiting(&exchange.pointee.toUpstream, on: exchange.pointee.upstreamStream, of: session) {
       exchange.pointee.lastActivity = now
-      markDirty(upstream)
     }
     if exchange.pointee.toUpstream.isEmpty, exchange.pointee.flags.contains(.requestEnded) { finishUpstream(exchange) }
     settleRequest(exchange)
@@ -60,16 +55,7 @@ extension Worker {
       if upstream.pointee.role == .tunnel { endDirection(upstream) }
       return
     }
-    let stream = exchange.pointee.upstreamStream
-    if !exchange.pointee.requestTrailers.isEmpty, let lines = exchange.pointee.requestTrailers.bytes,
-      session.pointee.codec.beginHead(stream)
-    {
-      session.pointee.codec.fieldLines(lines, from: 0, exchange.pointee.requestTrailers.count)
-      session.pointee.codec.endHead(stream, endStream: true)
-    } else {
-      _ = session.pointee.codec.sendData(stream, headBuffer, 0, endStream: true)
-    }
-    markDirty(upstream)
+    end(exchange.pointee.upstreamStream, of: session, trailers: exchange.pointee.requestTrailers)
   }
 
   /// Reads on from the client, or stops, as the endpoint's side can take more or not.
@@ -116,13 +102,8 @@ extension Worker {
   /// The window has opened: what waited goes out, and the source may go on.
   func flushToDownstream(_ exchange: ExchangeRef) {
     guard let session = exchange.pointee.downstream.pointee.http2 else { return }
-    if !exchange.pointee.toDownstream.isEmpty, let bytes = exchange.pointee.toDownstream.bytes {
-      let count = exchange.pointee.toDownstream.count
-      let taken =
-        session.pointee.codec.sendData(exchange.pointee.downstreamStream, bytes, count, endStream: false) ?? count
-      exchange.pointee.toDownstream.consume(taken)
+    if sendWaiting(&exchange.pointee.toDownstream, on: exchange.pointee.downstreamStream, of: session) {
       exchange.pointee.lastActivity = now
-      markDirty(exchange.pointee.downstream)
     }
     if exchange.pointee.toDownstream.isEmpty, exchange.pointee.flags.contains(.responseReceived) {
       if !exchange.pointee.flags.contains(.tunnel) { return finishStream(exchange) }
@@ -137,16 +118,7 @@ extension Worker {
     guard !exchange.pointee.flags.contains(.downstreamEnded), let session = exchange.pointee.downstream.pointee.http2
     else { return }
     exchange.pointee.flags.insert(.downstreamEnded)
-    let stream = exchange.pointee.downstreamStream
-    if !exchange.pointee.responseTrailers.isEmpty, let lines = exchange.pointee.responseTrailers.bytes,
-      session.pointee.codec.beginHead(stream)
-    {
-      session.pointee.codec.fieldLines(lines, from: 0, exchange.pointee.responseTrailers.count)
-      session.pointee.codec.endHead(stream, endStream: true)
-    } else {
-      _ = session.pointee.codec.sendData(stream, headBuffer, 0, endStream: true)
-    }
-    markDirty(exchange.pointee.downstream)
+    end(exchange.pointee.downstreamStream, of: session, trailers: exchange.pointee.responseTrailers)
   }
 
   /// Reads on from the endpoint, or stops, as the client's side can take more or not.
@@ -167,6 +139,41 @@ extension Worker {
   }
 
   // MARK: Both
+
+  /// Sends of what waits for a stream as much as its window takes; false where nothing waited.
+  private func sendWaiting(_ waiting: inout ByteQueue, on stream: HTTP2Stream, of session: HTTP2SessionRef) -> Bool {
+    guard !waiting.isEmpty, let bytes = waiting.bytes else { return false }
+    let count = waiting.count
+    waiting.consume(session.pointee.codec.sendData(stream, bytes, count, endStream: false) ?? count)
+    markDirty(session.pointee.connection)
+    return true
+  }
+
+  /// Ends a stream from our side, with trailers where there are field lines of any.
+  private func end(_ stream: HTTP2Stream, of session: HTTP2SessionRef, trailers: borrowing ByteQueue) {
+    if !trailers.isEmpty, let lines = trailers.bytes, session.pointee.codec.beginHead(stream) {
+      session.pointee.codec.fieldLines(lines, from: 0, trailers.count)
+      session.pointee.codec.endHead(stream, endStream: true)
+    } else {
+      _ = session.pointee.codec.sendData(stream, headBuffer, 0, endStream: true)
+    }
+    markDirty(session.pointee.connection)
+  }
+
+  /// Lets go of a stream of the exchange's: what it is still owed of the connection's window is given back.
+  private func detach(
+    _ stream: inout HTTP2Stream, _ debt: inout Int, of connection: ConnectionRef, _ code: HTTP2ErrorCode?
+  ) {
+    if let session = connection.pointee.http2, !connection.pointee.flags.contains(.dead) {
+      session.pointee.codec.setTag(stream, 0)
+      if let code { session.pointee.codec.reset(stream, code) }
+      session.pointee.codec.consumed(stream, debt)
+      session.pointee.idleSince = now
+      markDirty(connection)
+    }
+    debt = 0
+    stream = HTTP2Stream()
+  }
 
   /// Lets the sender of a stream send as much again as has been passed on.
   private func grant(_ connection: ConnectionRef, _ stream: HTTP2Stream, _ count: Int) {
@@ -236,31 +243,14 @@ extension Worker {
   /// Lets go of the client's stream; what it is still owed of the connection's window is given back.
   func detachDownstream(_ exchange: ExchangeRef) {
     guard exchange.pointee.isDownstreamStream else { return }
-    let stream = exchange.pointee.downstreamStream
-    let connection = exchange.pointee.downstream
-    if let session = connection.pointee.http2, !connection.pointee.flags.contains(.dead) {
-      session.pointee.codec.setTag(stream, 0)
-      session.pointee.codec.consumed(stream, exchange.pointee.downstreamDebt)
-      session.pointee.idleSince = now
-      markDirty(connection)
-    }
-    exchange.pointee.downstreamDebt = 0
-    exchange.pointee.downstreamStream = HTTP2Stream()
+    detach(
+      &exchange.pointee.downstreamStream, &exchange.pointee.downstreamDebt, of: exchange.pointee.downstream, nil)
   }
 
   /// Lets go of the endpoint's stream; `code` ends it if it is still open.
   func detachUpstream(_ exchange: ExchangeRef, _ code: HTTP2ErrorCode) {
     guard let upstream = exchange.pointee.upstream, exchange.pointee.isUpstreamStream else { return }
-    let stream = exchange.pointee.upstreamStream
-    if let session = upstream.pointee.http2, !upstream.pointee.flags.contains(.dead) {
-      session.pointee.codec.setTag(stream, 0)
-      session.pointee.codec.reset(stream, code)
-      session.pointee.codec.consumed(stream, exchange.pointee.upstreamDebt)
-      session.pointee.idleSince = now
-      markDirty(upstream)
-    }
-    exchange.pointee.upstreamDebt = 0
-    exchange.pointee.upstreamStream = HTTP2Stream()
+    detach(&exchange.pointee.upstreamStream, &exchange.pointee.upstreamDebt, of: upstream, code)
     exchange.pointee.upstream = nil
     forgetUnsent(exchange)
   }

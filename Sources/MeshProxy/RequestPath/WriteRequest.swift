@@ -29,7 +29,7 @@ extension Worker {
       case .host, .xForwardedClientCert: dropped.insert(index)
       case .xForwardedFor where !isTrusted: dropped.insert(index)
       case .xForwardedProto:
-        if isTrusted, !hasScheme, saysScheme(head.bytes(field.value)) {
+        if isTrusted, !hasScheme, saysScheme(head, field.value) {
           hasScheme = true
         } else {
           dropped.insert(index)
@@ -128,9 +128,10 @@ extension Worker {
     writer.endOfLine()
   }
 
-  private func saysScheme(_ value: UnsafeBufferPointer<UInt8>) -> Bool {
-    value.count == 4 && memcmp(value.baseAddress.unsafelyUnwrapped, "http", 4) == 0
-      || value.count == 5 && memcmp(value.baseAddress.unsafelyUnwrapped, "https", 5) == 0
+  /// Whether a value is one of the two schemes, which are the same in capitals (RFC 3986, section 3.1).
+  private func saysScheme(_ head: borrowing MessageHead, _ value: ByteRange) -> Bool {
+    if head.matches(value, "http") { return true }
+    return head.matches(value, "https")
   }
 
   /// What the receiver is told of the sender. The scheme is the one that the first client used: the mesh's own TLS

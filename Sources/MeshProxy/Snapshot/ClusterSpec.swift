@@ -20,9 +20,9 @@ package struct EndpointSpec: Sendable {
   /// The number of its subset; 0: none.
   package var subset: UInt16 = 0
   /// The application's own port, behind its proxy; 0: `address` is the application's.
-  package var applicationPort: UInt16 = 0
+  package var applicationPort: UInt16?
   /// What is spoken with it.
-  package var wire: EndpointWire = .undeclared
+  package var wire: EndpointWire = .application
   /// Takes new requests.
   package var isUsable: Bool
 }
@@ -42,7 +42,7 @@ package struct ClusterSpec: Sendable {
   package var port: UInt16
   package var isTCP: Bool
   /// Which of the proxy's identities calls it; 0: its own.
-  package var identity = 0
+  package var identity: Int? = 0
   /// Nobody has declared what is spoken on the port.
   package var isUndeclared = false
   /// That of services without a policy is one for all.

@@ -79,16 +79,15 @@ extension EndpointWire {
   init(_ declared: AppProtocol) {
     switch declared {
     case .http2, .grpc: self = .http2
-    case .http: self = .http1
-    case .unspecified, .tcp, .tls: self = .undeclared
+    case .http, .unspecified, .tcp, .tls: self = .application
     }
   }
 }
 
 extension Snapshot {
-  /// The place of one of the proxy's identities: 0 is its own, which has no name; -1: there is none of that name.
-  func place(ofIdentity name: String) -> Int {
+  /// The place of one of the proxy's identities: 0 is its own, which has no name; nil: there is none of that name.
+  func place(ofIdentity name: String) -> Int? {
     if name.isEmpty { return 0 }
-    return identities.firstIndex { $0.name == name }.map { $0 + 1 } ?? -1
+    return identities.firstIndex { $0.name == name }.map { $0 + 1 }
   }
 }

@@ -34,7 +34,7 @@ struct ConfigurationBuilder {
   private let revision: UInt64
   var numbers: [String: Int32] = [:]
   /// The identity that clusters are made for: its place among the proxy's, and what its clusters' keys end in.
-  private var identity = 0
+  private var identity: Int? = 0
   var suffix = ""
   /// What was read of services that are new, by their places.
   private var read: [Int: ServiceConfig] = [:]

@@ -68,7 +68,7 @@ struct EndpointCompiler {
       let spec = EndpointSpec(
         address: address, expectation: expected, backendTLS: expected == nil ? tls : nil,
         workload: WorkloadLabels(uid: workload.uid, names(of: workload)), weight: workload.weight ?? 1,
-        applicationPort: UInt16(exactly: entry?.appPort ?? 0) ?? 0,
+        applicationPort: entry.flatMap { UInt16(exactly: $0.appPort) },
         wire: entry?.inboundPort == nil && tls == nil ? EndpointWire(port.appProtocol) : .negotiated,
         isUsable: workload.health == .healthy)
       found.append(
