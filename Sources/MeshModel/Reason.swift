@@ -7,6 +7,7 @@ package enum Reason: UInt8, CaseIterable, Sendable, BitwiseCopyable {
   // Routing: the mesh could not tell where to send the request, or answered it itself.
   case noService = 1, noRoute, backendNotFound, backendNotPermitted, noBackendWeight
   case noEndpoint, noHealthyEndpoint, connectTargetForbidden, directResponse, redirect, corsPreflight
+  case maxForwardsReached
   // The upstream.
   case connectFailure, connectRefused, connectTimeout, upstreamReset, upstreamRefusedStream, upstreamTruncated
   case upstreamProtocolError, upstreamHeadTooLarge

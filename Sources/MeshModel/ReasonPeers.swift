@@ -177,7 +177,7 @@ extension Reason {
         "Use TLS 1.3, which has no renegotiation.")
     case .tlsHandshakeTimeout:
       ReasonDetail(
-        "tls_handshake_timeout", 503, .upstreamFailure, "The TLS handshake took longer than 15 seconds.",
+        "tls_handshake_timeout", 503, .upstreamFailure, "The TLS handshake took too long.",
         "Check the peer's load and the network.")
     case .tlsHandshakeFailure:
       ReasonDetail(

@@ -45,6 +45,10 @@ extension Reason {
       ReasonDetail(
         "cors_preflight", 0, .none, "A route answered a preflight request of another origin's script, as configured.",
         "Nothing is wrong; the route has a CORS filter.")
+    case .maxForwardsReached:
+      ReasonDetail(
+        "max_forwards_reached", 200, .none, "Max-Forwards let the request come as far as this proxy and no further.",
+        "Nothing is wrong; send a larger Max-Forwards, or none, to ask the application.")
     default:  // redirect
       ReasonDetail(
         "redirect", 0, .none, "A route answered the request with a redirect, as configured.",

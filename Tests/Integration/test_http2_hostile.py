@@ -13,7 +13,7 @@ from support import http2, raw
 from support.http2 import (COMPRESSION_ERROR, ENHANCE_YOUR_CALM, GOAWAY, INITIAL_WINDOW_SIZE, continuation, data, frame, get,
                            headers, ping, priority, reset, settings, window_update)
 from support.processes import APPS, Program, free_port, resident_bytes
-from support.sidecars import Hop
+from support.sidecars import Hop, Pair
 
 MEGABYTE = 1 << 20
 
@@ -269,23 +269,29 @@ def test_resets_in_every_state_leak_nothing(hop):
 
 @pytest.fixture
 def hasty(tmp_path, hops):
-    """A sidecar whose limits on time are short."""
-    with Hop(tmp_path, hops[1].application, arguments=(
-            "--limit", "head-seconds=2", "--limit", "connection-idle-seconds=3")) as hop:
-        yield hop
+    """A pair of sidecars whose limits on time are short."""
+    limits = ("head-seconds=2", "connection-idle-seconds=3", "body-seconds=2", "handshake-seconds=1")
+    with Pair(tmp_path, hops[1].application, arguments=[word for limit in limits for word in ("--limit", limit)]) as pair:
+        yield pair
 
 
 def test_times_can_be_set(hasty):
-    """A head that does not arrive, in either version, and a connection that asks for nothing: both end when they are to."""
+    """A head or a body that does not arrive, a connection that asks for nothing, a handshake that does not begin: all end
+    when they are to."""
     with raw.Connection(hasty.port, 60) as unfinished, http2.Client(hasty.port, 60) as midway, \
-            raw.Connection(hasty.port, 60) as quiet, http2.Client(hasty.port, 60) as idle:
+            raw.Connection(hasty.port, 60) as quiet, http2.Client(hasty.port, 60) as idle, \
+            raw.Connection(hasty.port, 60) as halfway, raw.Connection(hasty.inbound_port, 60) as nobody:
+        halfway.send(b"POST /hash HTTP/1.1\r\nHost: server\r\nContent-Length: 100\r\n\r\nabc")
         unfinished.send(b"GET / HTTP/1.1\r\n")
         midway.send(frame(http2.HEADERS, 0, 1, http2.block(get())))
         answer = unfinished.response()
         assert (answer.status, answer.reason) == (408, "header_timeout"), answer
-        assert quiet.rest() == b""
+        answer = halfway.response()
+        assert (answer.status, answer.reason) == (408, "body_timeout"), answer
+        assert nobody.rest() == b"" and quiet.rest() == b""
         assert idle.until(lambda f: f.type == GOAWAY).number(4) == http2.NO_ERROR
         with pytest.raises(http2.Closed):
             while True:
                 midway.frame(60)
     assert hasty.client.metric("apus_refusals_total", error_reason="header_timeout") >= 1
+    assert hasty.server.metric("apus_refusals_total", error_reason="tls_handshake_timeout") == 1

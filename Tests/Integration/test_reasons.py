@@ -258,6 +258,7 @@ REQUESTS = {
     "redirect": asks("http://moved/", "HTTPRoute", "route-of-moved"),
     "cors_preflight": asks("http://shared/", "HTTPRoute", "route-of-shared", method="OPTIONS", fields=[
         ("Origin", "https://www.shop.test"), ("Access-Control-Request-Method", "PUT")]),
+    "max_forwards_reached": asks("http://server/", "Proxy", None, method="OPTIONS", fields=[("Max-Forwards", "0")]),
     "connect_failure": asks("http://unreachable/", "Endpoint", None, "224.0.0.1:9"),
     "connect_refused": asks("http://closed/", "Endpoint", None, "127.0.0.1:"),
     "connect_timeout": asks("http://deaf/", "Endpoint", None, "127.0.0.1:"),

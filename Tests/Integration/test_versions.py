@@ -223,6 +223,39 @@ def test_expectations_and_interim_heads(client, tmp_path):
         c.socket.close()
 
 
+def heard(pair, client, path="/headers", method="GET", fields=()):
+    """The answer, and the value of each field with which the application was asked, if it was."""
+    if client == 2:
+        with http2.Client(pair.port) as c:
+            answer = c.fetch(path, method=method, fields=list(fields))
+    else:
+        answer = raw.get(pair.port, path, method=method, fields=list(fields))
+    found = json.loads(answer.body) if answer.reason is None else []
+    return answer, {name.lower(): value for name, value in (found["fields"] if isinstance(found, dict) else found)}
+
+
+@both_clients
+def test_priorities_pass(pair, client):
+    """RFC 9218's field is for the application; nobody on the way acts on it."""
+    assert heard(pair, client, fields=[("priority", "u=1, i")])[1]["priority"] == "u=1, i"
+
+
+@both_clients
+@pytest.mark.parametrize("method", ["OPTIONS", "TRACE"])
+def test_max_forwards_ends_at_the_proxy_that_it_allows(pair, client, method):
+    """RFC 9110, section 7.6.2: each of the two proxies is a hop."""
+    for hops in ("0", "1", "00"):
+        answer, _ = heard(pair, client, method=method, fields=[("max-forwards", hops)])
+        assert (answer.status, answer.reason) == (501 if method == "TRACE" else 200, "max_forwards_reached"), answer
+    for sent, left in (("2", 0), ("3", 1), ("11", 9), ("100", 98), ("1000000", 999_998)):
+        answer, found = heard(pair, client, method=method, fields=[("max-forwards", sent)])
+        assert answer.status == 200 and int(found["max-forwards"]) == left, (sent, found)
+    for nonsense in ("x", "-1", "1x", "1,2"):
+        assert heard(pair, client, method=method, fields=[("max-forwards", nonsense)])[1]["max-forwards"] == nonsense
+    # Of other methods it says nothing.
+    assert heard(pair, client, fields=[("max-forwards", "0")])[1]["max-forwards"] == "0"
+
+
 # WebSockets: RFC 6455 over HTTP/1.1, RFC 8441 over HTTP/2.
 
 @both_clients

@@ -24,11 +24,17 @@ import Testing
     try limits.set("stream-idle-seconds=7")
     try limits.set("head-seconds=3")
     try limits.set("connection-idle-seconds=60")
+    try limits.set("body-seconds=4")
+    try limits.set("handshake-seconds=5")
+    try limits.set("ping-seconds=20")
+    try limits.set("ping-answer-seconds=6")
     #expect(limits.edge.maxConcurrentStreams == 7 && limits.mesh.maxConcurrentStreams == 7)
     #expect(limits.mesh.streamWindowBytes == 1_048_576 && limits.edge.streamWindowBytes == 65_536)
     #expect(limits.mesh.streamWindowLimitBytes == 8_388_608 && limits.mesh.windowGrowthBytes == 0)
     #expect(limits.http1.maxFields == 8 && limits.edge.maxFields == 8 && limits.streamIdleSeconds == 7)
     #expect(limits.headSeconds == 3 && limits.connectionIdleSeconds == 60)
+    #expect(limits.bodySeconds == 4 && limits.handshakeSeconds == 5)
+    #expect(limits.pingSeconds == 20 && limits.pingAnswerSeconds == 6)
   }
 
   @Test(arguments: [

@@ -35,7 +35,7 @@ extension Explanation {
     case .faultInjected: return policy(told)
     case .overload where told.attempts == 0 && !told.service.isEmpty:
       return service(told, "TrafficPolicy", detail: "adaptive concurrency")
-    case .overload, .connectionLimit, .descriptorLimit, .tlsNoOwnCertificate:
+    case .overload, .connectionLimit, .descriptorLimit, .tlsNoOwnCertificate, .maxForwardsReached:
       return Object(kind: "Proxy", namespace: "", name: told.proxy)
     case .connectTargetForbidden:
       return Object(

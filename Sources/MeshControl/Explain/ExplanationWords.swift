@@ -59,7 +59,7 @@ enum Sentence {
   }
 
   private static func outcome(_ record: DecisionRecord, _ reason: Reason) -> String {
-    if reason == .directResponse || reason == .redirect || reason == .corsPreflight {
+    if [.directResponse, .redirect, .corsPreflight, .maxForwardsReached].contains(reason) {
       return "was answered with \(record.status) by the mesh"
     }
     if record.status == 0 { return record.isTunnel ? "was ended" : "was broken off" }

@@ -26,10 +26,6 @@ struct HTTP2Session: ~Copyable {
 
   /// How often the clock looks at a session.
   static let tick: UInt64 = 5_000_000_000
-  /// Streams are open and nothing has come in for this long: a PING asks whether the peer is there.
-  static let pingAfter: UInt64 = 30_000_000_000
-  /// Time for its answer.
-  static let pingTimeout: UInt64 = 15_000_000_000
   /// What our PINGs carry.
   static let pingMark: UInt64 = 0x6170_7573_2070_696e
 
@@ -281,9 +277,11 @@ extension Worker {
     }
     if session.pointee.codec.openStreams > 0 {
       session.pointee.idleSince = now
+      // Whatever has come since shows that the peer is there: its answer may stand behind it.
+      if session.pointee.lastRead > session.pointee.pinged { session.pointee.pinged = 0 }
       if session.pointee.pinged > 0 {
-        if now &- session.pointee.pinged >= HTTP2Session.pingTimeout { return sessionEnded(connection) }
-      } else if now &- session.pointee.lastRead >= HTTP2Session.pingAfter {
+        if now &- session.pointee.pinged >= settings.limits.pingAnswerNanoseconds { return sessionEnded(connection) }
+      } else if now &- session.pointee.lastRead >= settings.limits.pingNanoseconds {
         session.pointee.pinged = now
         session.pointee.codec.ping(HTTP2Session.pingMark)
         markDirty(connection)
@@ -295,7 +293,10 @@ extension Worker {
       session.pointee.codec.finishDrain()
       markDirty(connection)
     }
-    arm(connection, after: min(HTTP2Session.tick, idleLimit(connection)))
+    let limits = settings.limits
+    arm(
+      connection,
+      after: min(HTTP2Session.tick, idleLimit(connection), limits.pingNanoseconds, limits.pingAnswerNanoseconds))
   }
 
   /// A peer that opened a connection and never said what it speaks.

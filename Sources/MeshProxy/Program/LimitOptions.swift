@@ -11,6 +11,14 @@ package struct ProxyLimits: Sendable {
   package var streamIdleSeconds = 300
   /// Time for a head to arrive whole, from its first byte: seconds, 1…3,600, default 15.
   package var headSeconds = 15
+  /// Time in which 64 more bytes of a request's body must arrive: seconds, 1…3,600, default 15.
+  package var bodySeconds = 15
+  /// Time for a TLS handshake, from acceptance: seconds, 1…3,600, default 15.
+  package var handshakeSeconds = 15
+  /// Silence of a peer of HTTP/2 with open streams before a PING asks whether it is there: seconds, 1…3,600, default 30; and
+  /// the time for its answer, 1…3,600, default 15.
+  package var pingSeconds = 30
+  package var pingAnswerSeconds = 15
   /// Time without requests after which a client's connection is ended: seconds, 1…604,800, default 3,600.
   package var connectionIdleSeconds = 3_600
   /// By how much all windows between proxies may grow on a worker, 0…4 GiB; default 64 MiB.
@@ -26,13 +34,27 @@ package struct ProxyLimits: Sendable {
   package static var names: [String] { settings.map(\.name) }
 
   /// `streamIdleSeconds` as the clocks have it.
-  var streamIdleNanoseconds: UInt64 { UInt64(clamping: streamIdleSeconds) &* 1_000_000_000 }
+  var streamIdleNanoseconds: UInt64 { Self.nanoseconds(streamIdleSeconds) }
 
   /// `headSeconds` as the clocks have it.
-  var headNanoseconds: UInt64 { UInt64(clamping: headSeconds) &* 1_000_000_000 }
+  var headNanoseconds: UInt64 { Self.nanoseconds(headSeconds) }
+
+  /// `bodySeconds` as the clocks have it.
+  var bodyNanoseconds: UInt64 { Self.nanoseconds(bodySeconds) }
+
+  /// `handshakeSeconds` as the clocks have it.
+  var handshakeNanoseconds: UInt64 { Self.nanoseconds(handshakeSeconds) }
+
+  /// `pingSeconds` as the clocks have it.
+  var pingNanoseconds: UInt64 { Self.nanoseconds(pingSeconds) }
+
+  /// `pingAnswerSeconds` as the clocks have it.
+  var pingAnswerNanoseconds: UInt64 { Self.nanoseconds(pingAnswerSeconds) }
 
   /// `connectionIdleSeconds` as the clocks have it.
-  var connectionIdleNanoseconds: UInt64 { UInt64(clamping: connectionIdleSeconds) &* 1_000_000_000 }
+  var connectionIdleNanoseconds: UInt64 { Self.nanoseconds(connectionIdleSeconds) }
+
+  private static func nanoseconds(_ seconds: Int) -> UInt64 { UInt64(clamping: seconds) &* 1_000_000_000 }
 
   /// The limits of HTTP/1.
   package var http1: HTTP1Limits { HTTP1Limits(maxHeadBytes: headBytes, maxFields: headFields) }
@@ -91,8 +113,12 @@ package struct ProxyLimits: Sendable {
     },
     Setting("connections", 1...1_000_000) { $0.connections = $1 },
     Setting("head-seconds", 1...3_600) { $0.headSeconds = $1 },
+    Setting("body-seconds", 1...3_600) { $0.bodySeconds = $1 },
+    Setting("handshake-seconds", 1...3_600) { $0.handshakeSeconds = $1 },
     Setting("stream-idle-seconds", 1...86_400) { $0.streamIdleSeconds = $1 },
     Setting("connection-idle-seconds", 1...604_800) { $0.connectionIdleSeconds = $1 },
+    Setting("ping-seconds", 1...3_600) { $0.pingSeconds = $1 },
+    Setting("ping-answer-seconds", 1...3_600) { $0.pingAnswerSeconds = $1 },
     .both("streams", 1...10_000) { $0.maxConcurrentStreams = UInt32($1) },
     Setting("stream-window", 16_384...16_777_216) { $0.edge.streamWindowBytes = UInt32($1) },
     Setting("connection-window", 65_535...1_073_741_824) { $0.edge.connectionWindowBytes = UInt32($1) },

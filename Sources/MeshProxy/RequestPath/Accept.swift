@@ -28,7 +28,7 @@ extension Worker {
       guard let connection = makeConnection(descriptor, role: .undecided) else { continue }
       connection.pointee.listener = listener.pointee.listener
       if let address = SocketAddress(&storage) { connection.pointee.address = address }
-      connection.pointee.idleSince = now
+      connection.pointee.restingSince = now
       linkDownstream(connection)
       begin(connection, on: listeners[Int(listener.pointee.listener)])
     }
@@ -55,7 +55,7 @@ extension Worker {
       switch listener.mutualTLS {
       case .strict: beginHandshake(connection)
       // The first byte tells TLS from plaintext.
-      case .permissive: arm(connection, after: RequestPath.handshakeTimeout)
+      case .permissive: arm(connection, after: settings.limits.handshakeNanoseconds)
       case .disable: decidePlaintext(connection, listener)
       }
     }

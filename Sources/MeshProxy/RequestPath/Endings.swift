@@ -58,7 +58,7 @@ extension Worker {
   /// request is written to a connection that is just being closed.
   private func idleClosed(_ connection: ConnectionRef) {
     if let endpoint = connection.pointee.endpoint, connection.pointee.flags.contains(.pooled) {
-      let age = now &- connection.pointee.idleSince
+      let age = now &- connection.pointee.restingSince
       if age > 100_000_000 { endpoint.pointee.learnedIdle = min(endpoint.pointee.learnedIdle, age &- age / 10) }
     }
     kill(connection)
@@ -174,7 +174,7 @@ extension Worker {
       nearest = min(nearest, exchange.pointee.lastActivity &+ settings.limits.streamIdleNanoseconds)
     }
     if watchesBody(exchange) {
-      nearest = min(nearest, max(exchange.pointee.bodyWindowStart, exchange.pointee.started) &+ RequestPath.bodyWindow)
+      nearest = min(nearest, bodyDeadline(exchange))
     }
     guard nearest != .max else { return }
     timers.arm(UnsafeMutableRawPointer(exchange).assumingMemoryBound(to: WheelTimer.self), deadline: nearest)
@@ -185,6 +185,11 @@ extension Worker {
   private func watchesBody(_ exchange: ExchangeRef) -> Bool {
     exchange.pointee.flags.isDisjoint(with: [.requestComplete, .tunnel, .grpc])
       && !(exchange.pointee.isDownstreamStream && exchange.pointee.flags.contains(.responseStarted))
+  }
+
+  /// When the next `RequestPath.minimumBodyBytes` of the request's body must be there.
+  private func bodyDeadline(_ exchange: ExchangeRef) -> UInt64 {
+    max(exchange.pointee.bodyWindowStart, exchange.pointee.started) &+ settings.limits.bodyNanoseconds
   }
 
   /// The head of the response is there: from now on only silence and the request's own deadline end it.
@@ -219,8 +224,7 @@ extension Worker {
     {
       return timedOut(exchange, .streamIdleTimeout)
     }
-    let bodyBy = max(exchange.pointee.bodyWindowStart, exchange.pointee.started) &+ RequestPath.bodyWindow
-    if watchesBody(exchange), now >= bodyBy {
+    if watchesBody(exchange), now >= bodyDeadline(exchange) {
       if exchange.pointee.requestBytes &- exchange.pointee.watchedBytes < RequestPath.minimumBodyBytes {
         return timedOut(exchange, .bodyTimeout)
       }

@@ -45,9 +45,10 @@ package struct Credentials: Sendable {
 
 extension Worker {
   /// The certificates of one of the proxy's identities; 0 is its own.
-  func credentials(_ identity: Int) -> Credentials? {
+  func credentials(_ identity: Int?) -> Credentials? {
+    guard let identity else { return nil }
     if identity == 0 { return credentials }
-    return identity > 0 && identity <= furtherCredentials.count ? furtherCredentials[identity - 1] : nil
+    return furtherCredentials.indices.contains(identity - 1) ? furtherCredentials[identity - 1] : nil
   }
 
   /// Expects TLS from a client.
@@ -62,7 +63,7 @@ extension Worker {
     connection.pointee.flags.insert(.handshaking)
     sealed.pointee.reset(keeping: Self.sealedCapacity)
     _ = session.start(output: sealed, nowSeconds: nowSeconds)
-    arm(connection, after: RequestPath.handshakeTimeout)
+    arm(connection, after: settings.limits.handshakeNanoseconds)
   }
 
   /// Whether a port carries bytes as they are, by its listener's word or by its service's.

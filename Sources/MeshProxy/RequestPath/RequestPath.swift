@@ -20,12 +20,9 @@
 /// Outbound and inbound traffic take the same stages; they differ in what `Route` looks at and which connections are
 /// encrypted.
 enum RequestPath {
-  /// Time for a TLS handshake from acceptance.
-  static let handshakeTimeout: UInt64 = 15_000_000_000
   /// Time to the first byte of a response where no timeout is configured.
   static let responseTimeout: UInt64 = 15_000_000_000
-  /// While a request's body comes in, each window of this length must bring at least `minimumBodyBytes`.
-  static let bodyWindow: UInt64 = 15_000_000_000
+  /// What each `--limit body-seconds` of a request's body must bring at least.
   static let minimumBodyBytes: UInt64 = 64
   /// How long a tunnel may go on to a service whose requests have come to be looked at.
   static let tunnelGrace: UInt64 = 5_000_000_000

@@ -21,6 +21,8 @@ extension Worker {
     }
     exchange.pointee.cluster = cluster
     if head.methodToken == .connect { return connectMethod(exchange, head, listener, number) }
+    let method = head.methodToken
+    if method == .trace || method == .options, endsHere(exchange, head) { return }
     guard let routes = exchange.pointee.generation.pointee.routes(number) else {
       guard admit(exchange, head, number) else { return }
       setDeadlines(

@@ -33,7 +33,7 @@ extension Worker {
   private func awaitServerName(_ exchange: ExchangeRef) {
     let downstream = exchange.pointee.downstream
     exchange.pointee.flags.insert(.awaitingName)
-    exchange.pointee.deadline = now &+ RequestPath.handshakeTimeout
+    exchange.pointee.deadline = now &+ settings.limits.handshakeNanoseconds
     armExchange(exchange)
     if exchange.pointee.flags.contains(.connectMethod) {
       exchange.pointee.flags.remove(.connectMethod)
