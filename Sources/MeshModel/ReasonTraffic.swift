@@ -47,7 +47,7 @@ extension Reason {
         "Nothing is wrong; the route has a CORS filter.")
     case .maxForwardsReached:
       ReasonDetail(
-        "max_forwards_reached", 200, .none, "Max-Forwards let the request come as far as this proxy and no further.",
+        "max_forwards_reached", 0, .none, "Max-Forwards let the request come as far as this proxy and no further.",
         "Nothing is wrong; send a larger Max-Forwards, or none, to ask the application.")
     default:  // redirect
       ReasonDetail(

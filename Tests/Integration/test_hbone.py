@@ -240,6 +240,109 @@ def test_malformed_baggage_and_traceparent_are_ignored(pair, authority, echo):
             assert client.head(stream).status == 200
 
 
+@pytest.fixture
+def tunnels(tmp_path, authority, echo):
+    """A workload's proxy with a listener that is for tunnels to any of its ports (`--hbone`), beside the port's own."""
+    own, port = free_port(), free_port()
+    listeners = [{"name": name, "kind": "inbound", "address": f"127.0.0.1:{number}", "port": target, "mutualTLS": "strict",
+                  "appProtocol": "tcp" if target else "unspecified"}
+                 for name, number, target in (("in", own, echo), ("hbone", port, 0))]
+    sidecar = Sidecar(tmp_path, "server", snapshot(
+        "server", listeners, echo, "tcp", [workload(echo, "tcp")], authority.leaf("server")), port)
+    sidecar.inbound_port = port
+    yield sidecar
+    sidecar.stop()
+
+
+def test_a_listener_for_tunnels_alone(tunnels, authority, echo):
+    with tunnel_client(tunnels, authority) as client:
+        stream = connect(client, f"127.0.0.1:{echo}")
+        assert client.head(stream).status == 200
+        client.send(http2.data(stream, b"hello", end=True))
+        assert client.answer(stream).body == b"hellobye 5\n"
+        assert client.answer(connect(client, "127.0.0.1:1")).status == 403
+        # No service is behind it: a request has nowhere to go.
+        assert client.fetch("/").status == 404
+        stream = connect(client, f"127.0.0.1:{echo}")
+        assert client.head(stream).status == 200
+    # Nor have bytes without a CONNECT.
+    context = authority.leaf("plain").context(alpn=("apus-tcp",))
+    with raw.Connection(tunnels.port, wrap=context.wrap_socket) as client:
+        try:
+            client.send(HELLO)
+            assert client.rest() == b""
+        except (ConnectionResetError, ssl.SSLError):
+            pass
+
+
+# Peers that speak mutual TLS and none of this: older proxies, programs of somebody's own.
+
+@pytest.mark.parametrize("alpn", [("apus-tcp",), None], ids=["by ALPN", "without ALPN"])
+def test_bytes_of_a_peer_that_makes_no_tunnels(pair, authority, echo, alpn):
+    context = authority.leaf("plain").context(alpn=alpn)
+    with raw.Connection(pair.inbound_port, wrap=context.wrap_socket) as client:
+        client.send(HELLO)
+        assert client._exactly(len(HELLO)) == HELLO
+    raw.eventually(lambda: closed(pair, source_principal=spiffe("plain")) == 1)
+
+
+class PlainPeer:
+    """A workload that ends mutual TLS itself: sends back what it gets, or answers one request."""
+
+    def __init__(self, leaf, alpn, answer=None):
+        self.context, self.answer, self.callers = leaf.context(server=True, alpn=alpn), answer, []
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self.listening.getsockname()[1]
+        threading.Thread(target=self.run, daemon=True).start()
+
+    def run(self):
+        while True:
+            try:
+                accepted, _ = self.listening.accept()
+                accepted.settimeout(20)
+                with self.context.wrap_socket(accepted, server_side=True) as tls:
+                    self.callers.append(dict(tls.getpeercert()["subjectAltName"])["URI"])
+                    while piece := tls.recv(65536):
+                        tls.sendall(self.answer or piece)
+            except ssl.SSLError:
+                continue
+            except OSError:
+                return
+
+
+@pytest.mark.parametrize("alpn", [("apus-tcp",), None], ids=["by ALPN", "without ALPN"])
+def test_bytes_for_a_peer_that_takes_no_tunnels(tmp_path, authority, echo, alpn):
+    peer = PlainPeer(authority.leaf("plain"), alpn)
+    sidecar = outbound_to(tmp_path, authority, peer.port, echo, spiffe("plain"))
+    try:
+        for _ in range(2):
+            with raw.Connection(sidecar.port) as client:
+                client.send(HELLO)
+                assert client._exactly(len(HELLO)) == HELLO
+        assert set(peer.callers) == {spiffe("client")}
+    finally:
+        sidecar.stop()
+        peer.listening.close()
+
+
+@pytest.mark.parametrize("alpn", [("apus-http/1.1",), None], ids=["by ALPN", "without ALPN"])
+def test_requests_for_a_peer_that_speaks_http_1(tmp_path, authority, echo, alpn):
+    peer = PlainPeer(authority.leaf("plain"), alpn, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    listen = free_port()
+    sidecar = Sidecar(tmp_path, "client", snapshot(
+        "client", [{"name": "out", "kind": "outbound", "address": f"127.0.0.1:{listen}", "service": "default/server",
+                    "port": 80, "appProtocol": "http"}],
+        echo, "http", [workload(echo, "http", spiffe("plain"), peer.port)], authority.leaf("client")), listen)
+    try:
+        for _ in range(3):
+            answer = raw.get(sidecar.port, "/")
+            assert (answer.status, answer.body) == (200, b"ok"), answer
+        assert set(peer.callers) == {spiffe("client")}
+    finally:
+        sidecar.stop()
+        peer.listening.close()
+
+
 # CONNECT of an application, on HTTP/2, to a service whose connections go by server name.
 
 @pytest.fixture

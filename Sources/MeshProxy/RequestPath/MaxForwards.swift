@@ -16,7 +16,7 @@ extension Worker {
       else { continue }
       if left == 0 {
         noteTarget(exchange, head)
-        reply(exchange, .maxForwardsReached, status: head.methodToken == .trace ? 501 : nil)
+        reply(exchange, .maxForwardsReached, status: head.methodToken == .trace ? 501 : 200)
         return true
       }
       lower(UnsafeMutablePointer(mutating: head.base) + Int(field.value.offset), Int(field.value.length))
