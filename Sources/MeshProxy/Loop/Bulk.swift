@@ -32,7 +32,9 @@ struct OutputPieces {
 
   var isEmpty: Bool { count == 1 }
   /// Whether a few pieces more may not fit.
-  var isFull: Bool { count > Self.capacity - 4 }
+  var isFull: Bool { !hasRoom(pieces: 3) }
+
+  func hasRoom(pieces more: Int) -> Bool { count &+ more <= Self.capacity }
 
   mutating func add(_ bytes: UnsafePointer<UInt8>, _ length: Int) {
     guard count < Self.capacity, length > 0 else { return }
@@ -134,8 +136,12 @@ extension Worker {
     _ connection: ConnectionRef, _ session: HTTP2SessionRef, _ stream: HTTP2Stream, _ bytes: UnsafePointer<UInt8>,
     _ count: Int, _ ends: Bool
   ) {
-    sendLent()
     let gathered = session.pointee.codec.pendingOutput
+    // What the codec has gathered may move: it goes out now. Parts of a body wait for those that follow them.
+    let waits = isLending && gathered.isEmpty
+    if !waits || lender != connection || !lent.hasRoom(pieces: 2 &* (count / HTTP2Connection.recordPayloadBytes &+ 1)) {
+      sendLent()
+    }
     if let start = gathered.baseAddress { lent.add(start, gathered.count) }
     var sent = 0
     while sent < count {
@@ -147,9 +153,10 @@ extension Worker {
       sent &+= size
     }
     lender = connection
+    markDirty(connection)
+    if waits { return }
     sendLent()
     session.pointee.codec.didWrite(gathered.count)
-    markDirty(connection)
   }
 
   /// Gives back what large bodies have left, once a second.
