@@ -114,7 +114,8 @@ let package = Package(
     .target(
       name: "MeshServer",
       dependencies: [
-        "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshProxy", "MeshStore", "MeshWire", "MeshXDS",
+        "CApusSystem", "MeshAPI", "MeshControl", "MeshIdentity", "MeshModel", "MeshProxy", "MeshStore", "MeshWire",
+        "MeshXDS",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -125,7 +126,7 @@ let package = Package(
     .testTarget(name: "MeshWireTests", dependencies: ["MeshWire"], swiftSettings: common),
     .testTarget(name: "MeshReactorTests", dependencies: ["MeshReactor"], swiftSettings: common),
     // The command line, without the control plane: it builds in seconds.
-    .target(name: "CApusSystem"),
+    .target(name: "CApusSystem", linkerSettings: [.linkedLibrary("resolv", .when(platforms: [.linux]))]),
     .target(name: "ApusHTTP", dependencies: ["CApusSystem"], swiftSettings: common),
     .target(
       name: "ApusCLI",

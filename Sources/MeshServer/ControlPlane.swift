@@ -30,6 +30,8 @@ package struct ControlPlane: Service {
     package var requiresReferenceGrants = false
     /// Fields of heads whose values the tap does not show, beside those that it never shows.
     package var redactedFields: [String] = []
+    /// IPv4 address and port of the name server that is asked for external names; nil: those of `/etc/resolv.conf`.
+    package var nameServer: (host: String, port: Int)?
     /// Version of the program, for `/version`.
     package var version: String
 
@@ -116,6 +118,7 @@ package struct ControlPlane: Service {
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { await parts.engine.run() }
         group.addTask { await parts.registry.run() }
+        group.addTask { await parts.names.run() }
         group.addTask { try await parts.keepAuthority() }
         group.addTask { await parts.rollouts.run() }
         group.addTask { try await serveProxies(parts) }

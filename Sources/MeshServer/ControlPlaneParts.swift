@@ -14,6 +14,7 @@ final class ControlPlaneParts: Sendable {
   let store: SQLiteStore
   let engine: ConfigEngine
   let registry: WorkloadRegistry
+  let names: NameKeeper
   let xds: XDSServer
   let api: APIServer
   let rollouts: RolloutController
@@ -60,6 +61,8 @@ final class ControlPlaneParts: Sendable {
       trustDomain: configuration.trustDomain, sink: engine, store: store, now: monotonic,
       onStoreError: { onProblem("Workloads are not remembered over a restart: \($0.message).") })
     await registry.restore()
+    names = NameKeeper(
+      resolver: SystemNames(server: configuration.nameServer), sink: engine, now: monotonic, onProblem: onProblem)
     try await engine.start()
 
     // The proxies' side.

@@ -47,6 +47,7 @@ struct ControlPlaneHost: Sendable {
     configuration.certificateLifeSeconds = settings.certificateLifetime.components.seconds
     configuration.requiresReferenceGrants = settings.requiresReferenceGrants
     configuration.redactedFields = settings.redactedFields
+    configuration.nameServer = settings.nameServer.map { ($0.host, Int($0.port)) }
     let errors = context.errors
     let controlPlane = ControlPlane(
       configuration: configuration,

@@ -216,7 +216,7 @@ import Testing
     (#"{"ports": [{"port": 80, "targetPort": "HTTP"}]}"#, "spec.ports[0].targetPort FieldValueInvalid"),
     (#"{"ports": [{"port": 0}]}"#, "spec.ports[0].port FieldValueInvalid"),
     (#"{"ports": []}"#, "spec.ports FieldValueRequired"),
-    (#"{"ports": [{"port": 80}], "type": "ExternalName"}"#, "spec.type FieldValueNotSupported"),
+    (#"{"ports": [{"port": 80}], "type": "Magic"}"#, "spec.type FieldValueNotSupported"),
     (#"{"ports": [{"port": 80}], "selector": {"a": 1}}"#, "spec.selector[\"a\"] FieldValueTypeInvalid"),
   ])
   func `each rule of Service is checked`(spec: String, expected: String) {

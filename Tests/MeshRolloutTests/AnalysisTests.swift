@@ -183,6 +183,36 @@ import Testing
     #expect(finding.severity == .warning && finding.mend.contains("side: Client") && finding.line == 2)
   }
 
+  @Test func `external names: no answer, and slices that have no say`() throws {
+    func external(_ status: String) -> String {
+      """
+      {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "shop"},
+       "spec": {"type": "ExternalName", "externalName": "shop.test", "ports": [{"port": 80}]}, "status": \(status)}
+      """
+    }
+    func condition(_ status: String, _ reason: String) -> String {
+      #"{"conditions": [{"type": "Resolved", "status": "\#(status)", "reason": "\#(reason)", "message": "why"}]}"#
+    }
+    let slice = """
+      {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+       "metadata": {"name": "shop", "labels": {"kubernetes.io/service-name": "shop"}}, "addressType": "IPv4",
+       "endpoints": [{"addresses": ["192.0.2.1"]}], "ports": [{"port": 80}]}
+      """
+    #expect(try Self.lines([external("{}")]) == [])
+    #expect(try Self.lines([external(condition("True", "Answered"))]) == [])
+    #expect(try Self.lines([external(condition("False", "Pending"))]) == [])
+    for reason in NameFailure.allCases {
+      let finding = try #require(try Self.findings([external(condition("False", reason.rawValue))]).first)
+      #expect(finding.code == .nameUnresolved && finding.path == "spec.externalName" && finding.message == "why")
+      #expect(finding.mend == reason.remedy)
+    }
+    #expect(try Self.lines([external(condition("False", "AddressesRefused"))]) == ["AP505 spec.externalName"])
+    #expect(try Self.lines([external("{}"), slice]) == ["AP504 metadata.labels"])
+    #expect(
+      try Self.lines([external("{}"), Self.policy("one", #""adaptiveConcurrency": {}"#)])
+        == ["AP603 spec.adaptiveConcurrency"])
+  }
+
   @Test func `rollouts: shared routes, routes elsewhere, routes with others`() throws {
     func rollout(_ name: String) -> String {
       #"{"apiVersion": "apus.dev/v1", "kind": "Rollout", "metadata": {"name": "\#(name)"}, "spec": {"service": "shop", "version": "v1"}}"#

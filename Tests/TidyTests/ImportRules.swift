@@ -49,6 +49,8 @@ enum ImportRules {
       "NIOPosix", "NIOSSL", "ServiceLifecycle", "Synchronization",
       // Changes are evaluated with the data plane's own matcher.
       "MeshProxy", "MeshWire",
+      // Names are looked up by the C library's resolver.
+      "CApusSystem",
     ]).union(foundation),
     "apus": Set(["ApusCLI", "ApusHTTP", "MeshAPI", "MeshControl", "MeshModel", "MeshServer"]).union(libc),
     "apus-demo": Set(["ApusHTTP", "MeshDemo", "ArgumentParser", "Synchronization"]).union(foundation).union(libc),

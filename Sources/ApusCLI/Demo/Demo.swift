@@ -58,6 +58,7 @@ struct Demo {
       "\(settings.certificateLifetime.components.seconds)",
     ] + (settings.requiresReferenceGrants ? ["--require-reference-grants"] : [])
       + settings.redactedFields.flatMap { ["--redact-header", $0] }
+      + (settings.nameServer.map { ["--name-server", $0.description] } ?? [])
   }
 
   private var runOptions: [String] {

@@ -49,11 +49,7 @@ package struct ResourceTable: Sendable {
 
   private static func fields(of kind: KindInfo) -> [Field] {
     switch kind.kind {
-    case "Service":
-      [
-        Field(column: .init("PORTS", minimumWidth: 8)) { list($0["spec"]?["ports"], servicePort) },
-        Field(column: .init("SELECTOR", minimumWidth: 12)) { $0["spec"]?["selector"]?.labelText },
-      ]
+    case "Service": serviceFields
     case "HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute":
       [
         Field(column: .init("PARENTS", minimumWidth: 10)) { list($0["spec"]?["parentRefs"], reference) },
@@ -116,6 +112,16 @@ package struct ResourceTable: Sendable {
     case "Workload": workloadFields
     default: []
     }
+  }
+
+  private static var serviceFields: [Field] {
+    [
+      Field(column: .init("PORTS", minimumWidth: 8)) { list($0["spec"]?["ports"], servicePort) },
+      Field(column: .init("SELECTOR", minimumWidth: 12)) {
+        $0["spec"]?["selector"]?.labelText ?? $0["spec"]?["externalName"]?.text.map { "-> \($0)" }
+      },
+      Field(column: .init("RESOLVED"), isWide: true) { condition("Resolved", $0) },
+    ]
   }
 
   private static var telemetryFields: [Field] {

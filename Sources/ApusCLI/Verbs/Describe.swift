@@ -93,7 +93,14 @@ struct ServiceDescription {
     }
     for line in learned.lines { text += line + "\n" }
     if let selector = service["spec"]?["selector"]?.labelText { text += "Selector    \(selector)\n" }
-    text += section("Endpoints", endpointTable, width, none: "none: nothing that it selects runs")
+    if let name = service["spec"]?["externalName"]?.text {
+      let resolved = (service["status"]?["conditions"]?.elements ?? []).first { $0["type"]?.text == "Resolved" }
+      text += "Name        \(name)\nResolved    \(Self.state("Resolved", resolved.map { [$0] } ?? []))"
+      text += (resolved?["message"]?.text).map { ": \($0)\n" } ?? "\n"
+      text += section("Endpoints", addressTable, width, none: "none: the name has no address that is used")
+    } else {
+      text += section("Endpoints", endpointTable, width, none: "none: nothing that it selects runs")
+    }
     text += section("Routes", routeTable, width, none: "none: everything goes to the service itself")
     text += section("Policies", policyTable, width, none: "none: the mesh's defaults hold")
     text += section("Called by, last \(window) s", callerTable, width, none: "nobody")
@@ -105,6 +112,13 @@ struct ServiceDescription {
   private func section(_ title: String, _ table: Table, _ width: Int?, none: String) -> String {
     let lines = table.rows.isEmpty ? [none] : table.lines(maxWidth: width.map { $0 - 2 })
     return "\n\(title)\n" + lines.map { "  \($0)\n" }.joined()
+  }
+
+  /// The addresses of an external name.
+  private var addressTable: Table {
+    var table = Table([.init("ADDRESS", minimumWidth: 10)])
+    table.rows = (service["status"]?["resolved"]?["addresses"]?.elements ?? []).compactMap { $0.text.map { [$0] } }
+    return table
   }
 
   private var endpointTable: Table {

@@ -19,6 +19,8 @@ package struct ControlPlaneSettings: Sendable, Equatable {
   package var requiresReferenceGrants = false
   /// Fields of heads whose values `apus tap --heads` does not show, beside those that it never shows.
   package var redactedFields: [String] = []
+  /// The name server that is asked for external names; nil: those of `/etc/resolv.conf`.
+  package var nameServer: HTTPAddress?
 
   package init(
     folder: DataFolder, api: HTTPAddress, xds: HTTPAddress, trustDomain: String, certificateLifetime: Duration
@@ -61,6 +63,12 @@ struct ControlPlaneOptions: ParsableArguments {
     help: ArgumentHelp("A header field whose value `apus tap --heads` does not show.", valueName: "name"))
   var redactHeader: [String] = []
 
+  @Option(
+    help: ArgumentHelp(
+      "The name server for Services of type ExternalName (default: those of /etc/resolv.conf).",
+      valueName: "ipv4[:port]"))
+  var nameServer: String?
+
   func validate() throws {
     guard (1...2_592_000).contains(certificateLifetime) else {
       throw ValidationError("--certificate-lifetime must be from 1 to 2592000 seconds (30 days)")
@@ -79,6 +87,16 @@ struct ControlPlaneOptions: ParsableArguments {
       trustDomain: trustDomain, certificateLifetime: .seconds(certificateLifetime))
     settings.requiresReferenceGrants = requireReferenceGrants
     settings.redactedFields = redactHeader
+    if let nameServer {
+      guard let address = HTTPAddress(nameServer, defaultPort: 53), IPAddress.isValid(address.host),
+        !address.host.contains(":")
+      else {
+        throw CLIFailure(
+          .usage, "--name-server \"\(nameServer)\" is no IPv4 address",
+          hint: "write --name-server like 127.0.0.1:5353")
+      }
+      settings.nameServer = address
+    }
     return settings
   }
 

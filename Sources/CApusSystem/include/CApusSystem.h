@@ -43,3 +43,19 @@ int apus_set_timeout(int descriptor, int timeout_ms);
 
 // Columns and rows of the terminal; 0 on success.
 int apus_terminal_size(int descriptor, int *columns, int *rows);
+
+// Bytes for an address as text, with its end.
+enum { APUS_ADDRESS_SIZE = 46 };
+// What `apus_lookup` answers beside 0 and a negative errno: the name is not there; no server gave an answer that can be
+// used, in time.
+enum { APUS_LOOKUP_NO_NAME = 1, APUS_LOOKUP_NO_ANSWER = 2 };
+
+// Asks name servers for a name's IPv4 or IPv6 addresses and waits for the answer, at most some seconds. The name is taken
+// as it is: no search list, no /etc/hosts. Answers that are too long for UDP are asked for by TCP.
+// `server` (an IPv4 address) and `port` name the server; NULL: those of /etc/resolv.conf.
+// `addresses` takes `capacity` texts of APUS_ADDRESS_SIZE bytes each, `*count` how many there are, `*ttl_seconds` for how
+// long the answer holds (UINT32_MAX where it does not say). A name without such addresses is an answer of none.
+int apus_lookup(const char *name, int wants_ipv6, const char *server, int port, char *addresses, int capacity,
+                int *count, unsigned *ttl_seconds);
+// Whether this machine has an IPv6 address that reaches further than itself and its link.
+int apus_has_ipv6(void);

@@ -72,6 +72,8 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
   case selectorMatchesNothing = "AP501"
   case namedPortUnknown = "AP502"
   case sliceBesideSelector = "AP503"
+  case sliceBesideName = "AP504"
+  case nameUnresolved = "AP505"
   // Policies that contradict each other.
   case policiesConflict = "AP601"
   case peerAuthenticationsConflict = "AP602"
@@ -107,6 +109,8 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .selectorMatchesNothing: "selector-matches-nothing"
     case .namedPortUnknown: "named-port-unknown"
     case .sliceBesideSelector: "slice-beside-selector"
+    case .sliceBesideName: "slice-beside-name"
+    case .nameUnresolved: "name-unresolved"
     case .policiesConflict: "policies-conflict"
     case .peerAuthenticationsConflict: "peer-authentications-conflict"
     case .limitWithoutProxy: "limit-without-proxy"
@@ -125,7 +129,8 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
       .error
     case .sliceServiceMissing, .noParent, .routesConflict, .retriesDoNotAllFit, .budgetWithoutRetries,
       .selectorMatchesNothing, .namedPortUnknown, .policiesConflict, .peerAuthenticationsConflict,
-      .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector, .nowhereToSend, .limitWithoutProxy:
+      .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector, .nowhereToSend, .limitWithoutProxy,
+      .sliceBesideName, .nameUnresolved:
       .warning
     case .weightUnreachable, .retryWithoutTryLimit: .info
     }

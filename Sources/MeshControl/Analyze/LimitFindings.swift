@@ -2,7 +2,7 @@
 extension MeshAnalysis {
   /// What is kept by the proxies of a service's workloads is kept by nobody where the endpoints are outside the mesh.
   mutating func lookAtLimits() {
-    var outside: Set<ServiceName> = []
+    var outside = Set(services.filter { $0.value.resolvedName != nil }.keys)
     for object in objects {
       guard object.resource.spec is EndpointSliceSpec,
         let service = object.resource.metadata.labels[EndpointSliceSpec.serviceLabel]
@@ -20,7 +20,7 @@ extension MeshAnalysis {
   }
 
   private mutating func lookAtServerSide(_ policy: Resource, _ service: ServiceName) {
-    let place = "the endpoints that EndpointSlices give Service \(service) are outside the mesh"
+    let place = "the endpoints of Service \(service) are outside the mesh"
     for (index, limit) in (policy.spec.written?["rateLimits"]?.elements ?? []).enumerated()
     where limit["side"]?.text ?? "Server" == "Server" {
       add(

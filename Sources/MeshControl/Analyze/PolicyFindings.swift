@@ -76,7 +76,8 @@ extension MeshAnalysis {
     }
     guard fitting < retries else { return }
     let sum =
-      "\(retries + 1) tries of \(perTry)ms with pauses are up to \(used)ms or more; the request has \(request)ms"
+      "\(retries + 1) tries are asked for, \(fitting + 2) of \(perTry)ms with the pauses between them take up to "
+      + "\(used)ms; the request has \(request)ms"
     if fitting == 0 {
       add(
         .retryDoesNotFit, key, path, "\(sum): not one retry fits after a try that takes its whole time",
@@ -136,9 +137,10 @@ extension MeshAnalysis {
       guard object.resource.spec is EndpointSliceSpec else { continue }
       slices.formUnion(lookAtSlice(object.resource).map { [$0] } ?? [])
     }
-    for (name, service) in services.sorted(by: { $0.key < $1.key }) {
+    for (name, service) in services.sorted(by: { $0.key < $1.key }) where service.resolvedName == nil {
       lookAtService(name, service, hasSlices: slices.contains(name))
     }
+    for object in objects { lookAtName(object.resource) }
     lookAtPeerAuthentications()
   }
 
@@ -156,6 +158,11 @@ extension MeshAnalysis {
           .sliceBesideSelector, slice.key, "metadata.labels",
           "Service \(name) has a selector, so that endpoints come from its workloads and from this slice",
           mend: "remove the selector or the slice, unless both are meant")
+      } else if let host = service.resolvedName {
+        add(
+          .sliceBesideName, slice.key, "metadata.labels",
+          "Service \(name) is of type ExternalName: its endpoints are the addresses of \(host), and not this slice's",
+          mend: "remove the slice, or type and externalName of the Service")
       }
     } else {
       add(
@@ -163,6 +170,18 @@ extension MeshAnalysis {
         mend: "create it, or correct the label", isReference: true)
     }
     return name
+  }
+
+  /// Whether the control plane could resolve a Service's name is in its status; of files alone nothing is known.
+  private mutating func lookAtName(_ service: Resource) {
+    guard let host = (service.spec as? ServiceSpec)?.resolvedName,
+      let condition = service.status?["conditions"]?.elements?.first(where: { $0["type"]?.text == "Resolved" }),
+      condition["status"]?.text == "False", condition["reason"]?.text != RouteReason.pending.rawValue
+    else { return }
+    let failure = condition["reason"]?.text.flatMap(NameFailure.init(rawValue:))
+    add(
+      .nameUnresolved, service.key, "spec.externalName", condition["message"]?.text ?? "\(host) is not resolved",
+      mend: failure?.remedy ?? "correct externalName or ipFamilies, or the addresses that DNS gives the name")
   }
 
   private mutating func lookAtService(_ name: ServiceName, _ service: ServiceSpec, hasSlices: Bool) {

@@ -5,6 +5,7 @@ package struct CompiledMesh: Sendable {
   /// Services that clients in a namespace see in another form than the rest of the mesh.
   private var overridden: [String: Set<ServiceName>] = [:]
   private var bySlice: [ResourceKey: Set<String>] = [:]
+  private var byExternal: [ServiceName: Set<String>] = [:]
   /// By uid: workloads of the mesh, and endpoints outside it.
   package private(set) var workloads: [String: ConfigResource] = [:]
 
@@ -18,6 +19,13 @@ package struct CompiledMesh: Sendable {
       for uid in bySlice[key] ?? [] { workloads[uid] = nil }
       let endpoints = index.compile(slice: key)
       bySlice[key] = endpoints.isEmpty ? nil : Set(endpoints.map(\.name))
+      for endpoint in endpoints { workloads[endpoint.name] = endpoint }
+    }
+    for name in affected.externals {
+      let endpoints = index.compile(external: name)
+      let staying = Set(endpoints.map(\.name))
+      for uid in byExternal[name] ?? [] where !staying.contains(uid) { workloads[uid] = nil }
+      byExternal[name] = staying.isEmpty ? nil : staying
       for endpoint in endpoints { workloads[endpoint.name] = endpoint }
     }
   }

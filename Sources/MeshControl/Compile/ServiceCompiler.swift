@@ -104,7 +104,11 @@ extension MeshIndex {
 
   /// The number of the application's port behind a service's port; 0 where it is given by a name that no workload knows.
   func targetPort(of port: ServiceSpec.Port, service: Typed<ServiceSpec>) -> Int {
-    if service.spec.selector.isEmpty, let number = sliceNumber(for: port, service: service) { return number }
+    if service.spec.selector.isEmpty, service.spec.resolvedName == nil,
+      let number = sliceNumber(for: port, service: service)
+    {
+      return number
+    }
     switch port.targetPort {
     case .none: return port.port
     case .number(let number): return number

@@ -46,6 +46,8 @@ extension MeshIndex {
   /// The endpoints of a slice, as workloads without a proxy. Nothing where the slice names no service.
   package func compile(slice key: ResourceKey) -> [ConfigResource] {
     guard let slice = slices[key], let service = slice.service else { return [] }
+    // The addresses of such a service come from its name alone.
+    if services[service]?.spec.resolvedName != nil { return [] }
     return slice.spec.endpoints.enumerated().compactMap { index, endpoint in
       guard let address = endpoint.addresses.first else { return nil }
       var config = WorkloadConfig()

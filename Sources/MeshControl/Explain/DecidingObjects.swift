@@ -23,6 +23,7 @@ extension MeshIndex {
     case "TrafficPolicy": return policyDecider(found, reason, record)
     case "Client" where reason == .tlsPlaintextRefused: return modeDecider(found, record)
     case "Certificate": return certificateDecider(found, record)
+    case "Service" where reason == .noEndpoint: return nameDecider(found)
     default: return found
     }
   }
@@ -110,6 +111,17 @@ extension MeshIndex {
     }
     return .init(
       kind: "PeerAuthentication", namespace: parts[0], name: parts[1], detail: "refused \(found.name)")
+  }
+
+  /// Where the endpoints are the addresses of a name: what DNS says of it.
+  private func nameDecider(_ found: Explanation.Object) -> Explanation.Object {
+    let name = ServiceName(namespace: found.namespace, name: found.name)
+    guard let service = services[name], let host = service.spec.resolvedName,
+      let condition = resolution(of: service, host: host)
+    else { return found }
+    var object = found
+    object.detail = condition.message
+    return object
   }
 
   /// Endpoints outside the mesh are reached as a BackendTLSPolicy says.

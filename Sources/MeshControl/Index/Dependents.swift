@@ -12,6 +12,7 @@ extension MeshIndex {
       affected.slices = slicesByService[name] ?? []
       for route in (routesByParent[name] ?? []).union(routesByBackend[name] ?? []) { add(route: route, to: &affected) }
       if let service = services[name] { affected.workloads = Set(members(of: service).map(\.uid)) }
+      if services[name]?.spec.resolvedName != nil { affected.externals.insert(name) }
     case HTTPRouteSpec.kind.groupKind, GRPCRouteSpec.kind.groupKind, TLSRouteSpec.kind.groupKind,
       TCPRouteSpec.kind.groupKind:
       add(route: key, to: &affected)

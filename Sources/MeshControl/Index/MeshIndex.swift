@@ -60,10 +60,15 @@ package struct MeshIndex: Sendable {
   package private(set) var configMaps: [ResourceKey: Typed<ConfigMapSpec>] = [:]
   package private(set) var telemetries: [ResourceKey: Typed<TelemetrySpec>] = [:]
   package private(set) var workloads: [String: MeshWorkload] = [:]
+  /// What is known of the names that services of type ExternalName lead to.
+  package private(set) var names: [String: KnownName] = [:]
+  /// Whether IPv6 addresses of names are used where a service does not ask for them.
+  package private(set) var hasIPv6 = false
   /// Whether routes need a ReferenceGrant for backends in other namespaces. Default no, as GEP-1294 has it for meshes.
   package let requiresGrants: Bool
 
   private(set) var servicesByNamespace: [String: Set<ServiceName>] = [:]
+  private(set) var servicesByExternalName: [String: Set<ServiceName>] = [:]
   private(set) var routesByParent: [ServiceName: Set<ResourceKey>] = [:]
   private(set) var routesByBackend: [ServiceName: Set<ResourceKey>] = [:]
   private(set) var routesByNamespace: [String: Set<ResourceKey>] = [:]
@@ -92,6 +97,7 @@ package struct MeshIndex: Sendable {
       let name = ServiceName(namespace: key.namespace, name: key.name)
       services[name] = service
       servicesByNamespace[key.namespace, default: []].insert(name)
+      if let host = service.spec.resolvedName { servicesByExternalName[host, default: []].insert(name) }
     } else if let route = RouteObject(resource) {
       routes[key] = route
       routesByNamespace[key.namespace, default: []].insert(key)
@@ -128,8 +134,11 @@ package struct MeshIndex: Sendable {
     let name = ServiceName(namespace: key.namespace, name: key.name)
     switch key.groupKind {
     case ServiceSpec.kind.groupKind:
-      services[name] = nil
+      let service = services.removeValue(forKey: name)
       servicesByNamespace[key.namespace]?.remove(name)
+      guard let host = service?.spec.resolvedName else { break }
+      servicesByExternalName[host]?.remove(name)
+      if servicesByExternalName[host]?.isEmpty == true { servicesByExternalName[host] = nil }
     case HTTPRouteSpec.kind.groupKind, GRPCRouteSpec.kind.groupKind, TLSRouteSpec.kind.groupKind,
       TCPRouteSpec.kind.groupKind:
       guard let route = routes.removeValue(forKey: key) else { break }
@@ -165,6 +174,21 @@ package struct MeshIndex: Sendable {
     return affected
   }
 
+  /// Replaces what is known of names.
+  /// - Returns: what must be compiled again.
+  package mutating func put(names known: [String: KnownName], hasIPv6: Bool) -> Affected {
+    var affected = Affected()
+    for (host, services) in servicesByExternalName where names[host] != known[host] || self.hasIPv6 != hasIPv6 {
+      affected.externals.formUnion(services)
+    }
+    names = known
+    self.hasIPv6 = hasIPv6
+    return affected
+  }
+
+  /// The names whose addresses are wanted.
+  package var wantedNames: Set<String> { Set(servicesByExternalName.keys) }
+
   /// Takes a workload out; one that is not there affects nothing.
   package mutating func remove(workload uid: String) -> Affected {
     guard let workload = workloads.removeValue(forKey: uid) else { return Affected() }
@@ -181,6 +205,8 @@ package struct Affected: Sendable, Equatable {
   package var policies: Set<ResourceKey> = []
   package var slices: Set<ResourceKey> = []
   package var workloads: Set<String> = []
+  /// Services whose endpoints are the addresses of a name.
+  package var externals: Set<ServiceName> = []
 
   package init() {}
 
@@ -190,5 +216,6 @@ package struct Affected: Sendable, Equatable {
     policies.formUnion(other.policies)
     slices.formUnion(other.slices)
     workloads.formUnion(other.workloads)
+    externals.formUnion(other.externals)
   }
 }

@@ -4,7 +4,7 @@ import MeshWire
 ///
 /// Changes come in (from the store's watch, from discovery), what they touch is compiled again, and whoever waits on
 /// `revisions()` is told. Everything compiled lies in dictionaries that views share: a view costs no copying.
-package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, WorkloadDirectory {
+package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, WorkloadDirectory, NameSink {
   private let store: any ResourceStore
   private let now: @Sendable () -> Timestamp
   private var index: MeshIndex
@@ -17,6 +17,7 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
   private var trust: (domain: String, bundle: ConfigResource?)
   /// Objects whose status is to be written.
   private var pendingStatuses: Set<ResourceKey> = []
+  private var isWritingStatuses = false
 
   /// - Parameters:
   ///   - trustDomain: of this mesh; it stands in every proxy's configuration.
@@ -114,6 +115,15 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
     recompile(affected)
   }
 
+  package func wantedNames() async -> Set<String> { index.wantedNames }
+
+  package func take(names: [String: KnownName], hasIPv6: Bool) async {
+    let affected = index.put(names: names, hasIPv6: hasIPv6)
+    guard affected != Affected() else { return }
+    recompile(affected)
+    await writeStatuses()
+  }
+
   /// Reads all resources from the store. To be called once before `run()`; a view before that is empty.
   package func start() async throws(StoreError) {
     try await relist()
@@ -189,6 +199,7 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
     compiled.update(affected, from: index)
     pendingStatuses.formUnion(affected.routes)
     pendingStatuses.formUnion(affected.policies)
+    pendingStatuses.formUnion(affected.externals.map(\.key))
     publish()
   }
 
@@ -197,21 +208,27 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
     for continuation in listeners.values { continuation.yield(revision) }
   }
 
-  /// Writes what compiling has found into the objects' statuses. The store passes over what is already so.
+  /// Writes what compiling has found into the objects' statuses, one set after the other, so that an older status is
+  /// never written over a newer one. The store passes over what is already so.
   private func writeStatuses() async {
-    let keys = pendingStatuses
-    guard !keys.isEmpty else { return }
-    let time = now()
-    let updates = keys.sorted().compactMap { key -> StatusUpdate? in
-      guard let uid = index.metadata(of: key)?.uid, let status = index.status(of: key, now: time) else { return nil }
-      return StatusUpdate(key: key, uid: uid, status: status)
-    }
-    do {
-      try await store.writeStatuses(updates)
-      pendingStatuses.subtract(keys)
-    } catch {
-      // A full disk must not stop the traffic's configuration: the statuses stay pending until the next change.
-      return
+    // Whoever writes looks again when that is done.
+    guard !isWritingStatuses else { return }
+    isWritingStatuses = true
+    defer { isWritingStatuses = false }
+    while !pendingStatuses.isEmpty {
+      let keys = pendingStatuses
+      pendingStatuses = []
+      let time = now()
+      let updates = keys.sorted().compactMap { key -> StatusUpdate? in
+        guard let uid = index.metadata(of: key)?.uid, let status = index.status(of: key, now: time) else { return nil }
+        return StatusUpdate(key: key, uid: uid, status: status)
+      }
+      do {
+        try await store.writeStatuses(updates)
+      } catch {
+        // A full disk must not stop the traffic's configuration: the statuses stay pending until the next change.
+        return pendingStatuses.formUnion(keys)
+      }
     }
   }
 }
@@ -244,6 +261,7 @@ extension MeshIndex {
     if let route = routes[key] { return status(of: route, now: now) }
     if let policy = policies[key] { return status(of: policy, now: now) }
     if let policy = backendPolicies[key] { return status(of: policy, now: now) }
+    if key.groupKind == ServiceSpec.kind.groupKind { return status(of: service(key), now: now) }
     return nil
   }
 }

@@ -20,6 +20,16 @@ package enum RouteReason: String, Sendable, CaseIterable {
   case invalidCACertificateRef = "InvalidCACertificateRef"
   /// Of a BackendTLSPolicy: none of its references leads to certificates.
   case noValidCACertificate = "NoValidCACertificate"
+  /// Of a Service's name: it has addresses.
+  case answered = "Answered"
+  /// Of a Service's name: nobody has been asked yet.
+  case pending = "Pending"
+  /// Of a Service's name: all addresses are such that traffic may not go there.
+  case addressesRefused = "AddressesRefused"
+  /// Of a Service's name: the last question brought no new answer (`NameFailure`).
+  case nameNotFound = "NameNotFound"
+  case noAddresses = "NoAddresses"
+  case noAnswer = "NoAnswer"
 }
 
 /// One condition of an object's status, as the Kubernetes API shapes it.

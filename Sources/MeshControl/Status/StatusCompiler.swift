@@ -91,6 +91,9 @@ extension MeshIndex {
         .map { "\($0.type) is False (\($0.reason.rawValue)): \($0.message)" }
     }
     if let policy = backendPolicies[key] { return warnings(about: policy) }
+    if let slice = slices[key], let service = slice.service, services[service]?.spec.resolvedName != nil {
+      return ["Service \(service) is of type ExternalName: its endpoints come from its name, not from the slice"]
+    }
     if let slice = slices[key], slice.service == nil {
       return ["the slice has no label \(EndpointSliceSpec.serviceLabel) and belongs to no service; add it"]
     }

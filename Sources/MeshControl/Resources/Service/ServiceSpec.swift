@@ -14,6 +14,8 @@ package struct ServiceSpec: ResourceSpec {
   package var selector: [String: String] = [:]
   package var ports: [Port] = []
   package var type = ServiceType.clusterIP
+  /// With `type: ExternalName` the DNS name whose addresses are the service's endpoints.
+  package var externalName: String?
   package var clusterIP: String?
   package var clusterIPs: [String] = []
   package var sessionAffinity = SessionAffinity.none
@@ -32,6 +34,7 @@ package struct ServiceSpec: ResourceSpec {
     visitor.field("selector", &selector, .items(0...64))
     visitor.field("ports", &ports, .required, .items(1...64))
     visitor.field("type", &type)
+    visitor.field("externalName", &externalName)
     visitor.field("clusterIP", &clusterIP)
     visitor.field("clusterIPs", &clusterIPs, .items(0...2))
     visitor.field("sessionAffinity", &sessionAffinity)
@@ -46,6 +49,7 @@ package struct ServiceSpec: ResourceSpec {
   }
 
   package func check(path: String, into report: ViolationReport) {
+    checkExternalName(path, report)
     var numbers: Set<String> = []
     var names: Set<String> = []
     for (index, port) in ports.enumerated() {
@@ -63,6 +67,52 @@ package struct ServiceSpec: ResourceSpec {
         report.add(.required, at: "\(here).name", "is missing; with more than one port each needs a name")
       }
     }
+  }
+
+  /// The name to look up, without the dot that a full name may end with; nil where the type is another.
+  package var resolvedName: String? {
+    guard type == .externalName, let externalName else { return nil }
+    return externalName.hasSuffix(".") ? String(externalName.dropLast()) : externalName
+  }
+
+  private func checkExternalName(_ path: String, _ report: ViolationReport) {
+    guard type == .externalName else {
+      if externalName != nil {
+        report.add(
+          .invalid, at: "\(path).externalName",
+          "has no effect with type \(type.rawValue); write `type: ExternalName`, or take it out")
+      }
+      return
+    }
+    if let name = resolvedName {
+      checkForm(of: name, "\(path).externalName", report)
+    } else {
+      report.add(.required, at: "\(path).externalName", "is missing; write the DNS name, as api.example.com")
+    }
+    if !selector.isEmpty {
+      report.add(
+        .invalid, at: "\(path).selector",
+        "a service of type ExternalName has no workloads; take out the selector, or change the type")
+    }
+    for (index, port) in ports.enumerated() {
+      guard case .name(let name)? = port.targetPort else { continue }
+      report.add(
+        .invalid, at: "\(path).ports[\(index)].targetPort",
+        "nothing tells which number \(quoted(name)) has at an external name; write the number, or leave it out")
+    }
+  }
+
+  private func checkForm(of name: String, _ path: String, _ report: ViolationReport) {
+    if IPAddress.isValid(name) {
+      return report.add(
+        .invalid, at: path,
+        "\(quoted(name)) is an address; leave out type and externalName, and make an EndpointSlice with the address")
+    }
+    let isTooLong = name.split(separator: ".").contains { $0.utf8.count > 63 }
+    guard isTooLong || TextFormat.dnsSubdomain.fault(in: name) != nil else { return }
+    report.add(
+      .invalid, at: path,
+      "\(quoted(name)) must be \(TextFormat.dnsSubdomain.demand), each part at most 63; change it to that form")
   }
 
   /// One port of the service.
@@ -106,6 +156,7 @@ package struct ServiceSpec: ResourceSpec {
     case clusterIP = "ClusterIP"
     case nodePort = "NodePort"
     case loadBalancer = "LoadBalancer"
+    case externalName = "ExternalName"
   }
 
   package enum SessionAffinity: String, FieldEnum {
