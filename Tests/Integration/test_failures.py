@@ -1,5 +1,6 @@
 """Endpoints that die or fail under load: what clients notice, and how much more work the survivors get."""
 
+import json
 import os
 import signal
 import socket
@@ -7,7 +8,7 @@ import threading
 import time
 
 from support import processes, raw
-from support.mesh import policy
+from support.mesh import backend, policy, route, version_service
 
 
 def killed(workload):
@@ -175,6 +176,27 @@ def test_the_circuit_opens_at_its_number_and_says_so(mesh, namespace):
     result = load.result
     assert result["statuses"].get("503", 0) > 0 and result["statuses"].get("200", 0) > 0 and result["failed"] == 0
     assert "circuit_open_requests" in client.admin("/metrics").body.decode()
+
+
+def test_a_policy_holds_for_the_versions_to_which_the_services_route_leads(mesh, namespace):
+    """As after a first release: the route leads to the Service of a version, and the breaker is the service's."""
+    server = mesh.quick_server(version="v1", namespace=namespace)
+    client = mesh.client(namespace=namespace)
+    mesh.meshed(server)
+    mesh.apply(version_service("server", "v1", namespace),
+               route("server", {"backendRefs": [backend("server-v1")]}, namespace=namespace),
+               policy("server", namespace, circuitBreaker={"maxRequests": 1}, retry={"attempts": 0}))
+    with client.load("http://server/delay/200", connections=10, requests=40) as load:
+        load.wait()
+    result = load.result
+    assert result["statuses"].get("503", 0) > 0 and result["statuses"].get("200", 0) > 0 and result["failed"] == 0
+
+    def explained():
+        told = json.loads(mesh.cli("why", "--to", f"{namespace}/server-v1", "--reason", "circuit_open_requests",
+                                   "-o", "json").stdout)
+        assert (told["object"]["kind"], told["object"]["name"]) == ("TrafficPolicy", "server"), told
+        return True
+    raw.eventually(explained)
 
 
 def test_an_answer_that_breaks_off_is_a_reset_and_not_a_shorter_answer(mesh, namespace):

@@ -213,6 +213,27 @@ import Testing
         == ["AP603 spec.adaptiveConcurrency"])
   }
 
+  @Test func `policies that are passed by: routes that lead to what is no version`() throws {
+    let breaker = Self.policy("one", #""circuitBreaker": {"maxRequests": 1}, "timeouts": {"request": "1s"}"#)
+    let away = Self.route(#"[{"backendRefs": [{"name": "other", "port": 80}]}]"#)
+    let other = Self.service("other", selector: #"{"app": "shop", "tier": "x"}"#).replacing("app", with: "team")
+    let base = [Self.service("shop"), Self.services[1], other]
+    func passedBy(_ objects: [String]) throws -> [String] {
+      try Self.lines(objects).filter { $0.hasPrefix("AP604") }
+    }
+    #expect(try passedBy(base + [away, breaker]) == ["AP604 spec.circuitBreaker"])
+    // A version takes the policy; so does the service itself, and ports that no route has.
+    #expect(try passedBy(base + [Self.route(#"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}]"#), breaker]) == [])
+    let both = #"[{"backendRefs": [{"name": "other", "port": 80}, {"name": "shop", "port": 80}]}]"#
+    #expect(try passedBy(base + [Self.route(both), breaker]) == [])
+    #expect(
+      try passedBy(base + [away.replacing(#""name": "shop"}]"#, with: #""name": "shop", "port": 80}]"#), breaker]) == []
+    )
+    // What holds where the request comes in is not passed by.
+    #expect(try passedBy(base + [away, Self.policy("one", #""timeouts": {"request": "1s"}"#)]) == [])
+    #expect(try passedBy(base + [breaker]) == [])
+  }
+
   @Test func `rollouts: shared routes, routes elsewhere, routes with others`() throws {
     func rollout(_ name: String) -> String {
       #"{"apiVersion": "apus.dev/v1", "kind": "Rollout", "metadata": {"name": "\#(name)"}, "spec": {"service": "shop", "version": "v1"}}"#

@@ -78,6 +78,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
   case policiesConflict = "AP601"
   case peerAuthenticationsConflict = "AP602"
   case limitWithoutProxy = "AP603"
+  case policyPassedBy = "AP604"
   // Rollouts.
   case rolloutsShareRoute = "AP701"
   case rolloutServiceMissing = "AP702"
@@ -114,6 +115,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .policiesConflict: "policies-conflict"
     case .peerAuthenticationsConflict: "peer-authentications-conflict"
     case .limitWithoutProxy: "limit-without-proxy"
+    case .policyPassedBy: "policy-passed-by"
     case .rolloutsShareRoute: "rollouts-share-route"
     case .rolloutServiceMissing: "rollout-service-missing"
     case .rolloutRouteUnusable: "rollout-route-unusable"
@@ -130,7 +132,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .sliceServiceMissing, .noParent, .routesConflict, .retriesDoNotAllFit, .budgetWithoutRetries,
       .selectorMatchesNothing, .namedPortUnknown, .policiesConflict, .peerAuthenticationsConflict,
       .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector, .nowhereToSend, .limitWithoutProxy,
-      .sliceBesideName, .nameUnresolved:
+      .sliceBesideName, .nameUnresolved, .policyPassedBy:
       .warning
     case .weightUnreachable, .retryWithoutTryLimit: .info
     }

@@ -57,6 +57,7 @@ package struct MeshAnalysis: Sendable {
     analysis.lookAtSelectors()
     analysis.lookAtPolicies()
     analysis.lookAtLimits()
+    analysis.lookAtSplits()
     analysis.lookAtRollouts()
     analysis.lookAtTelemetry()
     return analysis.located

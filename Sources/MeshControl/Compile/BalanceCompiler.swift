@@ -83,7 +83,7 @@ extension MeshIndex {
   func policyLabels(of workload: MeshWorkload, services: [Typed<ServiceSpec>]) -> [String: String] {
     var names: Set<String> = []
     for service in services {
-      guard let balancer = decidingPolicy(for: service.name)?.spec.loadBalancer else { continue }
+      guard let balancer = effectivePolicy(for: service.name)?.spec.loadBalancer else { continue }
       for priority in balancer.priorities { names.formUnion(priority.matchLabels.keys) }
       if let subset = balancer.subset { names.insert(subset.label) }
     }

@@ -1,6 +1,52 @@
 import MeshWire
 
 extension MeshIndex {
+  /// The TrafficPolicy by which a service's endpoints are balanced, limited and watched: its own; else, where it is a
+  /// version of another service to which that service's route leads, the other one's (as with subsets of Istio).
+  func effectivePolicy(for name: ServiceName) -> Typed<TrafficPolicySpec>? {
+    decidingPolicy(for: name)
+      ?? wholes(of: name).compactMap { decidingPolicy(for: $0) }.min(by: Typed<TrafficPolicySpec>.hasPrecedence)
+  }
+
+  /// The services that this one is a version of: their routes send to it, and it chooses some of their workloads.
+  private func wholes(of name: ServiceName) -> Set<ServiceName> {
+    var found: Set<ServiceName> = []
+    for key in routesByBackend[name] ?? [] {
+      for parent in routes[key]?.parentServices ?? [] where isVersion(name, of: parent, by: key) {
+        found.insert(parent)
+      }
+    }
+    return found
+  }
+
+  /// The versions of a service to which its routes lead.
+  func versions(of name: ServiceName) -> Set<ServiceName> {
+    var found: Set<ServiceName> = []
+    for key in routesByParent[name] ?? [] {
+      for backend in routes[key]?.backendServices ?? [] where isVersion(backend, of: name, by: key) {
+        found.insert(backend)
+      }
+    }
+    return found
+  }
+
+  /// Whether a service chooses, by more labels, among the workloads of the service whose own route leads to it.
+  func isVersion(_ part: ServiceName, of whole: ServiceName, by route: ResourceKey) -> Bool {
+    guard part != whole, part.namespace == whole.namespace, route.namespace == whole.namespace,
+      let narrow = services[part]?.spec, let wide = services[whole]?.spec
+    else { return false }
+    return narrow.isVersion(of: wide)
+  }
+
+  /// A policy for a version of the service that it is attached to: what is counted where the request comes in (limits
+  /// and faults) stays with that service.
+  static func config(_ policy: Typed<TrafficPolicySpec>, forVersion name: ServiceName) -> TrafficPolicyConfig {
+    var config = config(policy, for: name)
+    config.rateLimits = []
+    config.faults = []
+    return config
+  }
+
   /// A TrafficPolicy as it goes to the proxies. What it leaves out stays absent: the proxy has the defaults.
   static func config(_ policy: Typed<TrafficPolicySpec>, for service: ServiceName) -> TrafficPolicyConfig {
     var config = TrafficPolicyConfig()

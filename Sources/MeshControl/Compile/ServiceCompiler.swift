@@ -30,7 +30,9 @@ extension MeshIndex {
     common.namespace = name.namespace
     common.name = name.name
     common.ports = ports(of: service)
-    common.policy = decidingPolicy(for: name).map { Self.config($0, for: name) }
+    common.policy =
+      decidingPolicy(for: name).map { Self.config($0, for: name) }
+      ?? effectivePolicy(for: name).map { Self.config($0, forVersion: name) }
     common.backendTLS = backendTLS(of: service)
     common.routes = producer.requests
     common.streamRoutes = producer.streams

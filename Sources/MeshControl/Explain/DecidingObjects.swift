@@ -88,7 +88,7 @@ extension MeshIndex {
       if let policy = inherited(reason, route, record) { return policy }
     }
     let name = ServiceName(namespace: found.namespace, name: found.name)
-    if let policy = decidingPolicy(for: name), Self.setting(reason)(policy) {
+    if let policy = effectivePolicy(for: name), Self.setting(reason)(policy) {
       return Self.object(of: policy, found.detail)
     }
     let detail = [found.detail, "the mesh's default"].filter { !$0.isEmpty }.joined(separator: ", ")

@@ -32,6 +32,7 @@ extension MeshIndex {
       affected.policies.insert(key)
       for target in policies[key]?.targets ?? [] {
         affected.services.insert(target)
+        affected.services.formUnion(versions(of: target))
         // Of several policies on a service one decides: the others' statuses may change.
         affected.policies.formUnion(policiesByTarget[target] ?? [])
         // Policies may ask for labels of the endpoints.
@@ -56,7 +57,13 @@ extension MeshIndex {
   private func add(route key: ResourceKey, to affected: inout Affected) {
     affected.routes.insert(key)
     affected.policies.formUnion(policiesByRoute[key] ?? [])
-    affected.services.formUnion(routes[key]?.parentServices ?? [])
+    let parents = routes[key]?.parentServices ?? []
+    affected.services.formUnion(parents)
+    // Versions of a service take its policy while its route leads to them.
+    for backend in routes[key]?.backendServices ?? []
+    where parents.contains(where: { isVersion(backend, of: $0, by: key) }) {
+      affected.services.insert(backend)
+    }
   }
 
   private func add(backendPolicy key: ResourceKey, to affected: inout Affected) {

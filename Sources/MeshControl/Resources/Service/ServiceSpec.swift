@@ -75,6 +75,12 @@ package struct ServiceSpec: ResourceSpec {
     return externalName.hasSuffix(".") ? String(externalName.dropLast()) : externalName
   }
 
+  /// Whether this selector asks for everything that the other one asks for, and for more.
+  func isVersion(of whole: ServiceSpec) -> Bool {
+    !whole.selector.isEmpty && selector.count > whole.selector.count
+      && whole.selector.allSatisfy { selector[$0.key] == $0.value }
+  }
+
   private func checkExternalName(_ path: String, _ report: ViolationReport) {
     guard type == .externalName else {
       if externalName != nil {
