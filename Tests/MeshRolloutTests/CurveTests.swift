@@ -8,6 +8,14 @@ import Testing
      "canary": {"steps": [{"weight": 10, "pause": "20h"}, {"weight": 50, "pause": "4s"}]}}
     """
 
+  /// What is drawn of the evidence says the same as the verdict.
+  static func demandThatEndsAreVerdicts(_ checks: [CheckState]) {
+    for check in checks {
+      #expect((check.verdict == .passed) == (check.progress == 100))
+      #expect((check.verdict == .failed) == (check.progress == -100))
+    }
+  }
+
   @Test func `it begins with the release, follows every change of the share, and stays within its bound`() {
     var mesh = MachineTests.started(Self.canary)
     let begun = mesh.status?.curve.points.first
@@ -16,6 +24,7 @@ import Testing
       let seen = MachineTests.good(mesh, requests: 40)
       mesh.look(after: 2, seen)
       let curve = mesh.status?.curve ?? .init()
+      Self.demandThatEndsAreVerdicts(mesh.status?.checks ?? [])
       #expect((1...60).contains(curve.points.count) && curve.points.first == begun)
       // What is kept last lies no further back than what lies between two looks that are kept.
       #expect(Int(mesh.now) - (curve.points.last?.at ?? 0) <= curve.spacing)
@@ -33,6 +42,7 @@ import Testing
     for _ in 0..<40 where mesh.status?.phase == .progressing {
       let seen = MachineTests.bad(mesh)
       mesh.look(after: 2, seen)
+      Self.demandThatEndsAreVerdicts(mesh.status?.checks ?? [])
     }
     #expect(mesh.status?.phase == .rolledBack)
     #expect(mesh.status?.curve.points.last?.weight == 0)

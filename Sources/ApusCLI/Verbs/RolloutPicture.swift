@@ -30,10 +30,25 @@ struct RolloutPicture {
     if let start = view.release?["startedAt"]?.int, start > 0 {
       state += ", for \(Figures.age(seconds: now.secondsSinceEpoch - Int64(start / 1000)))"
     }
-    return [
-      "\(view.name)  \(view.strategy)  \(change)", state, view.status["message"]?.text ?? "waits for the control plane",
-      "",
-    ]
+    // What to do stands at the end of the message, so that it is wrapped and never cut.
+    let message = wrap(view.status["message"]?.text ?? "waits for the control plane")
+    return ["\(view.name)  \(view.strategy)  \(change)", state] + message + [""]
+  }
+
+  /// A text in lines of the width, broken between words.
+  /// - Parameter head: what stands before the text; further lines begin below its end.
+  private func wrap(_ text: String, after head: String = "") -> [String] {
+    let margin = String(repeating: " ", count: head.count)
+    var lines: [String] = []
+    var line = ""
+    for word in text.split(separator: " ") {
+      if !line.isEmpty, head.count + line.count + 1 + word.count > width {
+        lines.append((lines.isEmpty ? head : margin) + line)
+        line = ""
+      }
+      line += line.isEmpty ? String(word) : " " + word
+    }
+    return lines + [(lines.isEmpty ? head : margin) + line]
   }
 
   private var versions: [String] {
@@ -51,7 +66,9 @@ struct RolloutPicture {
         + " \(right(Figures.percent(success), 7))  p95 \(Figures.milliseconds(row["p95Ms"]?.double))"
         + "  \(row["ready"]?.scalarText ?? "0") up"
     }
-    return lines + [""]
+    // Where somebody else writes the route, its shares are not the rollout's.
+    let isForeign = ["RouteEdited", "RouteOwned", "RouteDeleted"].contains(view.status["reason"]?.text ?? "")
+    return (isForeign ? ["as the rollout last wrote it:"] : []) + lines + [""]
   }
 
   private var steps: [String] {
@@ -109,9 +126,9 @@ struct RolloutPicture {
 
   private var events: [String] {
     let rows = (view.status["events"]?.elements ?? []).suffix(Self.eventRows)
-    return rows.map { event in
+    return rows.flatMap { event in
       let age = Figures.age(seconds: now.secondsSinceEpoch - Int64((event["at"]?.int ?? 0) / 1000))
-      return "\(right(age, 6)) ago  \(event["text"]?.text ?? "")"
+      return wrap(event["text"]?.text ?? "", after: "\(right(age, 6)) ago  ")
     }
   }
 

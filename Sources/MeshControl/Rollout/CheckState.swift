@@ -20,7 +20,7 @@ package struct CheckState: FieldObject, Equatable {
   package var against: [Amount] = []
   /// Logarithms of the evidence against the candidate being worse than tolerated.
   package var favour: [Amount] = []
-  /// How far the evidence against (negative) or for the candidate has come to its bound, -100 to 100.
+  /// How far the evidence against (negative) or for the candidate has come to its bound: -100 failed, 100 passed.
   package var progress = 0
   package var candidateCount = 0
   package var candidateHits = 0

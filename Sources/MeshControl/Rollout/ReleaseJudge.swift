@@ -183,7 +183,7 @@ package struct ReleaseJudge: Sendable {
     guard !state.against.isEmpty else { return }
     let beyond: Bool
     if state.name == Self.successName, let check = analysis.effectiveSuccessRate {
-      state.candidateValue = Amount(100 * (1 - state.candidate.share))
+      state.candidateValue = state.candidateCount > 0 ? Amount(100 * (1 - state.candidate.share)) : nil
       state.stableValue = state.stableCount > 0 ? Amount(100 * (1 - state.stable.share)) : nil
       beyond =
         if let bound = bound(check) {
@@ -207,12 +207,19 @@ package struct ReleaseJudge: Sendable {
     if state.candidateCount >= minSamples(state) {
       if against >= 1, beyond { state.verdict = .failed } else if favour >= 1 { state.verdict = .passed }
     }
-    state.progress = Self.progress(against: against, favour: favour)
+    state.progress = Self.progress(state.verdict, against: beyond ? against : 0, favour: favour)
   }
 
-  private static func progress(against: Double, favour: Double) -> Int {
-    let value = against > favour ? -max(0, against) : max(0, favour)
-    return Int((min(1, max(-1, value)) * 100).rounded())
+  /// How far the evidence has come, -100 to 100: the ends are verdicts. What speaks against the candidate counts only
+  /// while it is beyond its limit: somewhat worse within the tolerance is no reason to refuse.
+  private static func progress(_ verdict: CheckState.Verdict, against: Double, favour: Double) -> Int {
+    switch verdict {
+    case .passed: return 100
+    case .failed: return -100
+    case .undecided:
+      let value = against > favour ? -max(0, against) : max(0, favour)
+      return Int((min(0.99, max(-0.99, value)) * 100).rounded())
+    }
   }
 }
 
