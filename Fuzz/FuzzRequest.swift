@@ -4,7 +4,7 @@ import MeshModel
 
 /// Parses a request's head in guarded memory.
 func parseRequest(
-  _ input: GuardedInput, scanned: Int = 0, _ limits: HTTP1Limits = HTTP1Limits(), _ head: inout MessageHead,
+  _ input: GuardedInput, scanned: Int = 0, _ limits: HTTP1Limits, _ head: inout MessageHead,
   _ info: inout HTTP1RequestInfo
 ) -> HTTP1ParseResult {
   HTTP1Parser.parseRequestHead(
@@ -22,5 +22,5 @@ func acceptedRequest(
   defer { fields.deallocate() }
   var head = MessageHead(base: input.bytes, fields: fields)
   var info = HTTP1RequestInfo()
-  if case .complete(let length) = parseRequest(input, &head, &info) { take(head, info, length) }
+  if case .complete(let length) = parseRequest(input, HTTP1Limits(), &head, &info) { take(head, info, length) }
 }
