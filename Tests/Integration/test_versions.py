@@ -14,7 +14,7 @@ import pytest
 from support import http2, raw
 from support.http2 import Listener, Server, data, headers
 from support.processes import APPS, Program, free_port, resident_bytes
-from support.sidecars import Pair
+from support.sidecars import Hop, Pair
 
 PATTERN = bytes(range(256))
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -65,6 +65,23 @@ def test_bodies_of_many_megabytes(pair, client, tmp_path):
         answer = curl(client, pair.port, "/hash", "--data-binary", f"@{tmp_path / 'body'}", "-H", "Expect:", *extra)
         found = json.loads(answer.stdout)
         assert found["length"] == size and found["sha256"] == hashlib.sha256(body).hexdigest()
+
+
+def test_bodies_that_come_in_one_read_keep_apart(pairs, tmp_path):
+    """Frames of many answers lie side by side on one connection of the application's, for five clients at a time."""
+    with Hop(tmp_path, pairs[2].application, "http2") as hop:
+        clients = [http2.Client(hop.port, 30, own=[(http2.INITIAL_WINDOW_SIZE, http2.LARGEST_WINDOW)]) for _ in range(5)]
+        asked = []
+        for turn in range(8):
+            for number, client in enumerate(clients):
+                client.send(http2.window_update(1 << 20))
+                size = 1000 + 9001 * (turn * len(clients) + number)
+                asked.append((client, client.request(f"/bytes/{size}"), size))
+        for client, stream, size in asked:
+            answer = client.answer(stream)
+            assert answer.ended and answer.body == (PATTERN * (size // 256 + 1))[:size], (stream, size, len(answer.body))
+        for client in clients:
+            client.socket.close()
 
 
 @both_clients
