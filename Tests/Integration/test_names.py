@@ -191,6 +191,10 @@ def test_name_servers_that_fail_take_nothing_away(world, servers, names):
     for name in FAULTS:
         finding = findings["AP505", name]
         assert finding["path"] == "spec.externalName" and finding["mend"] and "stay in use" in finding["message"], finding
+    checked = {item["subject"]: item for item in
+               json.loads(world.cli("check", "-o", "json", check=False).stdout)["findings"]}
+    for name in FAULTS:
+        assert "stay in use" in checked[f"service {name}"]["message"], checked
     with open(world.control_plane.log) as file:
         log = file.read()
     for name in FAULTS:

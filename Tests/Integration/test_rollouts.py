@@ -101,7 +101,10 @@ def test_somebody_elses_edit_stops_it_until_a_person_says_so(shop):
     time.sleep(3)
     assert shop.weights() == {"shop-v1": 60, "shop-v2": 40}, "it does not fight"
     run = shop.mesh.cli
-    assert run("rollout", "status", "shop", "-n", shop.namespace, check=False).returncode == 1
+    told = run("rollout", "status", "shop", "-n", shop.namespace, check=False)
+    words = " ".join(told.stdout.split())
+    assert told.returncode == 1 and "to shop-v1:60,shop-v2:40" in words and "as the rollout last wrote it:" in words, told
+    assert "until `apus rollout resume shop` (write them again) or `abort` (all to v1)" in words, told
     refused = run("rollout", "promote", "shop", "-n", shop.namespace, check=False)
     assert refused.returncode == 6 and "stopped" in refused.stderr
     run("rollout", "resume", "shop", "-n", shop.namespace)

@@ -110,6 +110,7 @@ extension CheckReport {
       let workloads = items(KindInfo.workload, &client),
       let slices = items(KindRegistry.kind(named: "endpointslices"), &client)
     else { return }
+    for service in services { externalName(service) }
     for service in services where !Self.hasEndpoint(service, workloads, slices) {
       let name = service["metadata"]?["name"]?.text ?? "?"
       let message = "no workload matches \(service["spec"]?["selector"]?.labelText ?? "it")"
@@ -165,7 +166,23 @@ extension CheckReport {
     }
   }
 
-  /// Whether a workload or an endpoint slice stands behind a service.
+  /// A service whose endpoints are the addresses of a name: whether the control plane can resolve it.
+  private mutating func externalName(_ service: Value) {
+    let conditions = service["status"]?["conditions"]?.elements ?? []
+    guard let told = conditions.first(where: { $0["type"]?.text == "Resolved" }), told["status"]?.text == "False",
+      told["reason"]?.text != RouteReason.pending.rawValue
+    else { return }
+    let subject = "service \(service["metadata"]?["name"]?.text ?? "?")"
+    let message = told["message"]?.text ?? "its name is not resolved"
+    let hint = "see its externalName, and what the name servers of the control plane answer"
+    if service["status"]?["resolved"]?["addresses"]?.elements?.isEmpty == false {
+      warning(subject, message, hint: hint)
+    } else {
+      failed(subject, message, hint: hint)
+    }
+  }
+
+  /// Whether a workload, an endpoint slice or a name stands behind a service.
   static func hasEndpoint(_ service: Value, _ workloads: [Value], _ slices: [Value]) -> Bool {
     let metadata = service["metadata"]
     let namespace = metadata?["namespace"]?.text
@@ -174,7 +191,7 @@ extension CheckReport {
         && slice["metadata"]?["labels"]?["kubernetes.io/service-name"]?.text == metadata?["name"]?.text
         && !(slice["endpoints"]?.elements ?? []).isEmpty
     }
-    if isSliced { return true }
+    if isSliced || service["spec"]?["type"]?.text == ServiceSpec.ServiceType.externalName.rawValue { return true }
     return workloads.contains { workload in
       workload["metadata"]?["namespace"]?.text == namespace && matches(service, workload["metadata"]?["labels"])
     }

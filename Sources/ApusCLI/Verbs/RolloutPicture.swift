@@ -9,6 +9,8 @@ struct RolloutPicture {
   /// Rows that the checks and the events may take.
   private static let checkRows = 6
   private static let eventRows = 5
+  /// Rows of the terminal but for the one of the cursor.
+  private static let rows = 23
 
   init(_ view: RolloutView, now: Timestamp, width: Int) {
     self.view = view
@@ -17,7 +19,8 @@ struct RolloutPicture {
   }
 
   var text: String {
-    (heading + versions + steps + checks + events).map { cut($0) }.joined(separator: "\n") + "\n"
+    let fixed = heading + versions + steps + checks
+    return (fixed + events(lines: Self.rows - fixed.count)).map { cut($0) }.joined(separator: "\n") + "\n"
   }
 
   private func cut(_ line: String) -> String {
@@ -60,9 +63,11 @@ struct RolloutPicture {
       let name = row["version"]?.text ?? ""
       let requests = row["requests"]?.double ?? 0
       let success = requests > 0 ? 1 - (row["failures"]?.double ?? 0) / requests : nil
+      // Nothing was counted yet: that is not the same as no traffic.
+      let rate = requests > 0 ? Figures.oneDecimal(row["requestsPerSecond"]?.double) : Figures.none
       let padding = String(repeating: " ", count: longest - name.count)
       return "\(pad(row["role"]?.text ?? "", 9))  \(name)\(padding)  \(Self.bar(weight, of: 20))"
-        + " \(right("\(weight)%", 4)) \(right(Figures.oneDecimal(row["requestsPerSecond"]?.double), 6))/s"
+        + " \(right("\(weight)%", 4)) \(right(rate, 6))/s"
         + " \(right(Figures.percent(success), 7))  p95 \(Figures.milliseconds(row["p95Ms"]?.double))"
         + "  \(row["ready"]?.scalarText ?? "0") up"
     }
@@ -124,12 +129,16 @@ struct RolloutPicture {
     return progress < 0 ? "\(rest)\(marks)|----" : "----|\(marks)\(rest)"
   }
 
-  private var events: [String] {
-    let rows = (view.status["events"]?.elements ?? []).suffix(Self.eventRows)
-    return rows.flatMap { event in
+  /// The newest events that have room in so many lines; at least the last one.
+  private func events(lines room: Int) -> [String] {
+    var lines: [String] = []
+    for event in (view.status["events"]?.elements ?? []).suffix(Self.eventRows).reversed() {
       let age = Figures.age(seconds: now.secondsSinceEpoch - Int64((event["at"]?.int ?? 0) / 1000))
-      return wrap(event["text"]?.text ?? "", after: "\(right(age, 6)) ago  ")
+      let told = wrap(event["text"]?.text ?? "", after: "\(right(age, 6)) ago  ")
+      guard lines.isEmpty || lines.count + told.count <= room else { break }
+      lines = told + lines
     }
+    return lines
   }
 
   private static func bar(_ percent: Int, of length: Int) -> String {
