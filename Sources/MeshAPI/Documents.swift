@@ -90,6 +90,8 @@ package enum DocumentReader {
     let kind = document["kind"]?.text.map { visible($0, limit: 64) } ?? "object"
     let name = document["metadata"]?["name"]?.text.map { " \(visible($0, limit: 64))" } ?? ""
     for var violation in own.violations where !isCut || violation.reason != .required {
+      // What is wrong with several fields together is told without a position.
+      violation.position = violation.position ?? document.position(of: violation.path)
       let line = violation.position.map { ", line \($0.line)" } ?? ""
       violation.message = "\(kind)\(name)\(line): \(violation.message)"
       if let index {

@@ -27,7 +27,7 @@ struct RolloutAnswers {
         ]))
     } catch {
       switch error {
-      case .notNow(let why): throw StatusAnswer(code: 409, reason: "Conflict", message: why)
+      case .notNow(let why): throw StatusAnswer(code: 409, reason: "NotNow", message: why)
       case .store(let error): throw error
       }
     }

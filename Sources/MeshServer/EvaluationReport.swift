@@ -41,6 +41,11 @@ struct EvaluationReport {
       perHour, before: before.targets, after: after.targets)
   }
 
+  /// So many requests an hour went some way that nobody knows.
+  mutating func addUnseen(_ perHour: Double, isUntouched: Bool) {
+    if isUntouched { result.unchangedPerHour += perHour } else { result.unknownPerHour += perHour }
+  }
+
   /// At most so many would go another way if they carried something.
   mutating func addCondition(_ perHour: Double, from: String, to: String, carries: String, after: String) {
     demands[Demand(edge: Edge(from: from, to: to), carries: carries, after: after), default: 0] += perHour

@@ -49,6 +49,7 @@ struct RouteEvaluator: ChangeEvaluator {
   /// Follows the requests that the proxies keep, rule by rule, and weighs them by the counts of the last hour.
   private func follow(_ pair: inout ConfigurationPair, into result: inout Evaluation) async {
     var counts: [Kind: Double] = [:]
+    var asked: [Kind: Set<String>] = [:]
     let rows = await statistics.traffic(
       TrafficQuery(window: .seconds(3600), dimensions: [.sourceService, .service, .route]))
     for row in rows where row.figures.requests > 0 {
@@ -56,6 +57,7 @@ struct RouteEvaluator: ChangeEvaluator {
       let kind = Kind(
         sourceNamespace: row.sourceNamespace, source: row.sourceService, service: service, route: row.route)
       counts[kind, default: 0] += Double(row.figures.requests)
+      asked[kind, default: []].insert("\(row.destinationNamespace)/\(row.service)")
     }
     var samples: [Kind: [DecisionRecord]] = [:]
     for record in await reader.decisions(DecisionQuery(limit: Self.mostSamples)) where record.reporter == .source {
@@ -69,7 +71,11 @@ struct RouteEvaluator: ChangeEvaluator {
     for (kind, perHour) in counts {
       let records = samples[kind] ?? []
       let followed = Self.follow(kind, records, &pair)
-      if followed.isEmpty { report.result.unknownPerHour += perHour }
+      if followed.isEmpty {
+        // Nobody knows what these requests were like; what the change leaves alone cannot send them another way.
+        let isUntouched = asked[kind]?.allSatisfy { pair.isUntouched($0, namespace: kind.sourceNamespace) } ?? false
+        report.addUnseen(perHour, isUntouched: isUntouched)
+      }
       for one in followed {
         report.add(
           perHour / Double(followed.count), from: kind.from, one.before, one.after, isSample: !records.isEmpty)
@@ -165,6 +171,18 @@ private struct ConfigurationPair {
       }
     }
     return nil
+  }
+
+  /// Whether a service, with all that its routes lead to, is the same before and after.
+  mutating func isUntouched(_ service: String, namespace: String) -> Bool {
+    _ = configurations(namespace)
+    guard let pair = services[namespace] else { return false }
+    func find(_ name: String, _ all: [ServiceConfig]) -> ServiceConfig? {
+      all.first { "\($0.namespace)/\($0.name)" == name }
+    }
+    guard let own = find(service, pair.before), own == find(service, pair.after) else { return false }
+    let backends = Set(own.routes.flatMap(\.backends).map { "\($0.namespace)/\($0.service)" })
+    return backends.allSatisfy { find($0, pair.before) == find($0, pair.after) }
   }
 
   /// The rules of a service after the change that ask for header fields or queries.

@@ -6,7 +6,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
   case ejections, snapshotsTaken, malformedRequests, seriesDropped, accessLogLines, accessLogDropped
   case endpointRests, mirroredRequests, hedgedRequests, healthFailures, healthRecoveries
   case spansRecorded, spansDropped
-  case detectionWaits
+  case detectionWaits, healthChecksPassed
 
   /// The name without `_total`, as OpenMetrics wants it for the family.
   package var name: StaticString {
@@ -36,6 +36,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .spansRecorded: "apus_spans_recorded"
     case .spansDropped: "apus_spans_dropped"
     case .detectionWaits: "apus_detection_waits"
+    case .healthChecksPassed: "apus_health_checks_passed_on"
     }
   }
 
@@ -67,6 +68,7 @@ package enum ProxyCounter: UInt8, Sendable, CaseIterable {
     case .spansRecorded: "Spans handed over to be sent to a collector."
     case .spansDropped: "Spans dropped because nobody took them in time."
     case .detectionWaits: "Connections to undeclared ports held for a moment because their clients were silent."
+    case .healthChecksPassed: "Health checks of other proxies given to the application; they are no requests."
     }
   }
 }

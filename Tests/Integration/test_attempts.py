@@ -1,5 +1,6 @@
 """Attempts beyond the first: hedging, health checks, storms of retries, cascades."""
 
+import re
 import time
 
 import pytest
@@ -14,6 +15,12 @@ def counted(proxy, name):
         if line.startswith(f"{name} "):
             return float(line.split()[1])
     return 0.0
+
+
+def states(proxy):
+    """How many endpoints are in which state, as its metrics tell."""
+    found = re.findall(r'^apus_service_endpoints\{.*state="(\w+)"\} (\d+)', proxy.admin("/metrics"), re.M)
+    return {state: int(count) for state, count in found if count != "0"}
 
 
 def test_a_second_try_answers_for_a_slow_first_one(static):
@@ -50,20 +57,40 @@ def test_an_endpoint_that_fails_its_checks_gets_nothing_until_it_is_well(static)
     check = {"path": "/healthz", "intervalMilliseconds": 1000, "unhealthyThreshold": 1, "healthyThreshold": 1}
     policy = {"balancer": "roundRobin", "healthCheck": check, "outlier": {"consecutive5xx": 0}, "retry": {"attempts": 0}}
     proxy = static.proxy([well, ill], policy)
+    # What nobody asks for is looked at once a minute; from the first request on, once an interval.
+    proxy.get()
     raw.eventually(lambda: counted(proxy, "apus_health_check_failures_total") == 1)
     assert [proxy.get().status for _ in range(10)] == [200] * 10
+    assert states(proxy) == {"failing": 1, "healthy": 1}
+    assert "failing" in proxy.admin("/clusters") and '"failing"' in proxy.admin("/endpoints")
     assert well.counts()["/healthz"] >= 1
     # The same port comes back as a program that is well.
     ill.program.kill()
     back = static.server("back", port=ill.port)
     raw.eventually(lambda: counted(proxy, "apus_health_check_recoveries_total") == 1)
+    assert states(proxy) == {"healthy": 2}
     raw.eventually(lambda: proxy.get().header("x-server") == "back")
     # A check of the connection alone.
     tcp = static.proxy([well, back], {"balancer": "roundRobin", "healthCheck": {**check, "type": "tcp", "path": ""},
                                       "outlier": {"consecutive5xx": 0, "consecutiveLocalFailures": 0}})
+    tcp.get()
     back.program.kill()
     raw.eventually(lambda: counted(tcp, "apus_health_check_failures_total") == 1)
     assert [tcp.get().header("x-server") for _ in range(6)] == ["well"] * 6
+
+
+def test_what_nobody_asks_for_is_checked_rarely(static):
+    servers = [static.server(f"s{index}") for index in range(3)]
+    proxy = static.proxy(servers, {"healthCheck": {"path": "/healthz", "intervalMilliseconds": 1000}})
+
+    def asked():
+        return sum(server.counts().get("/healthz", 0) for server in servers)
+    time.sleep(4)
+    # Each at most once in a minute; by the interval there were nine at least.
+    assert asked() <= 3
+    proxy.get()
+    before = asked()
+    raw.eventually(lambda: asked() >= before + 6)
 
 
 def test_a_try_has_a_time_of_its_own(static):

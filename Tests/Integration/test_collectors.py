@@ -63,6 +63,14 @@ def test_everything_reaches_a_collector_by_tls(static, collector, authority, pro
     assert counted(proxy, "apus_export_failures_total", signal="spans") == 0
 
 
+def test_what_lets_a_proxy_in_at_its_collector_is_on_no_page(static, collector, authority):
+    proxy = static.proxy([static.server()], proxy=everything(collector, "http", caFile=authority.file,
+                                                             headers={"authorization": "Bearer hush-hush"}))
+    arrives(proxy, collector)
+    page = proxy.admin("/config_dump")
+    assert page.count("[redacted]") == 3 and "hush-hush" not in page
+
+
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_the_systems_authorities_count_where_no_file_is_named(static, collector, authority, protocol):
     proxy = static.proxy([static.server()], proxy=everything(collector, protocol),

@@ -1,6 +1,7 @@
 """The figures of a service while its route is made: each request is counted once, for what was asked for, whoever reports."""
 
 import json
+import re
 
 from support import raw
 from support.mesh import backend, route, version_service
@@ -81,3 +82,33 @@ def test_each_request_is_counted_once_before_during_and_after_an_apply(own_mesh)
     mesh.delete("httproute", "catalog", space)
     assert set(ask(30)) == {200}
     expect(service=(151, 1), v1=(80, 0), workloads=150, edges=[("client", "catalog", 151)], history=(151, 1))
+
+
+def test_health_checks_are_nobodys_requests(own_mesh):
+    mesh, space = own_mesh, "checked"
+    server = mesh.quick_server("catalog", "v1", namespace=space)
+    client = mesh.client(namespace=space)
+    mesh.apply({"apiVersion": "apus.dev/v1", "kind": "TrafficPolicy", "metadata": {"name": "checks", "namespace": space},
+                "spec": {"targetRefs": [{"kind": "Service", "name": "catalog"}],
+                         "healthCheck": {"type": "HTTP", "path": "/healthz?deep=1", "interval": "1s"}}})
+    mesh.meshed(server)
+    assert client.get("http://catalog/").status == 200
+
+    def passed():
+        found = re.search(rb"^apus_health_checks_passed_on_total (\d+)", server.admin("/metrics").body, re.M)
+        return int(found[1]) if found else 0
+    raw.eventually(lambda: passed() >= 3)
+    # Neither has who only calls itself a check, nor who asks for the path without being one, a way to go unseen.
+    agent = [("user-agent", "apus-health")]
+    assert client.get("http://catalog/other", fields=agent).status == 200
+    assert client.get("http://catalog/healthz").status == 200
+
+    def counted():
+        text = server.admin("/metrics").body.decode()
+        return sum(int(count) for count in re.findall(
+            r'^istio_requests_total\{.*reporter="destination".*\} (\d+)', text, re.M))
+    assert counted() == 3
+    paths = [item["path"] for item in mesh.api("GET", f"/apis/apus.dev/v1/decisions?to={space}/catalog")[1]["items"]
+             if item["reporter"] == "destination"]
+    assert sorted(paths) == ["/", "/healthz", "/other"]
+    raw.eventually(lambda: figures(mesh, space)["edges"] == [("client", "catalog", 3)])

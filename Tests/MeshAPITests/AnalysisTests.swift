@@ -38,6 +38,21 @@ import Testing
     #expect(read.findings.contains { $0.code == .invalid && $0.path == "spec.prots" && $0.line == 5 })
   }
 
+  @Test func `what is wrong with several fields together has a line as well`() {
+    let text = """
+      apiVersion: gateway.networking.k8s.io/v1
+      kind: BackendTLSPolicy
+      metadata: {name: a}
+      spec:
+        targetRefs: [{group: "", kind: Service, name: a}]
+        validation:
+          hostname: a.test
+      """
+    let found = AnalysisReader.read(Array("---\n---\n\(text)".utf8), namespace: "default").findings
+    #expect(found.map(\.path) == ["spec.validation.caCertificateRefs"])
+    #expect(found.first?.line == 9)
+  }
+
   @Test func `rollouts' verbs are told apart`() async throws {
     let api = try await TestAPI()
     let path = "/apis/apus.dev/v1/namespaces/default/rollouts/shop"

@@ -70,6 +70,71 @@ import Testing
     #expect(try Self.lines([Self.telemetry("off", #""tracing": {"disabled": true}"#)]) == [])
   }
 
+  @Test(
+    arguments: [
+      ("/.*", "/foo", true), (".*", "/foo", true), ("^/.*$", "/", true), ("/foo.*", "/foo/bar", true),
+      ("/foo/.*", "/foo/bar", true), ("/foo/.*", "/foo", false), ("/foo/.*", "/fo", false),
+      ("/fo[ox].*", "/foo", false),
+      ("/foo.+", "/foo", false), ("/a|/foo.*", "/foo", false),
+    ]) func `an expression for all below a path hides the prefixes there`(
+      expression: String, prefix: String, isHidden: Bool
+    ) throws
+  {
+    let backend = #""backendRefs": [{"name": "shop-v1", "port": 80}]"#
+    let path = #"{"matches": [{"path": {"type": "RegularExpression", "value": "\#(expression)"}}], \#(backend)}"#
+    let rest = #"{"matches": [{"path": {"value": "\#(prefix)"}, "method": "GET"}], \#(backend)}"#
+    let wanted = isHidden ? ["AP201 spec.rules[0].matches[0]"] : []
+    #expect(try Self.lines(Self.services + [Self.route("[\(rest), \(path)]")]) == wanted)
+    let other = Self.route("[\(path)]", name: "all")
+    let conflict = isHidden ? ["AP202 spec.rules[0].matches[0]"] : []
+    #expect(try Self.lines(Self.services + [Self.route("[\(rest)]"), other]) == conflict)
+    // What asks for more than a path leaves the others to the prefix.
+    let narrow = path.replacingOccurrences(of: #""matches": [{"#, with: #""matches": [{"method": "POST", "#)
+    #expect(try Self.lines(Self.services + [Self.route("[\(rest), \(narrow)]")]) == [])
+  }
+
+  @Test func `of two kinds of routes on one port the second is not accepted`() throws {
+    let grpc = Self.route(#"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}]"#, name: "calls")
+      .replacingOccurrences(of: "HTTPRoute", with: "GRPCRoute")
+    let http = Self.route(#"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}]"#)
+    #expect(try Self.lines(Self.services + [http, grpc]) == ["AP205 spec.parentRefs[0]"])
+    let found = try Self.findings(Self.services + [http, grpc]).first
+    #expect(found?.message.contains("GRPCRoute default/calls's") == true)
+    #expect(found?.object?.groupKind.kind == "HTTPRoute")
+    // A second port is left for the other kind.
+    let twoPorts = Self.services[0].replacingOccurrences(
+      of: #""targetPort": 8080}"#, with: #""targetPort": 8080}, {"name": "calls", "port": 81, "targetPort": 8080}"#)
+    let onOne = grpc.replacingOccurrences(of: #""name": "shop"}]"#, with: #""name": "shop", "port": 81}]"#)
+    #expect(try Self.lines([twoPorts] + Self.services[1...] + [http, onOne]) == [])
+  }
+
+  @Test func `what policies are attached to, and trust, is there`() throws {
+    func tls(_ target: String, _ map: String) -> String {
+      """
+      {"apiVersion": "gateway.networking.k8s.io/v1", "kind": "BackendTLSPolicy", "metadata": {"name": "tls"},
+       "spec": {"targetRefs": [{"group": "", "kind": "Service", "name": "\(target)"}], "validation": {"hostname": "a.test",
+       "caCertificateRefs": [{"group": "", "kind": "ConfigMap", "name": "\(map)"}]}}}
+      """
+    }
+    func map(_ key: String) -> String {
+      #"{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "roots"}, "data": {"\#(key)": "x"}}"#
+    }
+    let authority = "AP108 spec.validation.caCertificateRefs[0]"
+    #expect(try Self.lines(Self.services + [tls("shop", "roots"), map("ca.crt")]) == [])
+    #expect(try Self.lines(Self.services + [tls("shop", "roots"), map("other")]) == [authority])
+    #expect(try Self.lines(Self.services + [tls("gone", "roots")]) == ["AP103 spec.targetRefs[0]", authority])
+    #expect(try Self.findings([tls("gone", "roots")], isLive: false).allSatisfy { $0.severity == .warning })
+    let telemetry = Self.telemetry(
+      "one", #""targetRefs": [{"kind": "Service", "name": "gone"}], "exporter": {"endpoint": "http://127.0.0.1:4317"}"#)
+    #expect(try Self.lines(Self.services + [telemetry]) == ["AP103 spec.targetRefs[0]"])
+  }
+
+  @Test func `a route of gateways only is in force nowhere`() throws {
+    let route = Self.route("[]").replacingOccurrences(
+      of: #""group": "", "kind": "Service", "name": "shop""#, with: #""name": "gateway""#)
+    #expect(try Self.lines([route]) == ["AP107 spec.parentRefs"])
+  }
+
   @Test func `a sound configuration has no findings`() throws {
     let rules =
       #"[{"backendRefs": [{"name": "shop-v1", "port": 80}]}, {"matches": [{"path": {"value": "/a"}}], "backendRefs": [{"name": "shop-v1", "port": 80}]}]"#

@@ -1,3 +1,4 @@
+import Foundation
 import MeshWire
 import Testing
 
@@ -73,6 +74,25 @@ private func sample() -> Snapshot {
   ])
   func brokenJSONIsRefusedWithPlaceAndReason(text: String, reason: String) {
     #expect { try Snapshot(json: Array(text.utf8)) } throws: { "\($0)".contains(reason) }
+  }
+
+  @Test func collectorsCredentialsAreBlottedOutWhereverTheyStand() {
+    var exporter = ExporterConfig()
+    exporter.endpoint = "https://collector"
+    exporter.headers = ["authorization": "Bearer hush", "x-tenant": "hush"]
+    var telemetry = TelemetryConfig()
+    telemetry.tracing = TracingConfig()
+    telemetry.tracing?.exporter = exporter
+    telemetry.metrics = MetricsExportConfig()
+    telemetry.metrics?.exporter = exporter
+    var log = AccessLogConfig()
+    log.exporter = exporter
+    telemetry.accessLogs = [log, AccessLogConfig()]
+    #expect(telemetry.json().components(separatedBy: "hush").count == 7)
+    let redacted = telemetry.redacted.json()
+    #expect(!redacted.contains("hush"))
+    #expect(redacted.components(separatedBy: "[redacted]").count == 7)
+    #expect(redacted.components(separatedBy: "https://collector").count == 4)
   }
 
   @Test func randomBytesNeverTrap() {

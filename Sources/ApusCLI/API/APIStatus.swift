@@ -38,7 +38,9 @@ package struct APIStatus: Sendable, Equatable {
         hint: "it is read from \(tokenFile): is APUS_DATA the folder of this control plane?")
     case 404: return CLIFailure(.notFound, message, details: details)
     case 409:
-      return CLIFailure(.conflict, message, details: details, hint: "read the object again and repeat the change")
+      // Only what was written over something newer is mended so.
+      let hint = reason == "Conflict" ? "read the object again and repeat the change" : nil
+      return CLIFailure(.conflict, message, details: details, hint: hint)
     case 400, 413, 415, 422:
       return CLIFailure(.refused, Self.summary(message, details), details: details)
     default:

@@ -124,7 +124,10 @@ extension CheckReport {
     }
     for workload in workloads { membership(workload, services) }
     ok("services", "\(services.count) looked at")
-    for name in ["httproutes", "trafficpolicies", "rollouts"] {
+    let named = [
+      "httproutes", "grpcroutes", "tcproutes", "tlsroutes", "trafficpolicies", "backendtlspolicies", "rollouts",
+    ]
+    for name in named {
       guard let kind = KindRegistry.kind(named: name), let objects = items(kind, &client) else { continue }
       for object in objects { conditions(of: object, kind) }
       ok(kind.plural, "\(objects.count) looked at")
@@ -158,11 +161,16 @@ extension CheckReport {
     let status = object["status"]
     let parents = status?["parents"]?.elements ?? status?["ancestors"]?.elements ?? status.map { [$0] } ?? []
     for condition in parents.flatMap({ $0["conditions"]?.elements ?? [] }) where condition["status"]?.text == "False" {
-      failed(
-        "\(kind.singular) \(object["metadata"]?["name"]?.text ?? "?")",
-        "\(condition["type"]?.text ?? "") is False (\(condition["reason"]?.text ?? "")): "
-          + (condition["message"]?.text ?? ""),
-        hint: "change the object that the message names and apply it again")
+      let subject = "\(kind.singular) \(object["metadata"]?["name"]?.text ?? "?")"
+      let reason = condition["reason"]?.text ?? ""
+      let message = "\(condition["type"]?.text ?? "") is False (\(reason)): \(condition["message"]?.text ?? "")"
+      if kind.kind != RolloutSpec.kind.kind {
+        failed(subject, message, hint: "change the object that the message names and apply it again")
+      } else if reason != RolloutReason.abortedByPerson.rawValue {
+        // The mesh works: the version before carries the traffic. What a person has ended is no news to anybody.
+        warning(
+          subject, message, hint: "`apus rollout status` shows why; `apus rollout retry` begins the release again")
+      }
     }
   }
 

@@ -127,7 +127,7 @@ struct ProxyConfigVerb: Verb {
 
   private static func backends(_ rule: Value) -> String {
     let all = (rule["backends"]?.elements ?? []).map { backend in
-      "\(backend["service"]?.text ?? "")=\(backend["weight"]?.scalarText ?? "1")"
+      "\(backend["service"]?.text ?? "")=\(backend["weight"]?.scalarText ?? "0")"
     }
     return all.isEmpty ? "answered by the rule" : all.joined(separator: " ")
   }

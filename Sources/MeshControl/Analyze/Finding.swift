@@ -56,11 +56,13 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
   case sliceServiceMissing = "AP105"
   case portMissing = "AP106"
   case noParent = "AP107"
+  case authorityMissing = "AP108"
   // What never gets a request.
   case shadowedRule = "AP201"
   case routesConflict = "AP202"
   case weightUnreachable = "AP203"
   case duplicateBackend = "AP204"
+  case routeKindsConflict = "AP205"
   // Time.
   case retryDoesNotFit = "AP301"
   case retriesDoNotAllFit = "AP302"
@@ -98,10 +100,12 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .sliceServiceMissing: "slice-service-missing"
     case .portMissing: "port-missing"
     case .noParent: "no-parent"
+    case .authorityMissing: "authority-missing"
     case .shadowedRule: "shadowed-rule"
     case .routesConflict: "routes-conflict"
     case .weightUnreachable: "weight-unreachable"
     case .duplicateBackend: "duplicate-backend"
+    case .routeKindsConflict: "route-kinds-conflict"
     case .retryDoesNotFit: "retry-does-not-fit"
     case .retriesDoNotAllFit: "retries-do-not-all-fit"
     case .retryWithoutTryLimit: "retry-without-try-limit"
@@ -127,7 +131,8 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
   package var severity: Finding.Severity {
     switch self {
     case .invalid, .parentMissing, .backendMissing, .policyTargetMissing, .filterMissing, .portMissing, .shadowedRule,
-      .mirrorToItself, .rolloutsShareRoute, .rolloutServiceMissing, .rolloutRouteUnusable, .retryDoesNotFit:
+      .mirrorToItself, .rolloutsShareRoute, .rolloutServiceMissing, .rolloutRouteUnusable, .retryDoesNotFit,
+      .authorityMissing, .routeKindsConflict:
       .error
     case .sliceServiceMissing, .noParent, .routesConflict, .retriesDoNotAllFit, .budgetWithoutRetries,
       .selectorMatchesNothing, .namedPortUnknown, .policiesConflict, .peerAuthenticationsConflict,

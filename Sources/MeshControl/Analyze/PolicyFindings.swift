@@ -105,18 +105,7 @@ extension MeshAnalysis {
         let path = "spec.targetRefs[\(index)]"
         let name = ServiceName(namespace: policy.metadata.namespace, name: target["name"]?.text ?? "")
         let kind = target["kind"]?.text ?? ""
-        let isThere =
-          kind == "Service"
-          ? services[name] != nil
-          : objects.contains {
-            $0.resource.key.groupKind.kind == kind && $0.resource.metadata.namespace == name.namespace
-              && $0.resource.metadata.name == name.name
-          }
-        if !isThere {
-          add(
-            .policyTargetMissing, policy.key, path, "there is no \(kind) \(name)",
-            mend: "create it, or correct the name", isReference: true)
-        }
+        lookAtTarget(kind: kind, name: name.name, of: policy.key, at: path)
         let spot = "\(kind) \(name) \(target["sectionName"]?.text ?? "")"
         if let older = first[spot], older != policy.key {
           add(
@@ -125,6 +114,42 @@ extension MeshAnalysis {
         } else {
           first[spot] = policy.key
         }
+      }
+    }
+  }
+
+  /// Notes what a policy is attached to, in its own namespace, where that is not there.
+  mutating func lookAtTarget(kind: String, name: String, of policy: ResourceKey, at path: String) {
+    let isThere = objects.contains {
+      $0.resource.key.groupKind.kind == kind && $0.resource.metadata.namespace == policy.namespace
+        && $0.resource.metadata.name == name
+    }
+    guard !isThere else { return }
+    add(
+      .policyTargetMissing, policy, path, "there is no \(kind) \(policy.namespace)/\(name)",
+      mend: "create it, or correct the name", isReference: true)
+  }
+
+  /// BackendTLSPolicies: what they are attached to, and the authorities that they trust.
+  mutating func lookAtBackendTLS() {
+    for object in objects {
+      guard let spec = object.resource.spec as? BackendTLSPolicySpec else { continue }
+      let key = object.resource.key
+      for (index, target) in spec.targetRefs.enumerated() {
+        lookAtTarget(kind: target.kind, name: target.name, of: key, at: "spec.targetRefs[\(index)]")
+      }
+      for (index, reference) in spec.validation.caCertificateRefs.enumerated() where reference.kind == "ConfigMap" {
+        let name = ServiceName(namespace: key.namespace, name: reference.name)
+        let map = objects.first {
+          $0.resource.key
+            == ResourceKey(groupKind: ConfigMapSpec.kind.groupKind, namespace: name.namespace, name: name.name)
+        }
+        guard (map?.resource.spec as? ConfigMapSpec)?.data["ca.crt"] == nil else { continue }
+        add(
+          .authorityMissing, key, "spec.validation.caCertificateRefs[\(index)]",
+          (map == nil ? "there is no ConfigMap \(name)" : "ConfigMap \(name) has no key ca.crt")
+            + ", so that every request to the target fails",
+          mend: "create it with the certificates of the authorities under ca.crt", isReference: map == nil)
       }
     }
   }

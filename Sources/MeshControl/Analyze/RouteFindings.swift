@@ -1,11 +1,12 @@
-// Routes: what they refer to, what never matches, what gets nothing.
+// Routes: what they refer to, what gets nothing.
 extension MeshAnalysis {
   mutating func lookAtReferences() {
     for route in routes {
-      if route.parents.isEmpty {
+      if route.parents.allSatisfy({ $0.service == nil }) {
         add(
-          .noParent, route.key, "spec.parentRefs", "the route is attached to nothing",
-          mend: "name a Service in parentRefs")
+          .noParent, route.key, "spec.parentRefs",
+          "the route is attached to \(route.parents.isEmpty ? "nothing" : "no Service, and is in force nowhere")",
+          mend: "name a Service in parentRefs (group: \"\", kind: Service)")
       }
       for parent in route.parents { look(at: parent, of: route) }
       for rule in route.rules {
@@ -70,69 +71,6 @@ extension MeshAnalysis {
         .filterMissing, route.key, "\(path).extensionRef",
         "there is no DirectResponse \(route.key.namespace)/\(name), so that these requests get 500",
         mend: "create it, or correct the name", isReference: true)
-    }
-  }
-
-  // MARK: Matches
-
-  /// Of two equal matches on one port of a service the older route decides, or the earlier rule: the other one never
-  /// gets a request. More specific matches always go first, so that nothing else can hide a rule.
-  mutating func lookAtMatches() {
-    struct Place {
-      var route: RouteView
-      var rule: RouteView.Rule
-      var path: String
-      var port: Int?
-    }
-    struct Spot: Hashable {
-      var service: ServiceName
-      /// Routes of another namespace hold for their own clients only.
-      var consumer: String
-      var match: String
-    }
-    var first: [Spot: [Place]] = [:]
-    let ordered = routes.sorted {
-      ($0.created, $0.key.namespace, $0.key.name) < ($1.created, $1.key.namespace, $1.key.name)
-    }
-    for route in ordered where route.key.groupKind.kind == "HTTPRoute" || route.key.groupKind.kind == "GRPCRoute" {
-      for parent in route.parents {
-        guard let service = parent.service else { continue }
-        for rule in route.rules {
-          for match in rule.matches {
-            let consumer = service.namespace == route.key.namespace ? "" : route.key.namespace
-            let spot = Spot(service: service, consumer: consumer, match: match.text)
-            let here = Place(route: route, rule: rule, path: match.path, port: parent.port)
-            // A route for all ports takes this one's requests; one for another port does not.
-            let hiding = first[spot]?.first { $0.port == nil || $0.port == here.port }
-            first[spot, default: []].append(here)
-            guard let hiding else { continue }
-            report(hidden: (here.route.key, here.path), by: (hiding.route.key, hiding.path, hiding.rule.name), service)
-          }
-        }
-      }
-    }
-  }
-
-  private mutating func report(
-    hidden: (key: ResourceKey, path: String), by other: (key: ResourceKey, path: String, rule: String),
-    _ service: ServiceName
-  ) {
-    // A route with several parents of one service would tell the same again.
-    guard
-      !findings.contains(where: {
-        $0.object == hidden.key && $0.path == hidden.path && [.shadowedRule, .routesConflict].contains($0.code)
-      })
-    else { return }
-    if hidden.key == other.key {
-      guard hidden.path != other.path else { return }
-      add(
-        .shadowedRule, hidden.key, hidden.path, "asks for the same requests as \(other.path), which goes first",
-        mend: "remove one of them, or make this one more specific")
-    } else {
-      add(
-        .routesConflict, hidden.key, hidden.path,
-        "asks for the same requests to \(service) as \(name(other.key)) (\(other.path)), which decides",
-        mend: "put both into one route, or make this one more specific")
     }
   }
 

@@ -16,11 +16,21 @@ struct RouteView: Sendable {
     var weight: Int
   }
 
+  /// A condition, with its place.
+  struct Match: Sendable {
+    var path: String
+    /// In a form that is equal for equal conditions.
+    var text: String
+    /// The path that an HTTPRoute's match asks for, where it is a prefix.
+    var prefix: String?
+    /// Where an HTTPRoute's match asks for nothing but a path, by an expression that all paths with this beginning fit.
+    var takesAllBeginning: String?
+  }
+
   struct Rule: Sendable {
     var path: String
     var name: String
-    /// In a form that is equal for equal conditions, with the path of each.
-    var matches: [(path: String, text: String)]
+    var matches: [Match]
     var filters: [Value]
     var backends: [Backend]
     /// Milliseconds; nil: not said, 0: none.
@@ -68,7 +78,9 @@ struct RouteView: Sendable {
   private static func rule(_ rule: Value, path: String, index: Int, namespace: String) -> Rule {
     let given = rule["matches"]?.elements ?? []
     let matches = (given.isEmpty ? [Value.object([])] : given).enumerated().map { place, match in
-      (path: given.isEmpty ? path : "\(path).matches[\(place)]", text: normal(match))
+      Match(
+        path: given.isEmpty ? path : "\(path).matches[\(place)]", text: normal(match), prefix: prefix(of: match),
+        takesAllBeginning: beginning(takenBy: match))
     }
     let backends = (rule["backendRefs"]?.elements ?? []).enumerated().map { place, backend in
       Self.backend(backend, path: "\(path).backendRefs[\(place)]", namespace: namespace)
@@ -93,6 +105,23 @@ struct RouteView: Sendable {
       return nil
     }
     return backend(target, path: "", namespace: namespace)
+  }
+
+  private static func prefix(of match: Value) -> String? {
+    guard let path = match["path"] else { return "/" }
+    return (path["type"]?.text ?? "PathPrefix") == "PathPrefix" ? path["value"]?.text ?? "/" : nil
+  }
+
+  /// Tells expressions of the form `literal.*`, which are those that people write for everything below a path.
+  private static func beginning(takenBy match: Value) -> String? {
+    guard match["path"]?["type"]?.text == "RegularExpression", var text = match["path"]?["value"]?.text,
+      !["headers", "queryParams", "method"].contains(where: { match[$0].map { $0.elements?.isEmpty != true } == true })
+    else { return nil }
+    if text.hasPrefix("^") { text.removeFirst() }
+    if text.hasSuffix("$") { text.removeLast() }
+    guard text.hasSuffix(".*") else { return nil }
+    text.removeLast(2)
+    return text.contains(where: { #"\.^$*+?()[]{}|"#.contains($0) }) ? nil : text
   }
 
   /// Headers' names count without their case, and the order of conditions does not count.

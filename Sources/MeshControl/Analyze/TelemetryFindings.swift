@@ -5,6 +5,9 @@ extension MeshAnalysis {
       (object.resource.spec as? TelemetrySpec).map { (object.resource.key, $0) }
     }
     for (key, spec) in all {
+      for (index, target) in spec.targetRefs.enumerated() {
+        lookAtTarget(kind: target.kind, name: target.name, of: key, at: "spec.targetRefs[\(index)]")
+      }
       // What may hold for the same workloads, wider or as narrow.
       let others = all.filter { other in
         let isOfMesh = other.key.namespace == PeerAuthenticationSpec.meshNamespace && other.spec.isWide

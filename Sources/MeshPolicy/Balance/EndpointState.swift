@@ -5,7 +5,7 @@ package struct EndpointFlags: OptionSet, Sendable, BitwiseCopyable {
   @inlinable
   package init(rawValue: UInt8) { self.rawValue = rawValue }
 
-  /// The workload, or an active check, says that it is not well.
+  /// The workload says that it is not well.
   package static let unhealthy = EndpointFlags(rawValue: 1)
   /// Outlier detection has put it aside (see `OutlierDetector`).
   package static let ejected = EndpointFlags(rawValue: 2)
@@ -15,6 +15,18 @@ package struct EndpointFlags: OptionSet, Sendable, BitwiseCopyable {
   package static let resting = EndpointFlags(rawValue: 8)
   /// It fails its health checks.
   package static let failing = EndpointFlags(rawValue: 16)
+
+  /// The states that `word` can name, in the order in which the first that holds is named.
+  package static let words = ["draining", "ejected", "failing", "unhealthy", "resting", "healthy"]
+
+  /// The state of an endpoint for pages and metrics: the weightiest reason not to pick it, `healthy` where there is none.
+  package var word: String {
+    if contains(.draining) { return Self.words[0] }
+    if contains(.ejected) { return Self.words[1] }
+    if contains(.failing) { return Self.words[2] }
+    if contains(.unhealthy) { return Self.words[3] }
+    return contains(.resting) ? Self.words[4] : Self.words[5]
+  }
 }
 
 /// What one loop knows of one endpoint. A plain value in memory of the loop; 80 bytes.

@@ -13,7 +13,7 @@ extension Proxy {
     case ("GET", "/ready"):
       if isDraining { return done(.text("draining\n", status: 503)) }
       done(isReady ? .text("ready\n") : .text("not ready: \(control?.waitingFor ?? "starting")\n", status: 503))
-    case ("GET", "/config_dump"): done(.json(snapshot.unpacked.json() + "\n"))
+    case ("GET", "/config_dump"): done(.json(configurationPage()))
     case ("GET", "/clusters"): clusters(done)
     case ("GET", "/connections"): connections(done)
     case ("GET", "/metrics"): metrics(accept: request.accept, done)
@@ -122,12 +122,7 @@ extension Worker {
       for index in 0..<Int(cluster.pointee.set.count) {
         let endpoint = cluster.pointee.endpoints[index]
         let state = cluster.pointee.set.base[index]
-        var flags: [String] = []
-        if state.flags.contains(.unhealthy) { flags.append("unhealthy") }
-        if state.flags.contains(.ejected) { flags.append("ejected") }
-        if state.flags.contains(.draining) { flags.append("draining") }
-        text +=
-          "  \(endpoint.pointee.labels.uid) \(endpoint.pointee.address) \(flags.isEmpty ? "healthy" : flags.joined(separator: ","))"
+        text += "  \(endpoint.pointee.labels.uid) \(endpoint.pointee.address) \(state.flags.word)"
         text += " weight \(state.weight) in flight \(state.inFlight)"
         text += " latency \(Int(state.latencyNanoseconds / 1000)) us"
         text += " connections \(endpoint.pointee.connectionCount) idle \(endpoint.pointee.idleCount)"

@@ -1,3 +1,4 @@
+internal import MeshPolicy
 internal import MeshTelemetry
 internal import MeshWire
 
@@ -32,7 +33,7 @@ extension Proxy {
     for cluster in used { writer.sample(cluster.labels(), Double(cluster.retryBudget)) }
     writer.family("apus_service_endpoints", .gauge, help: "Endpoints of the service, by state.")
     for cluster in used {
-      for state in ["healthy", "unhealthy", "ejected", "draining"] {
+      for state in EndpointFlags.words {
         writer.sample(cluster.labels(("state", state)), Double(cluster.endpoints.count { $0.state == state }))
       }
     }

@@ -6,6 +6,14 @@ internal import MeshWire
 
 /// What is in force, page by page.
 extension Proxy {
+  /// `/config_dump`: all that is in force, without what lets the proxy in elsewhere: the application can read it too.
+  func configurationPage() -> String {
+    var page = snapshot.unpacked
+    let telemetry = page.proxy?.telemetry?.redacted
+    page.proxy?.telemetry = telemetry
+    return page.json() + "\n"
+  }
+
   /// `/listeners`: where connections come in.
   func listenerPage() -> String {
     var page = Snapshot()
@@ -177,10 +185,7 @@ extension Worker {
     report.uid = endpoint.pointee.labels.uid
     report.address = "\(endpoint.pointee.address)"
     report.version = endpoint.pointee.labels.names.version
-    report.state =
-      state.flags.contains(.ejected)
-      ? "ejected"
-      : state.flags.contains(.draining) ? "draining" : state.flags.contains(.unhealthy) ? "unhealthy" : "healthy"
+    report.state = state.flags.word
     report.weight = state.weight
     report.inFlight = UInt32(clamping: state.inFlight)
     report.latencyMicroseconds = UInt64(clamping: Int64(state.latencyNanoseconds / 1_000))

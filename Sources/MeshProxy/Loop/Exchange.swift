@@ -124,6 +124,8 @@ struct Exchange {
   var routeNumber: UInt32 = 0
   /// Whether the connection came to an inbound listener.
   var isInbound = false
+  /// Whether it is another proxy's health check, which is no request of anybody.
+  var isHealthCheck = false
   /// Position of the backend chosen among the rule's; -1: the service itself.
   var backend: Int32 = -1
   var method = Method.other

@@ -155,6 +155,7 @@ extension Worker {
   /// logs and tags ask for.
   func observe(_ exchange: ExchangeRef, _ head: borrowing MessageHead) {
     let plan = telemetry.plan
+    if plan.pointee.checks.count > 0 { exchange.pointee.isHealthCheck = isHealthCheck(exchange, head, plan) }
     var mark = TraceFields.read(head)
     var share = plan.pointee.share
     var isForced = false
@@ -174,9 +175,38 @@ extension Worker {
     }
     mark.flags.formUnion(plan.pointee.forms)
     exchange.pointee.mark = mark
+    if exchange.pointee.isHealthCheck { return }
     if decision.isRecorded || plan.pointee.keepsAll || now < telemetry.headsUntil {
       keep(exchange, head, plan, isSampled: decision.isRecorded)
     }
+  }
+
+  /// Whether a proxy of the mesh asks how the application is. The path is compared too, so that nobody makes other requests
+  /// unseen by calling them a check.
+  private func isHealthCheck(
+    _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ plan: UnsafePointer<TelemetryView>
+  ) -> Bool {
+    guard exchange.pointee.isInbound, exchange.pointee.flags.contains(.mutualTLS),
+      let agent = HeaderSearch.first(plan.pointee.checkAgent, .userAgent, head),
+      Self.equal(head.bytes(agent), plan.pointee.checkAgent)
+    else { return false }
+    let path = head.bytes(head.path)
+    var index = 0
+    while index < plan.pointee.checks.count {
+      if Self.equal(path, plan.pointee.checks[index]) { return true }
+      index &+= 1
+    }
+    return false
+  }
+
+  private static func equal(_ left: UnsafeBufferPointer<UInt8>, _ right: UnsafeBufferPointer<UInt8>) -> Bool {
+    guard left.count == right.count else { return false }
+    var index = 0
+    while index < left.count {
+      if left[index] != right[index] { return false }
+      index &+= 1
+    }
+    return true
   }
 
   /// Whether the caller is the application beside the proxy, or of the mesh.

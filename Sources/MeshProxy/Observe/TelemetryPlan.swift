@@ -48,6 +48,9 @@ struct TelemetryView: BitwiseCopyable {
   var tags: UnsafeBufferPointer<TagView>
   /// Whether a log has a format of its own, which may ask for kept fields.
   var hasPrograms: Bool
+  /// Paths of the health checks that are configured; what asks for them as one is no request of anybody.
+  var checks: UnsafeBufferPointer<UnsafeBufferPointer<UInt8>>
+  var checkAgent: UnsafeBufferPointer<UInt8>
 
   /// Whether something is kept of every request.
   var keepsAll: Bool { logs.count > 0 }
@@ -74,20 +77,25 @@ package final class TelemetryPlan: @unchecked Sendable {
   private let rules: RouteTable?
   private let programs: [LogProgram]
   private let format: AccessLogFormat?
+  private let checks: [String]
 
   /// Most access logs of one plan.
   static let maxLogs = 4
   static let defaultForceHeader = "x-apus-trace"
+  /// Most different paths of health checks; the checks of more are counted as requests.
+  static let maxChecks = 16
   /// Places that every plan has.
   static let forwardedForPlace = 0
   static let userAgentPlace = 1
 
   /// - Parameters:
   ///   - format: of the access log, where `config` does not decide.
+  ///   - checks: paths of the health checks that are configured.
   ///   - previous: the plan before; it is to be kept where it is the same.
-  init(_ config: TelemetryConfig?, format: AccessLogFormat?, previous: TelemetryPlan?) {
+  init(_ config: TelemetryConfig?, format: AccessLogFormat?, checks: [String], previous: TelemetryPlan?) {
     source = config
     self.format = format
+    self.checks = checks
     serial = (previous?.serial ?? 0) &+ 1
     var builder = Builder(store: store)
     let tracing = config?.tracing?.exporter == nil ? nil : config?.tracing
@@ -114,15 +122,19 @@ package final class TelemetryPlan: @unchecked Sendable {
         force: builder.field(forced.isEmpty ? Self.defaultForceHeader : forced.lowercased()),
         requestFields: store.freeze(builder.wanted.request.map { builder.field($0) }),
         responseFields: store.freeze(builder.wanted.response.map { builder.field($0) }), logs: store.freeze(logs),
-        tags: store.freeze(tags), hasPrograms: !builder.programs.isEmpty)
+        tags: store.freeze(tags), hasPrograms: !builder.programs.isEmpty,
+        checks: store.freeze(checks.prefix(Self.maxChecks).map { kept.freeze(Array($0.utf8)) }),
+        checkAgent: store.freeze(Array(HealthCheckSpec.userAgent.utf8)))
     ])
     view = memory.baseAddress.unsafelyUnwrapped
   }
 
   /// The plan for these settings: the one before, where it was made of the same.
-  static func plan(_ config: TelemetryConfig?, _ format: AccessLogFormat?, previous: TelemetryPlan?) -> TelemetryPlan {
-    if let previous, previous.source == config, previous.format == format { return previous }
-    return TelemetryPlan(config, format: format, previous: previous)
+  static func plan(
+    _ config: TelemetryConfig?, _ format: AccessLogFormat?, checks: [String], previous: TelemetryPlan?
+  ) -> TelemetryPlan {
+    if let previous, previous.source == config, previous.format == format, previous.checks == checks { return previous }
+    return TelemetryPlan(config, format: format, checks: checks, previous: previous)
   }
 
   private static func forms(_ tracing: TracingConfig?) -> TraceMark.Flags {

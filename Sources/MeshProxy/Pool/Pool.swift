@@ -101,6 +101,8 @@ struct ClusterState {
   var healthCheck: HealthCheckSettings?
   /// When outlier detection next compares the endpoints.
   var reviewAt: Int64 = 0
+  /// When the last request came for it; 0: none has.
+  var usedAt: UInt64 = 0
   /// Exchanges that wait for a connection, oldest first.
   var waiting = ExchangeLine()
   var breaker: Breaker

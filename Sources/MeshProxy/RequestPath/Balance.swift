@@ -16,6 +16,7 @@ extension Worker {
       guard takesLoad(exchange, cluster) else { return giveUp(exchange, .overload) }
       if let reason = cluster.pointee.breaker.acquire(.requests) { return giveUp(exchange, reason) }
       exchange.pointee.flags.insert(.counted)
+      cluster.pointee.usedAt = now
       if exchange.pointee.errand.kind != .hedge { cluster.pointee.budget.onRequest(now: clock) }
     }
     let index = pick(exchange, cluster)

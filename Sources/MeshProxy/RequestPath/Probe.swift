@@ -7,16 +7,26 @@ internal import MeshTelemetry
 
 /// Health checks, as requests without a client: they take the connections, the TLS and the protocol that requests take.
 extension Worker {
+  /// How long a service counts as used after a request, and how often the endpoints of the others are asked.
+  private static let quietInterval: UInt64 = 60_000_000_000
+
   /// Asks the endpoints of a cluster whose time has come; once a second.
   func probe(_ cluster: ClusterRef) {
     guard let settings = cluster.pointee.healthCheck, !isDraining else { return }
-    let interval = UInt64(max(1_000_000_000, settings.intervalNanoseconds))
+    // What nobody asks for need not be known to the second (as Envoy's `no_traffic_interval`).
+    let isUsed = cluster.pointee.usedAt != 0 && now &- cluster.pointee.usedAt < Self.quietInterval
+    let own = UInt64(max(1_000_000_000, settings.intervalNanoseconds))
+    let interval = isUsed ? own : max(own, Self.quietInterval)
     for index in 0..<Int(cluster.pointee.set.count) {
       let endpoint = cluster.pointee.endpoints[index]
       if endpoint.pointee.probeAt == 0 {
         // Spread over the interval, so that not all are asked at once, by this proxy and by others.
         endpoint.pointee.probeAt = now &+ UInt64(random.below(Int64(interval)))
         if cluster.pointee.set.count > 1 { continue }
+      }
+      // The first request after a quiet time: the next check is not waited for.
+      if endpoint.pointee.probeAt > now &+ interval &+ interval / 10 {
+        endpoint.pointee.probeAt = now &+ UInt64(random.below(Int64(interval)))
       }
       guard now >= endpoint.pointee.probeAt, !endpoint.pointee.isProbed else { continue }
       endpoint.pointee.probeAt = now &+ interval &- interval / 10 &+ UInt64(random.below(Int64(interval / 5)))

@@ -2,6 +2,7 @@
 internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
+internal import MeshTelemetry
 
 extension Worker {
   /// The exchange has ended: limits are given back, and it is counted and logged. Called once for each exchange, before
@@ -12,7 +13,13 @@ extension Worker {
       // Nobody has said anything from its beginning to its end.
       telemetry.tunnelOpened(exchange, now: now, peers)
     }
-    if !endErrand(exchange) { recordTelemetry(exchange) }
+    if !endErrand(exchange) {
+      if exchange.pointee.isHealthCheck {
+        telemetry.metrics.count(.healthChecksPassed)
+      } else {
+        recordTelemetry(exchange)
+      }
+    }
     release(exchange)
   }
 

@@ -51,7 +51,6 @@ package final class CompiledConfiguration: Sendable {
     accessLog: AccessLogFormat? = nil
   ) {
     common = snapshot.common
-    telemetry = .plan(common.proxy?.telemetry, accessLog, previous: previous?.telemetry)
     revision = (previous?.revision ?? 0) + 1
     zone = common.proxy?.zone ?? ""
     namespace = common.proxy?.namespace ?? common.node?.namespace ?? "default"
@@ -64,6 +63,9 @@ package final class CompiledConfiguration: Sendable {
     }
     listenerClusters = listeners.map { builder.cluster(for: $0) }
     clusters = builder.clusters
+    telemetry = .plan(
+      common.proxy?.telemetry, accessLog, checks: Set(clusters.compactMap(\.healthCheck?.requestPath)).sorted(),
+      previous: previous?.telemetry)
     problems = builder.problems + builder.gates.problems + telemetry.problems
     buckets = builder.gates.buckets
     sharedLimits = buckets.values.compactMap(\.shared)

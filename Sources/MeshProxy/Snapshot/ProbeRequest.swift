@@ -11,6 +11,19 @@ package struct HealthCheckSpec: Equatable, Sendable {
   package var service = ""
 
   package init() {}
+
+  /// By what the called proxy knows a check: its path, without a query; nil where it has none.
+  package var requestPath: String? {
+    switch settings.kind {
+    case .tcp: nil
+    case .http: path.split(separator: "?", omittingEmptySubsequences: false).first.map(String.init)
+    case .grpc: Self.callPath
+    }
+  }
+
+  /// What checks say of themselves in `user-agent`.
+  static let userAgent = "apus-health"
+  static let callPath = "/grpc.health.v1.Health/Check"
 }
 
 /// The request of a health check, as HTTP/1.1.
@@ -24,17 +37,18 @@ final class ProbeRequest: @unchecked Sendable {
   init(_ spec: HealthCheckSpec?) {
     var head = ""
     var body: [UInt8] = []
+    let agent = "user-agent: \(HealthCheckSpec.userAgent)\r\n"
     switch spec?.settings.kind {
     case nil, .tcp?: break
     case .http?:
-      head = "GET \(spec?.path ?? "/") HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\nuser-agent: apus-health\r\n\r\n"
+      head = "GET \(spec?.path ?? "/") HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\n\(agent)\r\n"
     case .grpc?:
       // `HealthCheckRequest`: one string, field 1 (grpc.health.v1).
       let name = Array((spec?.service ?? "").utf8.prefix(120))
       let message = name.isEmpty ? [] : [0x0A, UInt8(name.count)] + name
       body = [0, 0, 0, 0, UInt8(message.count)] + message
       head =
-        "POST /grpc.health.v1.Health/Check HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\n"
+        "POST \(HealthCheckSpec.callPath) HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\n\(agent)"
         + "content-type: application/grpc\r\nte: trailers\r\ncontent-length: \(body.count)\r\n\r\n"
     }
     let all = Array(head.utf8) + body

@@ -16,6 +16,15 @@ package struct TelemetryConfig: WireMessage {
     try c.field(3, "accessLogs", &accessLogs)
     try c.field(4, "metrics", &metrics)
   }
+
+  /// Without what collectors are shown to let us in; for pages that others than the proxy read.
+  package var redacted: TelemetryConfig {
+    var copy = self
+    copy.tracing?.exporter = tracing?.exporter?.redacted
+    copy.metrics?.exporter = metrics?.exporter?.redacted
+    for (index, log) in accessLogs.enumerated() { copy.accessLogs[index].exporter = log.exporter?.redacted }
+    return copy
+  }
 }
 
 /// Which requests are traced, and where spans go.
@@ -115,6 +124,13 @@ package struct ExporterConfig: WireMessage {
     try c.field(3, "headers", &headers)
     try c.field(4, "timeoutMilliseconds", &timeoutMilliseconds)
     try c.field(290, "caFile", &caFile)
+  }
+
+  /// With the headers' values, which are credentials, blotted out.
+  package var redacted: ExporterConfig {
+    var copy = self
+    copy.headers = headers.mapValues { _ in "[redacted]" }
+    return copy
   }
 }
 
