@@ -130,9 +130,9 @@ import Testing
   }
 
   @Test func `a route of gateways only is in force nowhere`() throws {
-    let route = Self.route("[]").replacingOccurrences(
+    let route = Self.route(#"[{"backendRefs": [{"name": "shop", "port": 80}]}]"#).replacingOccurrences(
       of: #""group": "", "kind": "Service", "name": "shop""#, with: #""name": "gateway""#)
-    #expect(try Self.lines([route]) == ["AP107 spec.parentRefs"])
+    #expect(try Self.lines(Self.services + [route]) == ["AP107 spec.parentRefs"])
   }
 
   @Test func `a sound configuration has no findings`() throws {
