@@ -28,7 +28,16 @@ struct APIResponder: Sendable {
     let path = request.uri.path
     let parts = path.split(separator: "/", omittingEmptySubsequences: true).map(Self.decoded)
     if let open = try await openAnswer(path, request) { return open }
-    try authorize(request)
+    let session = try authorize(request)
+    var response = try await answer(parts, path, request)
+    // So that pages offer nothing that would be refused.
+    if let session, let name = HTTPField.Name("apus-session") {
+      response.headers[name] = session.mayWrite ? "reads, writes" : "reads"
+    }
+    return response
+  }
+
+  private func answer(_ parts: [String], _ path: String, _ request: Request) async throws -> Response {
     switch (parts.first, parts.count) {
     case ("openapi", 2): return try DiscoveryAnswers.schema(parts[1], request, version: settings.version)
     case ("api", 1), ("apis", 1): return try DiscoveryAnswers.root(parts[0], request)
@@ -69,7 +78,8 @@ struct APIResponder: Sendable {
     }
   }
 
-  private func authorize(_ request: Request) throws(StatusAnswer) {
+  /// The session of the dashboard that asks; nil: whoever has the token of the control plane.
+  private func authorize(_ request: Request) throws(StatusAnswer) -> DashboardSessions.Session? {
     guard let header = request.headers[.authorization] else {
       throw StatusAnswer(
         code: 401, reason: "Unauthorized",
@@ -80,11 +90,15 @@ struct APIResponder: Sendable {
         code: 401, reason: "Unauthorized", message: "the scheme is not Bearer; send Authorization: Bearer TOKEN")
     }
     guard Self.isSame(shown, Array(settings.token.utf8)) else {
-      if let session = sessions.session(String(decoding: shown, as: UTF8.self)) { return try permit(session, request) }
+      if let session = sessions.session(String(decoding: shown, as: UTF8.self)) {
+        try permit(session, request)
+        return session
+      }
       throw StatusAnswer(
         code: 401, reason: "Unauthorized",
         message: "the token is not the one of this control plane; see that APUS_DATA and APUS_API mean the same mesh")
     }
+    return nil
   }
 
   /// The token in an `Authorization` field: `Bearer TOKEN`, or `Basic` with the token as the password (RFC 7617), since

@@ -18,12 +18,18 @@ package enum CivilTime {
     writer.append(" ")
     digits(UInt64(year), 4, into: &writer)
     writer.append(" ")
-    digits(rest / 3_600, 2, into: &writer)
-    writer.append(":")
-    digits(rest / 60 % 60, 2, into: &writer)
-    writer.append(":")
-    digits(rest % 60, 2, into: &writer)
+    time(rest, into: &writer)
     writer.append(" GMT")
+  }
+
+  /// `08:49:37`, from seconds since midnight.
+  @inline(__always)
+  private static func time(_ seconds: UInt64, into writer: inout FixedWriter) {
+    digits(seconds / 3_600, 2, into: &writer)
+    writer.append(":")
+    digits(seconds / 60 % 60, 2, into: &writer)
+    writer.append(":")
+    digits(seconds % 60, 2, into: &writer)
   }
 
   /// One of the names of three letters that stand side by side.
@@ -43,11 +49,7 @@ package enum CivilTime {
     writer.append("-")
     digits(UInt64(dayOfMonth), 2, into: &writer)
     writer.append("T")
-    digits(rest / 3_600_000, 2, into: &writer)
-    writer.append(":")
-    digits(rest / 60_000 % 60, 2, into: &writer)
-    writer.append(":")
-    digits(rest / 1_000 % 60, 2, into: &writer)
+    time(rest / 1_000, into: &writer)
     writer.append(".")
     digits(rest % 1_000, 3, into: &writer)
     writer.append("Z")

@@ -143,27 +143,40 @@ package final class EdgeStatistics {
   /// Requests that were not noted for want of room, since the beginning.
   package var dropped: UInt64 { state.pointee.dropped }
 
-  /// What happened since the last call, edges without requests left out; begins anew.
-  package func drain() -> [EdgeReport] {
+  /// What happened since the last time, edges without requests left out; begins anew. Some of them: one turn of a loop
+  /// must not be kept busy with thousands.
+  ///
+  /// - Parameters:
+  ///   - first: where the part before it ended.
+  ///   - most: the most edges that are told of, at eight times as many that are looked at; 1 at least.
+  /// - Returns: where the next part begins (nil: there is none), and how many edges it tells of, or what costs as much.
+  package func drain(from first: Int, most: Int) -> (reports: [EdgeReport], next: Int?, work: Int) {
     var reports: [EdgeReport] = []
-    for index in 0..<state.pointee.count {
-      let entry = state.pointee.entries + index
-      guard entry.pointee.successes | entry.pointee.failures != 0 else { continue }
-      var pairs: [UInt32] = []
-      for bucket in 0..<LatencySketch.bucketCount where entry.pointee.buckets[bucket] > 0 {
-        pairs += [UInt32(bucket), entry.pointee.buckets[bucket]]
-      }
-      reports.append(
-        EdgeReport(
-          edge: entry.pointee.edge, route: entry.pointee.route, successes: entry.pointee.successes,
-          failures: entry.pointee.failures, retries: entry.pointee.retries, latency: LatencySketch(sparse: pairs),
-          reasons: Self.takeReasons(of: entry)))
-      entry.pointee.successes = 0
-      entry.pointee.failures = 0
-      entry.pointee.retries = 0
-      entry.pointee.buckets.update(repeating: 0, count: LatencySketch.bucketCount)
+    var index = max(0, first)
+    let end = min(state.pointee.count, index &+ 8 &* max(1, most))
+    while index < end, reports.count < max(1, most) {
+      if let report = take(state.pointee.entries + index) { reports.append(report) }
+      index &+= 1
     }
-    return reports
+    let looked = index &- min(index, max(0, first))
+    return (reports, index < state.pointee.count ? index : nil, max(reports.count, looked / 8))
+  }
+
+  private func take(_ entry: UnsafeMutablePointer<Entry>) -> EdgeReport? {
+    guard entry.pointee.successes | entry.pointee.failures != 0 else { return nil }
+    var pairs: [UInt32] = []
+    for bucket in 0..<LatencySketch.bucketCount where entry.pointee.buckets[bucket] > 0 {
+      pairs += [UInt32(bucket), entry.pointee.buckets[bucket]]
+    }
+    let report = EdgeReport(
+      edge: entry.pointee.edge, route: entry.pointee.route, successes: entry.pointee.successes,
+      failures: entry.pointee.failures, retries: entry.pointee.retries, latency: LatencySketch(sparse: pairs),
+      reasons: Self.takeReasons(of: entry))
+    entry.pointee.successes = 0
+    entry.pointee.failures = 0
+    entry.pointee.retries = 0
+    entry.pointee.buckets.update(repeating: 0, count: LatencySketch.bucketCount)
+    return report
   }
 
   private static func takeReasons(of entry: UnsafeMutablePointer<Entry>) -> [Reason: UInt64] {

@@ -38,12 +38,7 @@ package struct Exemplar: Sendable, BitwiseCopyable {
 struct ExemplarStore {
   private static let capacity = 1_024
 
-  private struct Place: BitwiseCopyable {
-    var key: PackedKey
-    /// 255: free.
-    var bucket: UInt8
-    var exemplar: Exemplar
-  }
+  typealias Place = ExemplarPlace
 
   private var places: UnsafeMutablePointer<Place>?
 
@@ -65,14 +60,22 @@ struct ExemplarStore {
     places?[home] = Place(key: key, bucket: UInt8(truncatingIfNeeded: bucket), exemplar: exemplar)
   }
 
-  func copy() -> ExemplarSet {
-    var set = ExemplarSet()
-    guard let places else { return set }
-    for index in 0..<Self.capacity where places[index].bucket != 255 {
-      set.add(places[index].key, Int(places[index].bucket), places[index].exemplar)
-    }
-    return set
+  /// How many places there are; 0 until the first exemplar.
+  var count: Int { places == nil ? 0 : Self.capacity }
+
+  /// Those at some places that are taken.
+  func copy(_ range: Range<Int>) -> [Place] {
+    guard let places else { return [] }
+    return range.clamped(to: 0..<Self.capacity).compactMap { places[$0].bucket == 255 ? nil : places[$0] }
   }
+}
+
+/// An exemplar with what it stands for.
+struct ExemplarPlace: Sendable, BitwiseCopyable {
+  var key: PackedKey
+  /// 255: free.
+  var bucket: UInt8
+  var exemplar: Exemplar
 }
 
 /// Exemplars by series and bucket, at a moment.
@@ -92,8 +95,8 @@ package struct ExemplarSet: Sendable {
     found.isEmpty ? nil : found[Key(series: key.ofAllMethods.packed, bucket: bucket)]
   }
 
-  mutating func add(_ key: PackedKey, _ bucket: Int, _ exemplar: Exemplar) {
-    found[Key(series: key, bucket: bucket)] = exemplar
+  mutating func add(_ place: ExemplarPlace) {
+    found[Key(series: place.key, bucket: Int(place.bucket))] = place.exemplar
   }
 
   /// Of two loops' exemplars for one bucket the later stays.

@@ -122,7 +122,7 @@ package struct IstioExposition {
       ExpositionWriter.labels(
         [
           ("request_protocol", "tcp"), ("response_flags", key.flag.code.description),
-          ("error_reason", key.reason?.name.description ?? ""),
+          ("route_name", texts.route(key.route)), ("error_reason", key.reason?.name.description ?? ""),
         ], after: edge(key.edge))
     }
 

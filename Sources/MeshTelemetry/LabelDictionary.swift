@@ -78,9 +78,9 @@ package final class LabelDictionary: Sendable {
   package static let noRoute: UInt32 = 0
 
   private struct State {
-    var edges: [EdgeLabels] = [EdgeLabels(reporter: .source)]
+    var edges = LabelList([EdgeLabels(reporter: .source)])
     var edgeNumbers: [EdgeLabels: UInt32] = [:]
-    var routes: [RouteLabels] = [RouteLabels()]
+    var routes = LabelList([RouteLabels()])
     var routeNumbers: [RouteLabels: UInt32] = [RouteLabels(): 0]
   }
 
@@ -124,8 +124,8 @@ package final class LabelDictionary: Sendable {
 
 /// The texts of a `LabelDictionary` at a moment.
 package struct LabelTexts: Sendable {
-  let edges: [EdgeLabels]
-  let routes: [RouteLabels]
+  let edges: LabelList<EdgeLabels>
+  let routes: LabelList<RouteLabels>
 
   /// The labels of the edge `number`.
   package func edge(_ number: UInt32) -> EdgeLabels {
@@ -141,11 +141,34 @@ package struct LabelTexts: Sendable {
   /// For each number of a route the first one of the same name: metrics do not tell apart what was asked for.
   func firstOfName() -> [UInt32] {
     var first: [String: UInt32] = [:]
-    return routes.indices.map { index in
+    return (0..<routes.count).map { index in
       let number = UInt32(truncatingIfNeeded: index)
       if let known = first[routes[index].name] { return known }
       first[routes[index].name] = number
       return number
     }
+  }
+}
+
+/// A list that only grows, in pieces: a loop that adds to it while a scrape holds a copy copies one piece, and not all.
+struct LabelList<Element: Sendable>: Sendable {
+  private static var pieceSize: Int { 64 }
+
+  private var pieces: [[Element]]
+  private(set) var count: Int
+
+  /// - Parameter first: what it begins with, less than a piece.
+  init(_ first: [Element]) {
+    pieces = [first]
+    count = first.count
+  }
+
+  /// Bounds are the caller's: 0..<count.
+  subscript(index: Int) -> Element { pieces[index / Self.pieceSize][index % Self.pieceSize] }
+
+  mutating func append(_ element: Element) {
+    if count % Self.pieceSize == 0 { pieces.append([]) }
+    pieces[pieces.count - 1].append(element)
+    count += 1
   }
 }

@@ -88,32 +88,26 @@ package final class LoopMetrics {
     state.pointee.gauges[Int(gauge.rawValue)] = value
   }
 
-  /// Forgets series that nothing was counted in since `time`: names that are gone must not stay for ever. A series that
-  /// comes again begins at 0, which Prometheus takes for a restart. To be called every minute or so with a time ten
-  /// minutes back.
-  package func expire(before time: Int64) {
-    state.pointee.expire(before: time)
-  }
-
-  /// How long a series stays without a request: ten minutes.
+  /// How long a series stays without a request: ten minutes. Names that are gone must not stay for ever; a series that
+  /// comes again begins at 0, which Prometheus takes for a restart.
   package static let idleNanoseconds: Int64 = 600_000_000_000
 
-  /// Forgets series that have been idle for `idleNanoseconds`.
-  /// - Parameter now: monotonic nanoseconds.
-  package func expireIdle(now: Int64) { expire(before: now &- Self.idleNanoseconds) }
-
-  /// A copy of everything, for another thread.
-  /// - Parameter hasRequests: whether the series of requests are wanted, of which there may be many; see `requestPart`.
-  package func snapshot(hasRequests: Bool = true) -> MetricsSnapshot {
-    state.pointee.snapshot(hasRequests: hasRequests)
+  /// Copies as much as one turn of the loop may be kept busy with, and forgets series that have been idle for
+  /// `idleNanoseconds`: telling all of thousands at once would hold requests up for milliseconds.
+  ///
+  /// - Parameters:
+  ///   - cursor: how far earlier parts got; `MetricsGathering` puts the parts together.
+  ///   - most: the most series that are looked at or copied, or what costs as much; 1 at least.
+  package func part(from cursor: MetricsCursor, most: Int) -> MetricsPart {
+    state.pointee.part(from: cursor, most: max(1, most))
   }
 
-  /// A copy of some of the series of requests: copying thousands at once would hold the loop up for a millisecond.
-  /// - Parameters:
-  ///   - first: how many are left out, those of earlier parts.
-  ///   - most: the most that are copied.
-  package func requestPart(from first: Int, most: Int = 512) -> SeriesPart {
-    state.pointee.requestPart(from: first, most: most)
+  /// All parts, one after the other, for those who may take their time.
+  /// - Parameter now: monotonic nanoseconds; nil: no series is forgotten.
+  package func snapshot(now: Int64? = nil) -> MetricsSnapshot {
+    var gathering = MetricsGathering(MetricsCursor(now: now))
+    while let next = gathering.next { gathering.add(part(from: next, most: 128)) }
+    return gathering.snapshot
   }
 }
 
@@ -127,9 +121,9 @@ struct MetricsState {
   var gauges = InlineArray<16, Int64>(repeating: 0)
   var exemplars = ExemplarStore()
   /// Changes whenever series move to other places.
-  private var epoch: UInt64 = 0
-  private var requests: SeriesStore<RequestSeries>
-  private var connections: SeriesStore<ConnectionSeries>
+  var epoch: UInt64 = 0
+  var requests: SeriesStore<RequestSeries>
+  var connections: SeriesStore<ConnectionSeries>
 
   init(limit: Int) {
     self.limit = limit
@@ -164,105 +158,5 @@ struct MetricsState {
       return nil
     }
     return fresh
-  }
-
-  mutating func expire(before time: Int64) {
-    if requests.keep({ $0.usedAt >= time }) { epoch &+= 1 }
-    // A connection that is open may be silent for long.
-    connections.keep { $0.usedAt >= time || $0.opened != $0.closed }
-    gauges[Int(ProxyGauge.requestSeries.rawValue)] = Int64(requests.count)
-  }
-
-  func requestPart(from first: Int, most: Int) -> SeriesPart {
-    let end = min(requests.count, max(0, first) + max(1, most))
-    let begin = min(max(0, first), end)
-    return SeriesPart(series: requests.copy(begin..<end), epoch: epoch, isLast: end >= requests.count)
-  }
-
-  func snapshot(hasRequests: Bool) -> MetricsSnapshot {
-    var result = MetricsSnapshot()
-    for counter in ProxyCounter.allCases { result.counters[Int(counter.rawValue)] = counters[Int(counter.rawValue)] }
-    for gauge in ProxyGauge.allCases { result.gauges[Int(gauge.rawValue)] = gauges[Int(gauge.rawValue)] }
-    if hasRequests { result.requests = requests.copy(0..<requests.count) }
-    result.connections = connections.copy(0..<connections.count)
-    result.exemplars = exemplars.copy()
-    return result
-  }
-}
-
-/// Series side by side, found by key.
-struct SeriesStore<Element: BitwiseCopyable> {
-  private var index = SeriesIndex()
-  private var elements: UnsafeMutablePointer<Element>
-  private var keys: UnsafeMutablePointer<PackedKey>
-  private var capacity = 16
-  private(set) var count = 0
-  /// Requests come in runs of the same key.
-  private var lastSlot = -1
-
-  init() {
-    elements = .allocate(capacity: 16)
-    keys = .allocate(capacity: 16)
-  }
-
-  func deallocate() {
-    index.deallocate()
-    elements.deallocate()
-    keys.deallocate()
-  }
-
-  @inline(__always)
-  mutating func find(_ key: PackedKey) -> UnsafeMutablePointer<Element>? {
-    if lastSlot >= 0, keys[lastSlot] == key { return elements + lastSlot }
-    let slot = Int(index.find(key))
-    guard slot >= 0 else { return nil }
-    lastSlot = slot
-    return elements + slot
-  }
-
-  /// Nil where there are `limit` already.
-  mutating func insert(_ key: PackedKey, _ element: Element, limit: Int) -> UnsafeMutablePointer<Element>? {
-    guard count < limit else { return nil }
-    if count == capacity { grow() }
-    (elements + count).initialize(to: element)
-    (keys + count).initialize(to: key)
-    index.insert(key, slot: Int32(truncatingIfNeeded: count))
-    lastSlot = count
-    count &+= 1
-    return elements + lastSlot
-  }
-
-  private mutating func grow() {
-    let (oldElements, oldKeys) = (elements, keys)
-    capacity *= 2
-    elements = .allocate(capacity: capacity)
-    keys = .allocate(capacity: capacity)
-    elements.initialize(from: oldElements, count: count)
-    keys.initialize(from: oldKeys, count: count)
-    oldElements.deallocate()
-    oldKeys.deallocate()
-  }
-
-  /// Drops the elements that `isKept` is false for; says whether there were any.
-  @discardableResult
-  mutating func keep(_ isKept: (Element) -> Bool) -> Bool {
-    var kept = 0
-    for slot in 0..<count where isKept(elements[slot]) {
-      elements[kept] = elements[slot]
-      keys[kept] = keys[slot]
-      kept += 1
-    }
-    guard kept < count else { return false }
-    count = kept
-    lastSlot = -1
-    index.removeAll()
-    for slot in 0..<count { index.insert(keys[slot], slot: Int32(truncatingIfNeeded: slot)) }
-    return true
-  }
-
-  /// Those at some places; places beyond the last are left out.
-  func copy(_ places: Range<Int>) -> [Element] {
-    let places = places.clamped(to: 0..<count)
-    return Array(UnsafeBufferPointer(start: elements + places.lowerBound, count: places.count))
   }
 }

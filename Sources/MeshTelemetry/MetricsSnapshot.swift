@@ -1,28 +1,17 @@
-/// Some of the series of a loop.
-package struct SeriesPart: Sendable {
-  package var series: [RequestSeries]
-  /// Differs from that of an earlier part where series have moved since: what was copied does not go together.
-  package var epoch: UInt64
-  /// Whether there are no more.
-  package var isLast: Bool
-}
-
 /// What a loop, or all of them, had counted at a moment. A value: it may go to another thread.
 package struct MetricsSnapshot: Sendable {
   package internal(set) var requests: [RequestSeries] = []
   package internal(set) var connections: [ConnectionSeries] = []
   package internal(set) var exemplars = ExemplarSet()
-  var counters = [UInt64](repeating: 0, count: MetricsState.counterCapacity)
-  var gauges = [Int64](repeating: 0, count: MetricsState.gaugeCapacity)
+  static let noCounters = [UInt64](repeating: 0, count: MetricsState.counterCapacity)
+  static let noGauges = [Int64](repeating: 0, count: MetricsState.gaugeCapacity)
+  var counters = noCounters
+  var gauges = noGauges
 
   package init() {}
 
-  /// The same with these series of requests, gathered part by part.
-  package func with(requests: [RequestSeries]) -> MetricsSnapshot {
-    var copy = self
-    copy.requests = requests
-    return copy
-  }
+  /// Sets what was measured elsewhere.
+  package mutating func set(_ gauge: ProxyGauge, to value: Int64) { gauges[Int(gauge.rawValue)] = value }
 
   package subscript(counter: ProxyCounter) -> UInt64 { counters[Int(counter.rawValue)] }
   package subscript(gauge: ProxyGauge) -> Int64 { gauges[Int(gauge.rawValue)] }
@@ -67,6 +56,10 @@ package struct MetricsSnapshot: Sendable {
     for index in renamed.requests.indices {
       let route = Int(renamed.requests[index].key.route)
       if route < first.count { renamed.requests[index].key.route = first[route] }
+    }
+    for index in renamed.connections.indices {
+      let route = Int(renamed.connections[index].key.route)
+      if route < first.count { renamed.connections[index].key.route = first[route] }
     }
     var whole = MetricsSnapshot.merged([renamed], byMethod: true)
     (whole.counters, whole.gauges) = (counters, gauges)

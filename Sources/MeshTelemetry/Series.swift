@@ -62,19 +62,23 @@ package struct RequestKey: Hashable, Sendable, BitwiseCopyable {
 /// What tells one series of connections from another.
 package struct ConnectionKey: Hashable, Sendable, BitwiseCopyable {
   package var edge: UInt32
+  /// The rule of the TCPRoute or TLSRoute that took the connection; 0: none did.
+  package var route: UInt32
   package var flag: ResponseFlag
   package var reason: Reason?
 
   @inlinable
-  package init(edge: UInt32, flag: ResponseFlag = .none, reason: Reason? = nil) {
+  package init(edge: UInt32, route: UInt32 = 0, flag: ResponseFlag = .none, reason: Reason? = nil) {
     self.edge = edge
+    self.route = route
     self.flag = flag
     self.reason = reason
   }
 
   @inline(__always)
   var packed: PackedKey {
-    PackedKey(high: UInt64(edge), low: UInt64(flag.rawValue) << 8 | UInt64(reason?.rawValue ?? 0))
+    PackedKey(
+      high: UInt64(edge) << 32 | UInt64(route), low: UInt64(flag.rawValue) << 8 | UInt64(reason?.rawValue ?? 0))
   }
 }
 

@@ -37,12 +37,8 @@ struct SeriesIndex {
 
   /// The slot of `key`; -1 where it has none.
   func find(_ key: PackedKey) -> Int32 {
-    var place = home(key)
-    while places[place].slot >= 0 {
-      if places[place].key == key { return places[place].slot }
-      place = (place &+ 1) & mask
-    }
-    return -1
+    let place = place(of: key)
+    return place < 0 ? -1 : places[place].slot
   }
 
   /// Gives `key`, which has none yet, a slot.
@@ -67,9 +63,37 @@ struct SeriesIndex {
     old.deallocate()
   }
 
-  /// Forgets every key; keeps the memory.
-  mutating func removeAll() {
-    places.update(repeating: Place(key: PackedKey(high: 0, low: 0), slot: -1), count: mask &+ 1)
-    count = 0
+  /// Gives `key`, which has a slot, another one.
+  mutating func move(_ key: PackedKey, to slot: Int32) {
+    let place = place(of: key)
+    if place >= 0 { places[place].slot = slot }
+  }
+
+  /// Forgets `key`. What stands behind it moves up, so that no search ends at the gap.
+  mutating func remove(_ key: PackedKey) {
+    var gap = place(of: key)
+    guard gap >= 0 else { return }
+    count &-= 1
+    var next = (gap &+ 1) & mask
+    while places[next].slot >= 0 {
+      // It may stand in the gap unless its home lies behind the gap, on the way from there to where it is.
+      if (next &- home(places[next].key)) & mask >= (next &- gap) & mask {
+        places[gap] = places[next]
+        gap = next
+      }
+      next = (next &+ 1) & mask
+    }
+    places[gap].slot = -1
+  }
+
+  /// Where `key` stands; -1: nowhere.
+  @inline(__always)
+  private func place(of key: PackedKey) -> Int {
+    var place = home(key)
+    while places[place].slot >= 0 {
+      if places[place].key == key { return place }
+      place = (place &+ 1) & mask
+    }
+    return -1
   }
 }

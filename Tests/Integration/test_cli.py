@@ -1,11 +1,17 @@
 """The command line: what it prints, what it exits with, how it treats the program it runs."""
 
+import fcntl
 import json
 import os
+import pty
 import re
+import select
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import time
 
 import pytest
 import yaml
@@ -138,13 +144,6 @@ def test_apply_waits_until_proxies_work_by_it_and_names_who_does_not(own_mesh):
     assert mesh.cli("delete", "httproute", "shop", "--wait").stdout.endswith("in force at 4 proxies\n")
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts(mesh, shell):
-    script = mesh.cli("completion", shell).stdout
-    for verb in ("apply", "proxy-status", "stat"):
-        assert verb in script
-
-
 # What bash does when Tab is pressed after these words: it calls what the script registered, with the words in COMP_WORDS.
 COMPLETE = """
 source "$0"
@@ -155,19 +154,66 @@ printf '%s\\n' "${COMPREPLY[@]}"
 """
 
 
+# In bash and fish the shell itself is asked; in zsh, whose completion works at a terminal only, the keys are pressed.
+FISH = 'source $argv[1]; complete -C "$argv[2]"'
+
+
+def bash_offers(script, words):
+    return subprocess.run(["bash", "--norc", "-c", COMPLETE, script, *words], capture_output=True, text=True, timeout=60,
+                          check=False).stdout
+
+
+def fish_offers(script, words):
+    return subprocess.run(["fish", "--no-config", "-c", FISH, script, " ".join(words)], capture_output=True, text=True,
+                          timeout=60, check=False).stdout
+
+
+def zsh_offers(script, words):
+    """What a terminal shows between the words, with Control-X for the list, and the next prompt."""
+    folder = os.path.dirname(script)
+    parent, child = pty.openpty()
+    fcntl.ioctl(child, termios.TIOCSWINSZ, struct.pack("HHHH", 100, 200, 0, 0))
+    shell = subprocess.Popen(["zsh", "-f", "-i"], stdin=child, stdout=child, stderr=child, start_new_session=True,
+                             env={**os.environ, "TERM": "dumb", "HOME": folder, "ZDOTDIR": folder})
+    os.close(child)
+
+    def until(mark):
+        text, end = "", time.monotonic() + 60
+        while mark not in text and time.monotonic() < end:
+            if select.select([parent], [], [], 1)[0]:
+                text += os.read(parent, 65536).decode()
+        return text
+    try:
+        # Its last words are a sum, so that the echo of what is typed does not look like them.
+        os.write(parent, f"fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=1000; "
+                         "bindkey '^X' list-choices; print ready$((40 + 2))\n".encode())
+        assert "ready42" in until("ready42")
+        line = " ".join(words)
+        os.write(parent, f"{line}\x18".encode())
+        # The list stands between the line and the line again.
+        shown = until("  -- ")
+        return shown + until(line)
+    finally:
+        os.killpg(shell.pid, signal.SIGKILL)
+        shell.wait()
+        os.close(parent)
+
+
 @pytest.mark.parametrize("words, offered, others", [
     (["apus", ""], {"apply", "stat", "proxy-status", "why"}, {"--window"}),
     (["apus", "pro"], {"proxy-status", "proxy-config"}, {"apply", "stat"}),
     (["apus", "stat", "--w"], {"--watch", "--window"}, {"--from", "apply"}),
     (["apus", "rollout", "p"], {"promote", "pause"}, {"abort", "proxy-status"}),
-])
-def test_bash_completes_verbs_and_options(mesh, tmp_path, words, offered, others):
-    script = tmp_path / "apus.bash"
-    script.write_text(mesh.cli("completion", "bash").stdout)
-    result = subprocess.run(["bash", "--norc", "-c", COMPLETE, str(script), *words], capture_output=True, text=True,
-                            timeout=30, check=False)
-    found = {word.strip() for word in result.stdout.split()}
-    assert offered <= found and not others & found, result
+], ids=["verbs", "some verbs", "options", "verbs of a verb"])
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_verbs_and_options(mesh, tmp_path, shell, words, offered, others):
+    offers = {"bash": bash_offers, "zsh": zsh_offers, "fish": fish_offers}[shell]
+    script = tmp_path / "_apus"
+    script.write_text(mesh.cli("completion", shell).stdout)
+    text = offers(str(script), words)
+    # What is offered is at the beginning of a line; a description may follow.
+    found = {line.split()[0] for line in text.replace("\r", "\n").split("\n") if line.strip()}
+    assert offered <= found and not others & found, text
 
 
 def test_help_names_every_verb_and_the_exit_statuses(mesh):

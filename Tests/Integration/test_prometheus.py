@@ -46,6 +46,47 @@ QUERIES = [
 ]
 
 
+# The panels of Istio's dashboards, one of each shape: of a service by its clients and by its workloads, of a workload by
+# what it calls, each with and without mutual TLS, every quantile; HTTP here, and bytes of TCP connections below.
+SERVICE = 'destination_service=~"server.NAMESPACE.svc.cluster.local"'
+CLIENTS = 'source_workload=~"client.*",source_workload_namespace=~"NAMESPACE"'
+SERVERS = 'destination_workload=~"server.*",destination_workload_namespace=~"NAMESPACE"'
+ENDS = {  # what is chosen, and what is told apart
+    "clients": (f'reporter=~"destination",connection_security_policy="mutual_tls",{SERVICE},{CLIENTS}',
+                "source_workload, source_workload_namespace"),
+    "servers": (f'reporter="destination",connection_security_policy="mutual_tls",{SERVICE},{SERVERS}',
+                "destination_workload, destination_workload_namespace"),
+    "called": (f'reporter="source",connection_security_policy!="mutual_tls",{CLIENTS},{SERVICE}', "destination_service"),
+}
+HISTOGRAMS = {"istio_request_duration_milliseconds": (1, 500), "istio_request_bytes": (0, 1), "istio_response_bytes": (1, 1000)}
+PANELS = [
+    (f'histogram_quantile({quantile}, sum(irate({name}_bucket{{{chosen}}}[10s])) by ({ends}, le))', *within)
+    for chosen, ends in ENDS.values() for name, within in HISTOGRAMS.items() for quantile in ("0.50", "0.90", "0.95", "0.99")
+] + [
+    (f'round(sum(irate(istio_requests_total{{{chosen},response_code=~"200|500"}}[10s])) by ({ends}, response_code), 0.001)', 4, 45)
+    for chosen, ends in ENDS.values()
+] + [
+    (f'sum(irate(istio_requests_total{{{chosen},response_code!~"5.*"}}[10s])) by ({ends}) / '
+     f'sum(irate(istio_requests_total{{{chosen}}}[10s])) by ({ends})', 0.6, 0.9) for chosen, ends in ENDS.values()
+] + [
+    (f'sum(irate(istio_requests_total{{destination_principal=~"spiffe.*",{CLIENTS},reporter="source",{SERVICE},response_code!="404"}}[10s])) '
+     'by (destination_service, response_code)', 4, 45),
+    ('round(sum(rate(istio_requests_total{reporter=~"source|waypoint",response_code=~"5..",'
+     'destination_service_namespace="NAMESPACE"}[10s])), 0.01) or vector(0)', 5, 15),
+    # The lists that the dashboards offer.
+    (f'count(sum(istio_requests_total{{reporter="destination",{SERVICE}}}) by (destination_workload_namespace) or '
+     f'sum(istio_tcp_sent_bytes_total{{reporter="destination",{SERVICE}}}) by (destination_workload_namespace))', 1, 1),
+    ('sum by (component, tag) (istio_build)', 1, 1000),
+]
+TCP = 'destination_service=~"bytes.*",destination_service_namespace="NAMESPACE"'
+TCP_PANELS = [
+    (f'round(sum(irate(istio_tcp_{way}_bytes_total{{reporter="{reporter}",connection_security_policy{policy}"mutual_tls",{TCP}}}'
+     f'[10s])) by ({ends}), 0.001)', 1000, 10_000_000)
+    for way in ("sent", "received") for reporter, policy, ends in (
+        ("destination", "=", "source_workload, source_workload_namespace"), ("source", "!=", "destination_service"))
+]
+
+
 CALLED = 'reporter="destination",destination_workload_namespace="NAMESPACE",destination_workload="calls"'
 
 
@@ -85,7 +126,11 @@ def test_prometheus_finds_the_proxies_and_the_numbers_are_right(files, mesh, nam
     apart = f"{namespace[:50]}-grpc"
     mesh.run("calls", sys.executable, os.path.join(APPS, "interop.py"), namespace=apart, protocol="grpc", wait=False)
     port, calls = free_port(), free_port()
-    client = mesh.client(namespace=namespace, upstreams={f"calls.{apart}": calls})
+    # Connections of bytes have a namespace of their own for the same reason.
+    aside = f"{namespace[:50]}-tcp"
+    mesh.run("bytes", sys.executable, os.path.join(APPS, "tcp_echo.py"), "{env}", namespace=aside, protocol="tcp")
+    echo = free_port()
+    client = mesh.client(namespace=namespace, upstreams={f"calls.{apart}": calls, f"bytes.{aside}": echo})
     mesh.apply(policy("calls", apart, retry={"attempts": 0}, outlierDetection={"consecutive5xx": 0}))
     mesh.wait_for(client, "http://server/")
     prometheus = Program(
@@ -137,8 +182,18 @@ def test_prometheus_finds_the_proxies_and_the_numbers_are_right(files, mesh, nam
                 rows = query(text.replace("NAMESPACE", namespace))
                 assert rows, text
                 return all(least <= float(row["value"][1]) <= most for row in rows) and rows
-            for text, least, most in QUERIES:
+            for text, least, most in QUERIES + PANELS:
                 raw.eventually(lambda: within(text, least, most), 40, 0.5)
+        with raw.Connection(echo) as connection:
+            def flows(text, least, most):
+                for _ in range(20):
+                    connection.send(b"x" * 5000)
+                    assert len(connection._exactly(5000)) == 5000
+                rows = query(text.replace("NAMESPACE", aside))
+                assert rows, text
+                return all(least <= float(row["value"][1]) <= most for row in rows)
+            for text, least, most in TCP_PANELS:
+                raw.eventually(lambda: flows(text, least, most), 40, 0.5)
     finally:
         prometheus.stop()
     assert server.program.is_running()

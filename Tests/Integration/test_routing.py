@@ -1,13 +1,16 @@
 """Routes beyond the conformance tests: connections by weight and by server name, other origins, kinds that meet."""
 
+import collections
 import http.server
 import json
+import os
 import ssl
 import threading
 
 import grpc
 import pytest
 import trustme
+from prometheus_client.parser import text_string_to_metric_families as parse
 
 from conftest import run_mesh
 from support import raw
@@ -77,13 +80,25 @@ def conditions(shop, kind, name):
     return [{item["type"]: item["reason"] for item in parent["conditions"]} for parent in parents]
 
 
+def connections(shop):
+    """How many the client's proxy has opened, by the service they went to and the rule."""
+    found = collections.Counter()
+    for family in parse(raw.get(shop.client.admin, "/metrics", host="localhost").body.decode()):
+        for sample in family.samples:
+            if sample.name == "istio_tcp_connections_opened_total" and sample.labels["reporter"] == "source":
+                found[sample.labels["destination_service_name"], sample.labels["route_name"]] += int(sample.value)
+    return found
+
+
 def greeting(connection):
     return connection._until(b"\n").decode()
 
 
 def test_tcp_route_divides_connections_by_weight(shop, apply):
     apply(attached("split", "TCPRoute", rule(backends=[to("echo-v1", 9090, weight=1), to("echo-v2", 9090, weight=3)]),
-                   port=9090))
+                   port=9090),
+          {"apiVersion": "apus.dev/v1", "kind": "Telemetry", "metadata": {"name": "lines", "namespace": SHOP},
+           "spec": {"accessLogging": [{"format": "JSON"}]}})
 
     def found(count):
         names = []
@@ -93,9 +108,24 @@ def test_tcp_route_divides_connections_by_weight(shop, apply):
                 connection.send(b"hello")
                 assert connection._exactly(5) == b"hello"
         return names
+    before = connections(shop)
     names = found(200)
     # Four standard deviations of a binomial distribution of 200 at 0.75.
     assert abs(names.count("echo-v2") - 150) < 25 and set(names) == {"echo-v1", "echo-v2"}
+    # Metrics name, as Istio's do, the service that a connection went to; the rule that sent it there stands beside it.
+    told = raw.eventually(lambda: (now := connections(shop)) and sum((now - before).values()) == 200 and now - before, 60)
+    assert {(service, route) for service, route in told} == {(name, f"{SHOP}/split/0") for name in names}, told
+    assert all(told[name, f"{SHOP}/split/0"] == names.count(name) for name in set(names))
+    with open(os.path.join(shop.folder, f"{SHOP}-{shop.client.name}.proxy.log"), encoding="utf-8") as log:
+        lines = [json.loads(line) for line in log if line.startswith("{") and '"upstream_cluster":"shop/echo-v2"' in line]
+    assert {(line["route_name"], line["destination_principal"]) for line in lines} == {
+        (f"{SHOP}/split/0", f"spiffe://cluster.local/ns/{SHOP}/sa/echo")}, lines
+    # Whoever asks for the service sees its connections.
+    def seen():
+        rows = json.loads(shop.mesh.cli("stat", "--to", f"{SHOP}/echo", "--window", "3600", "-o", "json").stdout)["items"]
+        assert sum(row["tcpOpened"] for row in rows) >= 200 and {row["service"] for row in rows} == {"echo"}, rows
+        return True
+    raw.eventually(seen, 60, 0.5)
     assert conditions(shop, "tcproute", "split") == [{"Accepted": "Accepted", "ResolvedRefs": "ResolvedRefs"}]
     wide = shop.mesh.cli("get", "tcproute", "-n", SHOP, "-o", "wide").stdout
     assert "ACCEPTED" in wide and "RESOLVED" in wide and "split" in wide

@@ -8,7 +8,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families as parse
 
 from support import raw
-from support.mesh import backend, route
+from support.mesh import backend, policy, route, version_service
 
 SPACE = "seeing"
 
@@ -122,6 +122,80 @@ def test_why_tells_a_timeout_and_a_refused_connection(shop):
     told = why(mesh, raw.eventually(slow, 20))
     assert told["reason"] == "request_timeout" and "timeout 200 ms" in told["object"]["detail"]
     mesh.cli("delete", "httproute", "server", "-n", SPACE)
+
+
+def test_why_by_name_joins_both_ends_behind_a_route_to_a_backend(shop):
+    """The caller counts for the backend, the service for itself: a question by the service's name finds both."""
+    mesh, client, _ = shop
+    parted = mesh.service("parted", "v1", SPACE, {})
+    mesh.meshed(parted)
+    mesh.apply(version_service("parted", "v1", SPACE),
+               route("parted", {"name": "short", "timeouts": {"request": "300ms"}, "backendRefs": [backend("parted-v1")]},
+                     namespace=SPACE), namespace=SPACE)
+    assert ask(client, "http://parted/delay/3000", "split-slow").status == 504
+    assert ask(client, "http://parted/split-fine", "split-fine").status == 200
+
+    def joined(path, *names):
+        told = why(mesh, "--from", "seeing/client", "--to", names[0], "--path", path)
+        assert {d["reporter"] for d in told["decisions"]} == {"source", "destination"}, told
+        assert len({d["requestID"] for d in told["decisions"]}) == 1
+        return told
+    for name in ("seeing/parted", "parted-v1"):
+        told = raw.eventually(lambda: joined("/delay/3000", name), 60)
+        assert told["reason"] == "request_timeout" and told["object"]["kind"] == "HTTPRoute", told
+        assert "rule short" in told["object"]["detail"] and "timeout 300 ms" in told["object"]["detail"]
+        assert "from client to parted (backend parted-v1)" in told["sentence"], told
+    # What went well is no decision worth keeping of itself; both ends tell it all the same.
+    assert "succeeded with 200" in raw.eventually(lambda: joined("/split-fine", "seeing/parted"), 60)["sentence"]
+
+    def seen(name):
+        _, found = mesh.api("GET", f"/apis/apus.dev/v1/decisions?to={name}&path=/split-fine")
+        assert {d["reporter"] for d in found["items"]} >= {"source"}
+        return {(d["reporter"], d["service"], d["asked"]) for d in found["items"]}
+    assert ("source", "parted-v1", "parted") in seen("seeing/parted") & seen("seeing/parted-v1")
+    mesh.cli("delete", "httproute", "parted", "-n", SPACE)
+    mesh.cli("delete", "service", "parted-v1", "-n", SPACE)
+    mesh.stop_workload(parted)
+
+
+def test_why_by_name_where_there_is_no_such_service(shop):
+    mesh, client, _ = shop
+    told = why(mesh, "--from", "seeing/client", "--to", "nobody-asked-yet")
+    assert told["reason"] == "no_service" and "no service or workload nobody-asked-yet" in told["sentence"]
+    assert ask(client, "http://nowhere-at-all/x", "nowhere-id").status == 404
+    told = why(mesh, "--from", "seeing/client", "--to", "nowhere-at-all")
+    assert told["reason"] == "no_service" and [d["requestID"] for d in told["decisions"]] == ["nowhere-id"]
+
+
+def test_a_second_try_beside_the_first_is_told_and_counted_once(shop):
+    """Of two endpoints one is always overtaken: callers saw nothing of it, and `why` says what was done."""
+    mesh, client, _ = shop
+    pair = [mesh.service("pair", "quick", SPACE, {}), mesh.service("pair", "slow", SPACE, {"slow": 3000})]
+    mesh.apply(policy("pair", SPACE, loadBalancer={"algorithm": "RoundRobin"}, hedging={"delay": "100ms"},
+                      retryBudget={"minRetriesPerSecond": 1000}))
+    mesh.meshed(*pair)
+    for number in range(20):
+        assert ask(client, "http://pair/delay/1", f"pair-{number}").status == 200
+    told = next(t for t in (why(mesh, f"pair-{number}") for number in range(20)) if "second one beside it" in t["sentence"])
+    overtaken = [d["failedAttempts"] for d in told["decisions"] if d["reporter"] == "source"][0]
+    assert [(a["reason"], a["status"]) for a in overtaken] == [("", 0)] and "pair-slow" in overtaken[0]["workload"]
+    assert told["object"]["kind"] == "Endpoint" and "pair-slow" in told["object"]["name"], told["object"]
+    assert any("overtaken by the next attempt after" in step["text"] for step in told["chain"]), told["chain"]
+
+    def counted():
+        rows = json.loads(mesh.cli("stat", "--from", "seeing/client", "--to", "seeing/pair", "--window", "3600",
+                                   "-o", "json").stdout)["items"]
+        assert sum(row["requests"] for row in rows) == 20 and sum(row["failures"] for row in rows) == 0, rows
+        both = mesh.api("GET", "/apis/apus.dev/v1/traffic?by=service&to=seeing/pair&window=3600")[1]["items"]
+        assert [(row["requests"], row["failures"]) for row in both] == [(20, 0)], both
+        # The other end has told of it, too.
+        own = mesh.api("GET", "/apis/apus.dev/v1/traffic?by=workload&window=3600")[1]["items"]
+        assert any(row["workload"].startswith("pair-slow") for row in own), own
+        return True
+    raw.eventually(counted, 60, 0.5)
+    mesh.cli("delete", "trafficpolicy", "pair", "-n", SPACE)
+    for workload in pair:
+        mesh.stop_workload(workload)
 
 
 def test_proxies_tell_what_they_work_from(shop):

@@ -13,7 +13,7 @@ from support.mesh import backend, policy, route, version_service
 
 @pytest.fixture
 def pair(mesh, namespace):
-    server = mesh.server(version="v1", namespace=namespace)
+    server = mesh.server(version="v1", namespace=namespace, access_log="json")
     client = mesh.client(namespace=namespace, access_log="json")
     mesh.wait_for(client, "http://server/")
     return client, server
@@ -70,6 +70,16 @@ def test_both_formats_parse_and_histograms_add_up(pair):
             assert parts["bucket"][-1].labels["le"] == "+Inf"
 
 
+def test_what_a_scrape_costs_a_worker_is_told(pair):
+    """The bounds of its parts are unit tests; here the longest is shown, beside the longest turn of the loop."""
+    client, _ = pair
+    families = scrape(client)
+    for name in ("apus_telling_turn_seconds", "apus_loop_turn_seconds"):
+        workers = {sample.labels["worker"]: sample.value for sample in families[name].samples}
+        assert len(workers) >= 1 and all(0 < value < 10 for value in workers.values()), (name, workers)
+    assert [(s.labels["component"], s.value) for s in families["istio_build"].samples] == [("proxy", 1)]
+
+
 def test_failures_carry_their_reason_and_their_deciding_object(pair):
     client, _ = pair
     answer = client.get("http://nobody/")
@@ -83,8 +93,8 @@ def test_failures_carry_their_reason_and_their_deciding_object(pair):
     raw.eventually(logged)
 
 
-def test_the_access_log_says_what_happened(pair):
-    client, _ = pair
+def test_the_access_log_says_what_happened(pair, namespace):
+    client, server = pair
     client.get("http://server/status/418?token=1", fields=[("x-request-id", "find-me-1234")])
 
     def line():
@@ -93,6 +103,17 @@ def test_the_access_log_says_what_happened(pair):
     text = json.dumps(entry)
     for wanted in ("418", "GET", "/status/418", "server"):
         assert wanted in text, entry
+    # Who was called, as the certificate says it, at both ends; who called, where that one has shown a certificate.
+    called, caller = (f"spiffe://cluster.local/ns/{namespace}/sa/{name}" for name in ("server", "client"))
+    inside = raw.eventually(lambda: next(
+        (json.loads(text) for text in server.sidecar_log().splitlines() if "/status/418" in text), None))
+    assert (entry["source_principal"], entry["destination_principal"]) == (None, called)
+    assert (inside["source_principal"], inside["destination_principal"]) == (caller, called)
+    # A request that went nowhere has nobody at its other end.
+    client.get("http://nobody-there/nowhere")
+    lost = raw.eventually(lambda: next(
+        (json.loads(text) for text in client.sidecar_log().splitlines() if "/nowhere" in text), None))
+    assert lost["destination_principal"] is None and lost["error_reason"] == "no_service"
 
 
 def test_names_from_clients_make_no_series_without_end(pair):

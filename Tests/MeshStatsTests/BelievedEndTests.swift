@@ -92,6 +92,20 @@ private let cases: [Case] = [
     name: "a caller of the mesh that the called cannot name",
     told: [split, Told(reporter: .destination, source: "", sourceService: "")], requests: 10, ofWorkload: 10),
   Case(
+    name: "attempts that were overtaken at a workload that never ended one",
+    told: [
+      split, arrived,
+      Told(reporter: .destination, workload: "catalog-v2-1", requests: 10, failures: 10),
+    ], requests: 10, ofWorkload: 10),
+  Case(
+    name: "attempts that were overtaken, and somebody without a proxy beside",
+    told: [
+      split, arrived, Told(reporter: .destination, workload: "catalog-v2-1", requests: 10, failures: 10),
+      Told(
+        reporter: .destination, source: "", sourceService: "", workload: "catalog-v2-1", requests: 3, failures: 1,
+        isMutualTLS: false),
+    ], requests: 13, failures: 1, ofWorkload: 10, edges: 2),
+  Case(
     name: "more attempts than requests",
     told: [split, Told(reporter: .destination, requests: 12, failures: 2)], requests: 10, ofWorkload: 12),
 ]

@@ -96,7 +96,8 @@ import Testing
       flag: .noHealthyUpstream, reason: .noHealthyEndpoint, requestProtocol: .grpc)
     metrics.recordRequest(call, durationNanoseconds: 1, requestBytes: 10, responseBytes: 20, now: 0)
     metrics.recordMessages(call, request: 3, response: 4)
-    let connection = ConnectionKey(edge: number, flag: .upstreamFailure, reason: .connectRefused)
+    let connection = ConnectionKey(
+      edge: number, route: dictionary.route("shop/catalog/0"), flag: .upstreamFailure, reason: .connectRefused)
     metrics.connectionOpened(connection, now: 0)
     metrics.connectionBytes(connection, sent: 5, received: 6, now: 0)
     metrics.connectionClosed(connection, now: 0)
@@ -166,7 +167,9 @@ import Testing
     let request =
       edge + #",request_protocol="grpc",response_code="503",grpc_response_status="14",response_flags="UH","#
       + #"route_name="shop/catalog/0",error_reason="no_healthy_endpoint""#
-    let connection = edge + #",request_protocol="tcp",response_flags="UF",error_reason="connect_refused""#
+    let connection =
+      edge + #",request_protocol="tcp",response_flags="UF",route_name="shop/catalog/0","#
+      + #"error_reason="connect_refused""#
     for line in [
       "# TYPE istio_requests_total counter", "istio_requests_total{\(request)} 1",
       "# TYPE istio_request_duration_milliseconds histogram",

@@ -62,13 +62,13 @@ import Testing
       statistics.record(
         edge: UInt32(number % 4), durationNanoseconds: number * 1_000_000, failed: number % 10 == 0)
     }
-    let first = statistics.drain()
+    let first = statistics.drain(from: 0, most: 1_000).reports
     #expect(first.map(\.edge) == [0, 1, 2])
     #expect(first.map(\.successes) == [20, 25, 20] && first.map(\.failures) == [5, 0, 5])
     #expect(first.allSatisfy { $0.latency.count == 25 })
     #expect(statistics.dropped == 25)
-    #expect(statistics.drain().isEmpty)
+    #expect(statistics.drain(from: 0, most: 1_000).reports.isEmpty)
     statistics.record(edge: 1, durationNanoseconds: 5, failed: false)
-    #expect(statistics.drain().map(\.edge) == [1])
+    #expect(statistics.drain(from: 0, most: 1_000).reports.map(\.edge) == [1])
   }
 }

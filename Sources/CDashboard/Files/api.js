@@ -21,9 +21,14 @@ export class Refused extends Error {
 /** Questions that are not answered by then are given up, so that the page asks again instead of standing still, ms. */
 const patience = 10000;
 
+/** What this session may do, as the last answer said: the control plane refuses the rest. */
+export const session = { mayWrite: false };
+
 export async function ask(path, options = {}) {
   const headers = { authorization: `Bearer ${sessionStorage.getItem(key) ?? ""}`, ...options.headers };
   const answer = await fetch(path, { signal: AbortSignal.timeout(patience), ...options, headers, cache: "no-store", credentials: "omit" });
+  const rights = answer.headers.get("apus-session");
+  if (rights) session.mayWrite = rights.includes("writes");
   const body = await answer.text();
   let value = null;
   try { value = JSON.parse(body); } catch { /* not every page is JSON */ }

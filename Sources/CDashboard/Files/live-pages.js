@@ -1,6 +1,6 @@
 // Requests as they end, and releases as they are judged.
 import { el, svg, table, panel, widePanel, percent, rate, milliseconds, name, none, chartFrame, place, dot } from "./widgets.js";
-import { api, ask, follow } from "./api.js";
+import { api, ask, follow, session } from "./api.js";
 import { status, why, press, isPressed } from "./more-pages.js";
 
 /** Rows of the tap that stay; older ones go. */
@@ -52,7 +52,7 @@ export function tapPage(main, [preset]) {
     const focused = document.activeElement?.closest("tr.pick")?.rowIndex;
     list.replaceChildren(table([
       { title: "Time", cell: (r) => new Date(r.endedMilliseconds).toLocaleTimeString() }, { title: "Side", cell: (r) => (r.reporter === "source" ? "caller" : "service") },
-      { title: "From", name: true, cell: (r) => name(r.sourceNamespace, r.sourceService) }, { title: "To", name: true, cell: (r) => name(r.destinationNamespace, r.service) },
+      { title: "From", name: true, cell: (r) => name(r.sourceNamespace, r.sourceService) }, { title: "To", name: true, cell: (r) => called(r) },
       { title: "Request", cell: (r) => (r.connection ? `connection from ${r.peer}` : `${r.method} ${r.path}`) }, { title: "Status", cell: status },
       { title: "Took", number: true, cell: (r) => milliseconds(r.durationMs) }, { title: "Upstream", number: true, cell: (r) => milliseconds(r.upstreamMs) },
       { title: "Tries", number: true, cell: (r) => String(r.attempts) }, { title: "Reason", cell: (r) => r.reason || r.attemptReason || none },
@@ -64,6 +64,9 @@ export function tapPage(main, [preset]) {
   return { leave: () => stopper?.abort(), async refresh() { if (!stopper) begin(); draw(); } };
 }
 
+/** The service that was asked for, and the backend that a route chose, where that is another. */
+const called = (r) => (r.asked && r.asked !== r.service ? `${name(r.askedNamespace, r.asked)} (${r.service})` : name(r.destinationNamespace, r.service));
+
 /** The fields of both heads at the proxy that told of the request; nothing where none were kept. */
 function bothHeads(record) {
   const sides = [["Request, as it was sent on", record.requestHead], ["Answer, as it came", record.responseHead]].filter(([, fields]) => fields?.length);
@@ -74,13 +77,17 @@ function bothHeads(record) {
 
 const words = { Idle: "good", Progressing: "warn", Waiting: "warn", Paused: "warn", RolledBack: "bad", Stopped: "bad" };
 
-/** What a person can ask of a rollout in a phase; what makes no sense is refused by the control plane as well. */
-const verbs = [["promote", "Promote"], ["pause", "Pause"], ["resume", "Resume"], ["abort", "Abort"], ["retry", "Retry"]];
+/** What a person can ask of a rollout, and when; the control plane refuses the rest as well. */
+const verbs = [
+  ["promote", "Promote", (s) => s.release && s.phase !== "Stopped"], ["pause", "Pause", (s) => s.release && s.phase !== "Stopped" && !s.release.isPaused],
+  ["resume", "Resume", (s) => s.phase === "Stopped" || s.release?.isPaused], ["abort", "Abort", (s) => s.release], ["retry", "Retry", (s) => s.phase === "RolledBack"],
+];
+const readsOnly = "this session only reads: `apus dashboard --allow-writes` opens one that may write";
 
 export function rolloutsPage(main, [namespace, own]) {
   const list = el("div"), shown = el("div", { class: "stack" }), notice = el("p", { class: "empty", role: "status" });
   main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Rollouts"), el("p", {}, "releases, judged by what the clients' proxies count")), notice, list, shown);
-  let chosen = namespace && own ? `${namespace}/${own}` : null, histories = { at: 0, key: "", points: [] }, isWritable = null;
+  let chosen = namespace && own ? `${namespace}/${own}` : null, histories = { at: 0, key: "", points: [] };
 
   async function act(rollout, verb) {
     const { namespace: space, name: text } = rollout.metadata;
@@ -89,7 +96,6 @@ export function rolloutsPage(main, [namespace, own]) {
       notice.textContent = `${text}: ${answer.status?.message ?? verb}`;
     } catch (error) {
       notice.textContent = error.message;
-      if (error.status === 403) isWritable = false;
     }
   }
 
@@ -102,11 +108,11 @@ export function rolloutsPage(main, [namespace, own]) {
       const found = await Promise.all(services.map((v) => api.history({ to: `${rollout.metadata.namespace}/${v.service}`, window: 900, step: 10 })));
       histories = { at: Date.now(), key, points: services.map((v, index) => ({ version: v, points: found[index] })) };
     }
-    const buttons = verbs.map(([verb, label]) => el("button", { type: "button", disabled: isWritable === false, onclick: () => act(rollout, verb) }, label));
+    const buttons = verbs.map(([verb, label, isApt]) => el("button", { type: "button", disabled: !session.mayWrite || !isApt(state), title: session.mayWrite ? (isApt(state) ? null : "makes no sense now") : readsOnly, onclick: () => act(rollout, verb) }, label));
     const focused = document.activeElement?.closest?.(".rollout button")?.textContent;
     shown.replaceChildren(
       el("section", { class: "panel wide rollout" }, el("div", { class: "head" }, el("h2", {}, key), el("span", { class: `mark ${words[state.phase] ?? "idle"}` }, state.phase ?? none),
-        el("p", {}, state.message ?? "")), el("div", { class: "controls" }, ...buttons, isWritable === false ? el("span", { class: "empty" }, "this session only reads: `apus dashboard --allow-writes`") : null)),
+        el("p", {}, state.message ?? "")), el("div", { class: "controls" }, ...buttons, session.mayWrite ? null : el("span", { class: "empty" }, readsOnly))),
       el("div", { class: "columns" },
         panel("Decision", decisionCurve(samplesOf(state))),
         panel("Success by version", versionCurves(histories.points, (p) => (p.requests ? 100 * p.successRate : null), (v) => `${v.toFixed(v > 99 ? 2 : 1)} %`, "Success rate of each version over a quarter of an hour", true)),

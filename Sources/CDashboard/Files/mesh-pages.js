@@ -12,12 +12,13 @@ export function meshPage(main) {
   const space = el("select", { "aria-label": "Namespace", onchange: () => { graph.isMoved = false; draw(); } }, el("option", { value: "" }, "all namespaces"));
   const side = el("aside", { class: "side", hidden: true, "aria-label": "What is chosen" });
   let isGrouped = false, isOwnChoice = false, data = null;
+  const idle = el("p", { class: "idle-list" });
   const graph = new Graph({ chosen: (node) => tell(node) });
   const picture = el("section", { class: "panel graph", "aria-label": "Service graph" }, el("div", { class: "holder" }), side);
   picture.firstChild.replaceWith(graph.canvas);
-  picture.append(graph.buttons(), el("p", { class: "legend" }, "lock: mutual TLS · width: requests · colour and figures: success, rate, p99"));
+  picture.append(graph.buttons());
   main.replaceChildren(el("div", { class: "head" }, el("h1", {}, "Mesh"), el("p", {}, "the last 30 seconds")), summary,
-    el("div", { class: "controls" }, search, space, group), picture);
+    el("div", { class: "controls" }, search, space, group, el("p", { class: "legend" }, "lock: mutual TLS · width: requests · colour and figures: success, rate, p99")), picture, idle);
   const resized = new ResizeObserver(() => { if (!graph.isMoved) graph.fit(); });
   resized.observe(graph.canvas);
 
@@ -26,7 +27,13 @@ export function meshPage(main) {
     const chosen = space.value;
     const rows = data.rows.filter((r) => !chosen || r.destinationNamespace === chosen || r.sourceNamespace === chosen);
     const stats = data.stats.filter((s) => !chosen || s.namespace === chosen);
-    graph.show(model(rows, stats, isGrouped));
+    const drawn = model(rows, stats, isGrouped);
+    const called = new Set([...drawn.edges.values()].flatMap((e) => [e.from, e.to]));
+    const apart = [...drawn.nodes.values()].filter((node) => !called.has(node.key)).sort((a, b) => (a.key < b.key ? -1 : 1));
+    // Services that nobody calls would take the picture from those that are called.
+    if (called.size) for (const node of apart) drawn.nodes.delete(node.key);
+    idle.replaceChildren(...(called.size && apart.length ? [`${apart.length} without a call: `, ...apart.flatMap((node, index) => [index ? ", " : "", isGrouped ? node.label : link(node.namespace, [...node.services][0])])] : []));
+    graph.show(drawn);
     if (graph.chosen) tell(graph.data.nodes.get(graph.chosen));
   }
 
@@ -99,7 +106,7 @@ export function servicesPage(main) {
 export function servicePage(main, [namespace, service]) {
   const to = `${namespace}/${service}`;
   const figures = el("div"), charts = el("div", { class: "columns" }), tables = el("div", { class: "columns" });
-  main.replaceChildren(el("div", { class: "head" }, el("h1", {}, name(namespace, service)), el("p", {}, `namespace ${namespace}`),
+  main.replaceChildren(el("div", { class: "head" }, el("h1", {}, name(namespace, service)), el("p", {}, `namespace ${namespace}; the last 30 seconds, and the hour in the charts`),
     el("a", { href: `#/requests/to=${encodeURIComponent(to)}` }, "requests to it")), figures, charts, tables);
   let turn = 0, points = [];
 
@@ -108,20 +115,20 @@ export function servicePage(main, [namespace, service]) {
     async refresh() {
       if (turn++ % 5 === 0) points = await api.history({ to });
       const [stats, callers, called, rules, versions, workloads, proxies, policies] = await Promise.all([
-        api.stats(60), api.traffic("sourceService,security", { to, window: 60 }), api.traffic("service,security", { from: to, window: 60 }),
-        api.traffic("route", { to, window: 60 }), api.traffic("version", { to, window: 60 }), api.workloads(), api.proxies(), api.list("/apis/apus.dev/v1/trafficpolicies")]);
+        api.stats(), api.traffic("sourceService,security", { to }), api.traffic("service,security", { from: to }),
+        api.traffic("route", { to }), api.traffic("version", { to }), api.workloads(), api.proxies(), api.list("/apis/apus.dev/v1/trafficpolicies")]);
       const own = stats.find((s) => s.kind === "service" && s.namespace === namespace && s.name === service) ?? { requests: 0, reasons: {} };
       figures.replaceChildren(tiles([
         ["Success", percent(own.successRate), null, health(own)], ["Requests", rate(own.rps ?? 0)], ["p50", milliseconds(own.p50Ms)], ["p95", milliseconds(own.p95Ms)],
-        ["p99", milliseconds(own.p99Ms)], ["Retries", own.retries ?? 0, "in a minute"], ["TCP connections", own.tcpConnections ?? 0],
+        ["p99", milliseconds(own.p99Ms)], ["Retries", own.retries ?? 0, "in 30 s"], ["TCP connections", own.tcpConnections ?? 0],
       ]));
-      charts.replaceChildren(panel("Requests", rateChart(points)), panel("Latency", latencyChart(points)), panel("Latency by time", heatMap(points)), panel("Reasons, last minute", reasons(own)));
+      charts.replaceChildren(panel("Requests", rateChart(points)), panel("Latency", latencyChart(points)), panel("Latency by time", heatMap(points)), panel("Reasons, last 30 seconds", reasons(own)));
       const behind = workloads.filter((w) => w.status.services.includes(to));
       const balancer = await endpoints(to, callers, proxies);
       const aimed = policies.filter((p) => (p.spec.targetRefs ?? []).some((t) => t.name === service && (t.namespace ?? p.metadata.namespace) === namespace));
       tables.replaceChildren(
-        panel("Called by", edgeTable(callers, (r) => link(r.sourceNamespace, r.sourceService), "nobody within a minute")),
-        panel("Calls", edgeTable(called, (r) => link(r.destinationNamespace, r.service), "nothing within a minute")),
+        panel("Called by", edgeTable(callers, (r) => link(r.sourceNamespace, r.sourceService), "nobody within 30 seconds")),
+        panel("Calls", edgeTable(called, (r) => link(r.destinationNamespace, r.service), "nothing within 30 seconds")),
         panel("Routes", plainTable("Route", (r) => r.route || "(no route)", rules)), panel("Versions side by side", sideBySide(versions, behind)),
         widePanel("Endpoints", endpointTable(behind, balancer, proxies)),
         panel("Policies", table([{ title: "Policy", name: true, cell: (p) => name(p.metadata.namespace, p.metadata.name) },
@@ -136,12 +143,12 @@ const reasons = (own) => table([{ title: "Reason", name: true, cell: ([k]) => k 
 const golden = [{ title: "Success", cell: success }, { title: "Rate", number: true, cell: (r) => rate(r.rps) }, { title: "p50", number: true, cell: (r) => milliseconds(r.p50Ms) },
   { title: "p99", number: true, cell: (r) => milliseconds(r.p99Ms) }];
 
-const plainTable = (title, cell, rows) => table([{ title, name: true, cell }, ...golden], rows, { empty: "no requests within a minute" });
+const plainTable = (title, cell, rows) => table([{ title, name: true, cell }, ...golden], rows, { empty: "no requests within 30 seconds" });
 
 /** Each version in a column of its own: what callers saw of it, and how many instances there are. */
 function sideBySide(versions, workloads) {
   const rows = versions.filter((v) => v.requests || v.version);
-  if (!rows.length) return el("p", { class: "empty" }, "no requests within a minute");
+  if (!rows.length) return el("p", { class: "empty" }, "no requests within 30 seconds");
   const whole = rows.reduce((sum, v) => sum + v.requests, 0);
   const up = (v) => workloads.filter((w) => (w.metadata.labels.version ?? "") === v.version).length;
   const told = (v) => Object.entries(v.reasons).map(([k, n]) => `${n} ${k}`).join(", ");

@@ -6,11 +6,17 @@ package protocol DecidingObjects: Sendable {
   /// The object itself, for what the proxies' records tell of it: proxies know the name of a service or route, not which
   /// policy is attached to it.
   func object(_ found: Explanation.Object, for record: DecisionRecord) async -> Explanation.Object
+  /// Whether there is a Service of this name; nil: in whatever namespace.
+  func knowsService(_ name: String, namespace: String?) async -> Bool
 }
 
 extension ConfigEngine: DecidingObjects {
   package func object(_ found: Explanation.Object, for record: DecisionRecord) -> Explanation.Object {
     picture.index.decider(found, for: record)
+  }
+
+  package func knowsService(_ name: String, namespace: String?) -> Bool {
+    picture.index.services.keys.contains { $0.name == name && (namespace == nil || $0.namespace == namespace) }
   }
 }
 
@@ -76,7 +82,7 @@ extension MeshIndex {
     _ found: Explanation.Object, _ reason: Reason?, _ record: DecisionRecord
   ) -> Explanation.Object {
     // Limits on rates and faults carry their policy's name.
-    if !record.policy.isEmpty { return found }
+    if !record.policy.isEmpty { return limitDecider(found, reason, record) }
     let parts = record.route.split(separator: "/").map(String.init)
     let isRetry = reason == .retryLimit || reason == .retryBodyTooLarge
     if isRetry, parts.count >= 2, let route = route(namespace: parts[0], name: parts[1], of: record) {
@@ -93,6 +99,21 @@ extension MeshIndex {
     }
     let detail = [found.detail, "the mesh's default"].filter { !$0.isEmpty }.joined(separator: ", ")
     return .init(kind: "Service", namespace: found.namespace, name: found.name, detail: detail)
+  }
+
+  /// What a limit on rates allows, in how long a time: proxies tell its name and number.
+  private func limitDecider(
+    _ found: Explanation.Object, _ reason: Reason?, _ record: DecisionRecord
+  ) -> Explanation.Object {
+    guard reason == .rateLimited || reason == .quotaExceeded else { return found }
+    let parts = record.policy.split(separator: "/", maxSplits: 2).map(String.init)
+    let policy = policies.values.first {
+      parts.count == 3 && $0.metadata.namespace == parts[0] && $0.metadata.name == parts[1]
+    }
+    guard let limit = policy?.spec.rateLimits.first(where: { $0.name == parts[2] }) else { return found }
+    var object = found
+    object.detail = "rule \(limit.name), limit of \(limit.requests) requests in \(limit.per?.text ?? "1s")"
+    return object
   }
 
   private static func object(of policy: Typed<TrafficPolicySpec>, _ detail: String) -> Explanation.Object {

@@ -102,6 +102,9 @@ struct Hop {
 
   var destination: DecisionRecord? { destinations.last }
 
+  /// What both ends say.
+  var records: [DecisionRecord] { [source].compactMap { $0 } + destinations }
+
   /// The record that says most about the end: the caller's where its proxy had a reason of its own (the other end then saw
   /// a client that left), else the server's where that one had. That nothing was tried again is not what went wrong; that
   /// the endpoint broke off is better known at its own end.
@@ -138,6 +141,17 @@ struct Hop {
 
   var calleeName: String {
     Self.first(source?.service, destination?.service, source?.authority, destination?.authority, "a service")
+  }
+
+  /// The called service as people asked for it: a backend that a route chose stands behind its name.
+  var calleeText: String {
+    guard let source, !source.asked.isEmpty, source.asked != source.service else { return calleeName }
+    return source.service.isEmpty ? source.asked : "\(source.asked) (backend \(source.service))"
+  }
+
+  /// Everything that the called service may be known by.
+  private var calleeNames: [String] {
+    [calleeName, source?.asked ?? "", destination?.service ?? "", destination?.workload ?? ""].filter { !$0.isEmpty }
   }
 
   var answererName: String { Self.first(destination?.workload, source?.workload, calleeName) }
@@ -178,16 +192,19 @@ struct Hop {
     func take(_ index: Int) {
       guard taken.insert(index).inserted else { return }
       ordered.append(hops[index])
-      for next in hops.indices where hops[next].callerName == hops[index].calleeName { take(next) }
+      for next in hops.indices where hops[index].calls(hops[next]) { take(next) }
     }
     for index in hops.indices {
-      let isCalled = hops.indices.contains { $0 != index && hops[$0].calleeName == hops[index].callerName }
+      let isCalled = hops.indices.contains { $0 != index && hops[$0].calls(hops[index]) }
       if !isCalled { take(index) }
     }
     // Services that call each other in a circle.
     for index in hops.indices { take(index) }
     return ordered
   }
+
+  /// Whether the other is a call that this one's called made.
+  private func calls(_ other: Hop) -> Bool { calleeNames.contains(other.callerName) }
 
   private static func distance(_ left: DecisionRecord?, _ right: DecisionRecord) -> UInt64 {
     guard let left else { return .max }

@@ -6,7 +6,7 @@ enum Sentence {
   static func text(_ hop: Hop) -> String {
     let told = hop.decisive
     if told.isConnection { return connection(hop, told) }
-    let request = "\(what(told)) from \(hop.callerName) to \(hop.calleeName)"
+    let request = "\(what(told)) from \(hop.callerName) to \(hop.calleeText)"
     if let reason = Reason(name: told.reason), !told.isUnretried {
       return "\(request) \(outcome(told, reason)): \(lowered(reason.sentence))" + notTriedAgain(hop)
     }
@@ -41,7 +41,7 @@ enum Sentence {
     let reason = Reason(name: record.reason)
     let sentence = reason.map { lowered($0.sentence) } ?? "it ended before there was a request."
     if !record.endpoint.isEmpty {
-      return "A connection from \(hop.callerName) to \(hop.calleeName) at \(record.endpoint) was closed: \(sentence)"
+      return "A connection from \(hop.callerName) to \(hop.calleeText) at \(record.endpoint) was closed: \(sentence)"
     }
     let from = record.peer.isEmpty ? "" : " from \(record.peer)"
     let known = [record.workload, record.source].first { !$0.isEmpty && $0 != "unknown" } ?? record.proxy

@@ -50,7 +50,7 @@ package struct TrafficExplainer: Sendable {
       found = await reader.decisions(query)
     }
     if let newest = found.first {
-      let same = newest.requestID.isEmpty ? [newest] : found.filter { $0.requestID == newest.requestID }
+      let same = await both(newest, found.filter { $0.requestID == newest.requestID })
       if var explanation = await explanation(of: same) {
         if let figures { explanation.chain.insert(.init(place: "last hour", text: figures), at: 0) }
         return explanation
@@ -58,6 +58,14 @@ package struct TrafficExplainer: Sendable {
     }
     guard !from.isEmpty, !to.isEmpty else { return nothing(from.isEmpty ? "to \(to)" : "from \(from)", figures) }
     return await withoutTraffic(from: from, to: to, figures: figures)
+  }
+
+  /// Everything that both ends of a call keep of it: the question by names finds only the ends that answer to it.
+  private func both(_ newest: DecisionRecord, _ named: [DecisionRecord]) async -> [DecisionRecord] {
+    guard !newest.requestID.isEmpty else { return [newest] }
+    let all = await reader.decisions(DecisionQuery(requestID: newest.requestID, limit: 50))
+    let hops = Hop.all(in: all).filter { hop in hop.records.contains { named.contains($0) } }
+    return hops.isEmpty ? named : hops.flatMap(\.records)
   }
 
   /// Nothing is kept of what only one side is named of.
@@ -96,6 +104,13 @@ package struct TrafficExplainer: Sendable {
         sentence: "There is no workload or service \(from) in the mesh, so it called nothing through it.",
         object: .init(kind: "Workload", namespace: "", name: from, detail: "not there"),
         remedy: "Compare the name with `apus get workloads -A`, and start the program under `apus run`.")
+    }
+    let peer = TrafficPeer(text: to)
+    if called.isEmpty, let objects, await !objects.knowsService(peer.name ?? "", namespace: peer.namespace) {
+      return Explanation(
+        sentence: "There is no service or workload \(to) in the mesh.", reason: "\(Reason.noService.name)",
+        object: .init(kind: "Service", namespace: peer.namespace ?? "", name: peer.name ?? to, detail: "not there"),
+        remedy: "\(Reason.noService.remedy)")
     }
     if called.isEmpty {
       return Explanation(

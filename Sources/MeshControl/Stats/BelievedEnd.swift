@@ -2,10 +2,14 @@ import MeshWire
 
 /// Which end's word counts where both ends of a call report it: a request that both report is one request.
 ///
-/// Decided for each caller and called workload, and not for a service: the caller counts a request for the service that
-/// it asked for and for the backend that its route chose, the called for the service that its port belongs to, so that
-/// services do not tell which reports are of the same requests. Workloads do, whatever routes come and go between.
-/// What never left the caller is known to it alone, and adds to what the others are believed.
+/// A caller that tells of anything is believed for all that it calls: its proxy counts every request once, by how it ended,
+/// while the called count attempts, of which a request may have several, at workloads that never ended one. Whoever
+/// calls without a proxy is told of by the called alone.
+///
+/// A called workload's own word about itself is taken for each caller apart, and not for a service: the caller counts a
+/// request for the service that it asked for and for the backend that its route chose, the called for the service that its
+/// port belongs to, so that services do not tell which reports are of the same requests. Workloads do, whatever routes
+/// come and go between. What never left the caller is known to it alone, and adds to what the others are believed.
 struct BelievedEnd {
   /// Who calls: a workload, or, where several share an identity and the called cannot tell them apart, its service.
   private struct Caller: Hashable {
@@ -20,18 +24,20 @@ struct BelievedEnd {
     var called: StatisticsName
   }
 
-  private var toldBySource: Set<Pair> = []
+  /// Who tells of calls of its own.
+  private var tellingCallers: Set<Caller> = []
   private var toldByDestination: Set<Pair> = []
   /// Workloads that some caller with a proxy tells of.
   private var calledBySources: Set<StatisticsName> = []
 
   init(_ keys: some Sequence<EdgeKey>) {
-    for key in keys where !key.destinationWorkload.isEmpty {
+    for key in keys {
       switch key.reporter {
       case .source:
-        toldBySource.formUnion(Self.pairs(key))
-        calledBySources.insert(key.called)
-      case .destination: toldByDestination.formUnion(Self.pairs(key))
+        tellingCallers.formUnion(Self.pairs(key).compactMap(\.caller))
+        if !key.destinationWorkload.isEmpty { calledBySources.insert(key.called) }
+      case .destination where !key.destinationWorkload.isEmpty: toldByDestination.formUnion(Self.pairs(key))
+      case .destination: break
       }
     }
   }
@@ -66,7 +72,7 @@ struct BelievedEnd {
     case (.destination, .source):
       let pairs = Self.pairs(key)
       if pairs.first?.caller == nil, !pairs.isEmpty { return !calledBySources.contains(key.called) }
-      return !pairs.contains { toldBySource.contains($0) }
+      return !pairs.contains { $0.caller.map { tellingCallers.contains($0) } ?? false }
     }
   }
 }

@@ -1,56 +1,61 @@
 internal import MeshPolicy
 internal import MeshTelemetry
-internal import MeshWire
 
 /// Gauges of the services that a proxy calls: what is under way, where its breakers open, what its retry budget allows.
-/// Services without endpoints and without refusals are left out, so that a large mesh costs a proxy only what it uses.
+/// Services that are not used are left out, so that a large mesh costs a proxy only what it uses.
 extension Proxy {
   /// Most services of one scrape; those with the most under way come first.
   private static let mostServices = 500
 
-  func writeClusters(_ pages: [ClusterPage], into writer: inout ExpositionWriter) {
-    var whole = ClusterPage()
-    for page in pages { whole.add(page) }
-    let used = whole.clusters.filter { cluster in
-      cluster.limits.contains { $0.current > 0 || $0.refused > 0 } || cluster.endpoints.contains { $0.connections > 0 }
-    }.sorted { ($1.load, $0.service, $0.port) < ($0.load, $1.service, $1.port) }.prefix(Self.mostServices)
+  /// - Parameter parts: what each worker told; of one service in several pieces.
+  func writeServices(_ parts: [ServiceGauges], into writer: inout ExpositionWriter) {
+    var whole: [String: ServiceGauges] = [:]
+    for part in parts {
+      let key = "\(part.service):\(part.port)"
+      if whole[key] == nil { whole[key] = part } else { whole[key]?.add(part) }
+    }
+    let used = whole.values.filter(\.isUsed).sorted {
+      ($1.load, $0.service, $0.port) < ($0.load, $1.service, $1.port)
+    }.prefix(Self.mostServices)
     guard !used.isEmpty else { return }
     writer.family("apus_service_under_way", .gauge, help: "What counts against a limit of the service, by kind.")
-    for cluster in used {
-      for limit in cluster.limits { writer.sample(cluster.labels(("kind", limit.kind)), Double(limit.current)) }
+    for service in used {
+      for kind in BreakerKind.allCases {
+        writer.sample(service.labels(("kind", "\(kind)")), count: service.current[Int(kind.rawValue)])
+      }
     }
     writer.family("apus_service_limit", .gauge, help: "The number at which the service's breaker opens, by kind.")
-    for cluster in used {
-      for limit in cluster.limits {
-        if let number = limit.limit { writer.sample(cluster.labels(("kind", limit.kind)), Double(number)) }
+    for service in used {
+      for kind in BreakerKind.allCases {
+        guard let limit = service.limits[Int(kind.rawValue)] else { continue }
+        writer.sample(service.labels(("kind", "\(kind)")), count: limit)
       }
     }
     writer.family("apus_service_refusals", .counter, help: "What the service's breaker refused, by kind.")
-    for cluster in used {
-      for limit in cluster.limits { writer.sample(cluster.labels(("kind", limit.kind)), count: limit.refused) }
+    for service in used {
+      for kind in BreakerKind.allCases {
+        writer.sample(service.labels(("kind", "\(kind)")), count: service.refused[Int(kind.rawValue)])
+      }
     }
     writer.family("apus_service_retry_budget", .gauge, help: "Retries that the service's budget allows now.")
-    for cluster in used { writer.sample(cluster.labels(), Double(cluster.retryBudget)) }
+    for service in used { writer.sample(service.labels(), count: service.retryBudget) }
     writer.family("apus_service_endpoints", .gauge, help: "Endpoints of the service, by state.")
-    for cluster in used {
-      for state in EndpointFlags.words {
-        writer.sample(cluster.labels(("state", state)), Double(cluster.endpoints.count { $0.state == state }))
+    for service in used {
+      for (place, state) in ServiceGauges.stateNames.enumerated() {
+        writer.sample(service.labels(("state", state)), count: service.states[place])
       }
     }
     writer.family(
       "apus_service_connections", .gauge, help: "Connections to the service's endpoints; idle: in the pool.")
-    for cluster in used {
-      let idle = cluster.endpoints.reduce(0) { $0 &+ UInt64($1.idleConnections) }
-      let all = cluster.endpoints.reduce(0) { $0 &+ UInt64($1.connections) }
-      writer.sample(cluster.labels(("state", "idle")), Double(idle))
-      writer.sample(cluster.labels(("state", "busy")), Double(all &- min(all, idle)))
+    for service in used {
+      let idle = service.idleConnections
+      writer.sample(service.labels(("state", "idle")), count: idle)
+      writer.sample(service.labels(("state", "busy")), count: service.connections &- min(service.connections, idle))
     }
   }
 }
 
-extension ClusterReport {
-  fileprivate var load: UInt64 { limits.reduce(0) { $0 &+ UInt64($1.current) &+ $1.refused } }
-
+extension ServiceGauges {
   fileprivate func labels(_ more: (name: StaticString, value: String)...) -> [UInt8] {
     let parts = service.split(separator: "/", maxSplits: 1).map(String.init)
     return ExpositionWriter.labels(

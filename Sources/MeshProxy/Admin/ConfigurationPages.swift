@@ -137,10 +137,9 @@ extension ClusterPage {
 
 extension Worker {
   /// What this worker knows of services and endpoints.
-  /// - Parameter onlyUsed: only services for which something is under way, was refused, or is connected.
-  func clusterPage(onlyUsed: Bool = false) -> ClusterPage {
+  func clusterPage() -> ClusterPage {
     var page = ClusterPage()
-    page.clusters = endpoints.clusters.filter { !onlyUsed || Self.isUsed($0) }.map { cluster in
+    page.clusters = endpoints.clusters.map { cluster in
       var report = ClusterReport()
       report.service = String(decoding: cluster.pointee.label, as: UTF8.self)
       report.port = UInt32(cluster.pointee.port)
@@ -166,11 +165,6 @@ extension Worker {
       return report
     }
     return page
-  }
-
-  private static func isUsed(_ cluster: ClusterRef) -> Bool {
-    BreakerKind.allCases.contains { cluster.pointee.breaker.count($0) > 0 || cluster.pointee.breaker.refused($0) > 0 }
-      || (0..<Int(cluster.pointee.set.count)).contains { cluster.pointee.endpoints[$0].pointee.connectionCount > 0 }
   }
 
   private static func name(_ balancer: LoadBalancer) -> String {

@@ -142,9 +142,21 @@ struct DecisionChoice {
 
   func takes(_ record: DecisionRecord) -> Bool {
     (from.map { Self.names($0, record.sourceNamespace, record.source, record.sourceService) } ?? true)
-      && (to.map { Self.names($0, record.destinationNamespace, record.service, record.workload) } ?? true)
+      && (to.map { Self.isCalled($0, record) } ?? true)
       && (path.map { record.path.hasPrefix($0) } ?? true) && (reason == nil || reason == record.reason)
       && (method == nil || method == record.method) && (status.map { Self.isLike($0, record.status) } ?? true)
+  }
+
+  /// Whether a name is that of who was called: the service that was asked for, the one that a route chose, the workload,
+  /// or, where no service was found, the name that was asked for.
+  private static func isCalled(_ wanted: String, _ record: DecisionRecord) -> Bool {
+    if names(wanted, record.destinationNamespace, record.service, record.workload) { return true }
+    if !record.asked.isEmpty, names(wanted, record.askedNamespace, record.asked) { return true }
+    guard record.service.isEmpty, record.workload.isEmpty, !record.authority.isEmpty else { return false }
+    let host = record.authority.split(separator: ":", maxSplits: 1)[0]
+    let labels = host.split(separator: ".", maxSplits: 2).map(String.init)
+    guard let name = labels.first else { return false }
+    return wanted == host || names(wanted, labels.count > 1 ? labels[1] : record.sourceNamespace, name)
   }
 
   /// Whether a status is `503`, or one of `5xx`.
@@ -187,6 +199,8 @@ extension DecisionRecord {
       (sourceNamespace, source, sourceService) = (node.namespace, node.workload, node.service)
     }
     route = texts.route(decision.route)
+    let wanted = texts.asked(decision.route).split(separator: "/", maxSplits: 1).map(String.init)
+    if wanted.count == 2, reporter == .source { (askedNamespace, asked) = (wanted[0], wanted[1]) }
     if decision.endpointFamily != 0 {
       endpoint =
         "\(SocketAddress(family: decision.endpointFamily, bytes: decision.endpointAddress, port: decision.endpointPort))"

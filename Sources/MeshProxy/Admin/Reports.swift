@@ -7,88 +7,33 @@ internal import MeshReactor
 internal import MeshTelemetry
 internal import MeshWire
 
-/// What one worker tells of itself.
-struct WorkerReport: Sendable {
-  var metrics: MetricsSnapshot
-  var edges: [EdgeReport] = []
-  var refusals: [UInt64] = []
-  var downstream = 0
-  var upstream = 0
-  /// For scrapes only.
-  var clusters = ClusterPage()
-  /// The longest turn of the loop since the last scrape, nanoseconds.
-  var longestTurn: UInt64 = 0
-}
-
-/// What all connections of an edge came to.
-struct TunnelSums {
-  var opened: UInt64 = 0
-  var closed: UInt64 = 0
-  var sentBytes: UInt64 = 0
-  var receivedBytes: UInt64 = 0
-}
-
-extension Worker {
-  /// Measures what is counted nowhere.
-  func refreshGauges() {
-    telemetry.metrics.set(.downstreamConnections, to: Int64(downstreamCount))
-    telemetry.metrics.set(.upstreamConnections, to: Int64(upstreamCount))
-    telemetry.metrics.set(.activeRequests, to: Int64(exchangeCount))
-    var pending: Int64 = 0
-    var ejected: Int64 = 0
-    var idle: Int64 = 0
-    for cluster in endpoints.clusters {
-      pending += Int64(cluster.pointee.breaker.count(.pending))
-      ejected += Int64(cluster.pointee.set.ejectedCount)
-      for index in 0..<Int(cluster.pointee.set.count) {
-        idle += Int64(cluster.pointee.endpoints[index].pointee.idleCount)
-      }
-    }
-    telemetry.metrics.set(.pendingRequests, to: pending)
-    telemetry.metrics.set(.ejectedEndpoints, to: ejected)
-    telemetry.metrics.set(.idleUpstreamConnections, to: idle)
-  }
-
-  /// Everything counted; `takingEdges` begins the edges anew.
-  func report(takingEdges: Bool) -> WorkerReport {
-    refreshGauges()
-    telemetry.metrics.expireIdle(now: clock)
-    return WorkerReport(
-      metrics: telemetry.metrics.snapshot(hasRequests: false), edges: takingEdges ? telemetry.edges.drain() : [],
-      refusals: Array(UnsafeBufferPointer(start: telemetry.refusals, count: 256)), downstream: downstreamCount,
-      upstream: upstreamCount, clusters: takingEdges ? ClusterPage() : clusterPage(onlyUsed: true),
-      longestTurn: takingEdges ? 0 : takeLongestTurn())
-  }
-}
-
 extension Proxy {
   /// The exposition for Prometheus, a page at a time: with many series the whole is far larger than the proxy.
   func metrics(accept: String, _ done: @escaping (AdminResponse) -> Void) {
-    gatherReports { [self] reports in
+    gatherReports([.requests, .services, .turns]) { [self] reports in
       let format = ExpositionFormat(accept: accept)
       var writer = ExpositionWriter(format)
       writer.family("apus_refusals", .counter, help: "Connections refused before there was a request, by reason.")
       for reason in Reason.allCases {
-        let count = reports.reduce(0) { $0 + $1.refusals[Int(reason.rawValue)] }
+        let count = reports.reduce(0) { $0 &+ $1.totals.refusals[Int(reason.rawValue)] }
         if count > 0 {
           writer.sample(ExpositionWriter.labels([(name: "error_reason", value: "\(reason.name)")]), count: count)
         }
       }
+      writer.family("istio_build", .gauge, help: "1, with the version of this proxy.")
+      writer.sample(
+        ExpositionWriter.labels([(name: "component", value: "proxy"), (name: "tag", value: ProxyState.version)]), 1)
       writer.family("apus_certificate_expiry_seconds", .gauge, help: "When the certificate ends, seconds since 1970.")
       writer.sample([], Double(certificateNotAfter))
       writer.family("apus_certificate_begin_seconds", .gauge, help: "When the certificate began, seconds since 1970.")
       writer.sample([], Double(certificateNotBefore))
-      writeClusters(reports.map(\.clusters), into: &writer)
+      writeServices(reports.flatMap(\.services.gauges), into: &writer)
       carrier.write(into: &writer)
-      writer.family("apus_loop_turn_seconds", .gauge, help: "The longest turn of a loop since the last scrape.")
-      for (index, report) in reports.enumerated() {
-        writer.sample(
-          ExpositionWriter.labels([(name: "worker", value: "\(index)")]), Double(report.longestTurn) / 1_000_000_000)
-      }
+      writeTurns(reports, into: &writer)
       writer.family("process_resident_memory_bytes", .gauge, help: "Resident memory.")
       writer.sample([], Double(Self.residentBytes))
       let texts = labels.texts()
-      let metrics = MetricsSnapshot.merged(reports.map(\.metrics)).byRouteName(texts)
+      let metrics = MetricsSnapshot.merged(reports.map(\.counted)).byRouteName(texts)
       var exposition = IstioExposition(metrics, texts, after: writer)
       var response = AdminResponse(contentType: "\(format.contentType)")
       response.nextPage = { exposition.nextPage() }
@@ -96,12 +41,27 @@ extension Proxy {
     }
   }
 
+  private func writeTurns(_ reports: [WorkerReport], into writer: inout ExpositionWriter) {
+    func family(_ name: String, _ help: String, _ nanoseconds: (WorkerTotals) -> UInt64) {
+      writer.family(name, .gauge, help: help)
+      for report in reports {
+        let labels = ExpositionWriter.labels([(name: "worker", value: "\(report.worker)")])
+        writer.sample(labels, Double(nanoseconds(report.totals)) / 1_000_000_000)
+      }
+    }
+    family("apus_loop_turn_seconds", "The longest turn of a loop since the last scrape.") { $0.longestTurn }
+    family("apus_telling_turn_seconds", "The longest that telling this, or the control plane, kept a loop in one turn.")
+    {
+      $0.longestPart
+    }
+  }
+
   /// What passed since the last report, for the control plane.
   func statistics(_ done: @escaping (StatisticsReport) -> Void) {
-    onAllWorkers({ $0.report(takingEdges: true) }) { [self] reports in
+    gatherReports([.edges]) { [self] reports in
       var report = StatisticsReport()
-      report.downstreamConnections = UInt32(clamping: reports.reduce(0) { $0 + $1.downstream })
-      report.upstreamConnections = UInt32(clamping: reports.reduce(0) { $0 + $1.upstream })
+      report.downstreamConnections = UInt32(clamping: reports.reduce(0) { $0 + $1.totals.downstream })
+      report.upstreamConnections = UInt32(clamping: reports.reduce(0) { $0 + $1.totals.upstream })
       report.certificateNotAfter = UInt64(clamping: certificateNotAfter)
       report.residentBytes = Self.residentBytes
       var merged: [UInt64: EdgeReport] = [:]
@@ -111,18 +71,13 @@ extension Proxy {
       }
       let texts = labels.texts()
       report.edges = merged.values.map { Self.edge($0, texts) }
-      addTunnels(.merged(reports.map(\.metrics)), texts, to: &report)
+      addConnections(MetricsSnapshot.merged(reports.map(\.counted)).connections, texts, to: &report)
       done(report)
     }
   }
 
   private static func edge(_ counted: EdgeReport, _ texts: LabelTexts) -> MeshWire.EdgeStatistics {
-    var edge = named(texts.edge(counted.edge))
-    edge.route = texts.route(counted.route)
-    let asked = texts.asked(counted.route).split(separator: "/", maxSplits: 1)
-    if asked.count == 2, edge.reporter == .source {
-      (edge.askedNamespace, edge.askedService) = (String(asked[0]), String(asked[1]))
-    }
+    var edge = named(texts, counted.edge, counted.route)
     edge.requests = counted.successes + counted.failures
     edge.failures = counted.failures
     edge.retries = counted.retries
@@ -136,7 +91,8 @@ extension Proxy {
     return edge
   }
 
-  private static func named(_ labels: EdgeLabels) -> MeshWire.EdgeStatistics {
+  private static func named(_ texts: LabelTexts, _ number: UInt32, _ route: UInt32) -> MeshWire.EdgeStatistics {
+    let labels = texts.edge(number)
     var edge = MeshWire.EdgeStatistics()
     edge.reporter = labels.reporter == .source ? .source : .destination
     edge.sourceNamespace = labels.source.namespace
@@ -149,31 +105,32 @@ extension Proxy {
     // A client's proxy dials an endpoint with an identity by mTLS only.
     edge.isMutualTLS =
       labels.reporter == .source ? !labels.destination.principal.isEmpty : labels.security == .mutualTLS
+    edge.route = texts.route(route)
+    let asked = texts.asked(route).split(separator: "/", maxSplits: 1)
+    if asked.count == 2, edge.reporter == .source {
+      (edge.askedNamespace, edge.askedService) = (String(asked[0]), String(asked[1]))
+    }
     return edge
   }
 
-  /// TCP connections, as differences to the last report.
-  private func addTunnels(_ metrics: MetricsSnapshot, _ texts: LabelTexts, to report: inout StatisticsReport) {
-    var sums: [UInt32: TunnelSums] = [:]
-    for series in metrics.connections {
-      var sum = sums[series.key.edge] ?? TunnelSums()
-      sum.opened += series.opened
-      sum.closed += series.closed
-      sum.sentBytes += series.sentBytes
-      sum.receivedBytes += series.receivedBytes
-      sums[series.key.edge] = sum
+  /// TCP connections, as differences to the last report. A series that was forgotten meanwhile begins at 0 again.
+  private func addConnections(
+    _ all: [ConnectionSeries], _ texts: LabelTexts, to report: inout StatisticsReport
+  ) {
+    var sums: [UInt64: TunnelSums] = [:]
+    for series in all {
+      sums[UInt64(series.key.edge) << 32 | UInt64(series.key.route), default: TunnelSums()].add(
+        series, since: lastConnections[series.key])
     }
-    for (number, sum) in sums {
-      let before = lastTunnels[number] ?? TunnelSums()
-      guard sum.opened != before.opened || sum.closed != before.closed || sum.opened > sum.closed else { continue }
-      var edge = Self.named(texts.edge(number))
-      edge.tcpOpened = sum.opened &- before.opened
-      edge.tcpActive = UInt32(clamping: Int64(sum.opened) - Int64(sum.closed))
-      edge.sentBytes = sum.sentBytes &- before.sentBytes
-      edge.receivedBytes = sum.receivedBytes &- before.receivedBytes
+    lastConnections = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })
+    for (number, sum) in sums where sum.opened > 0 || sum.closed > 0 || sum.active > 0 {
+      var edge = Self.named(texts, UInt32(truncatingIfNeeded: number >> 32), UInt32(truncatingIfNeeded: number))
+      edge.tcpOpened = sum.opened
+      edge.tcpActive = UInt32(clamping: sum.active)
+      edge.sentBytes = sum.sentBytes
+      edge.receivedBytes = sum.receivedBytes
       report.edges.append(edge)
     }
-    lastTunnels = sums
   }
 
   /// Resident memory of this process.
@@ -182,5 +139,27 @@ extension Proxy {
     let parts = bytes.split(separator: 0x20)
     guard parts.count > 1, let pages = UInt64(String(decoding: parts[1], as: UTF8.self)) else { return 0 }
     return pages * UInt64(sysconf(Int32(_SC_PAGESIZE)))
+  }
+}
+
+/// What all connections of an edge by one route came to since the last report.
+private struct TunnelSums {
+  var opened: UInt64 = 0
+  var closed: UInt64 = 0
+  var sentBytes: UInt64 = 0
+  var receivedBytes: UInt64 = 0
+  /// Open now.
+  var active: Int64 = 0
+
+  mutating func add(_ series: ConnectionSeries, since before: ConnectionSeries?) {
+    func grown(_ count: KeyPath<ConnectionSeries, UInt64>) -> UInt64 {
+      let (now, then) = (series[keyPath: count], before?[keyPath: count] ?? 0)
+      return now >= then ? now &- then : now
+    }
+    opened &+= grown(\.opened)
+    closed &+= grown(\.closed)
+    sentBytes &+= grown(\.sentBytes)
+    receivedBytes &+= grown(\.receivedBytes)
+    active &+= Int64(clamping: series.opened) &- Int64(clamping: series.closed)
   }
 }

@@ -1,47 +1,22 @@
 internal import MeshTelemetry
 
-/// Series are copied a part at a time, each in a turn of its own: a scrape of thousands must not hold a worker up.
+/// What workers counted is copied a part at a time, each in a turn of its own: nothing that a scrape asks for may hold
+/// requests up.
 extension Proxy {
-  /// Everything that the workers counted, for a scrape.
-  func gatherReports(_ done: @escaping ([WorkerReport]) -> Void) {
-    onAllWorkers({ $0.report(takingEdges: false) }) { [self] reports in
-      gatherSeries(of: 0, into: reports, done)
+  /// Everything that was asked for, of each worker.
+  func gatherReports(_ contents: ReportContents, _ done: @escaping ([WorkerReport]) -> Void) {
+    let gathered = Gathered<WorkerReport>(expected: workers.count) { done($0.sorted { $0.worker < $1.worker }) }
+    for index in workers.indices {
+      gather(WorkerReport(worker: index, contents)) { gathered.add($0) }
     }
   }
 
-  /// How often series that have moved meanwhile are gathered anew; after that they are taken as they are.
-  private static let mostRestarts = 3
-
-  private func gatherSeries(
-    of worker: Int, into reports: [WorkerReport], _ done: @escaping ([WorkerReport]) -> Void
-  ) {
-    guard worker < workers.count, worker < reports.count else { return done(reports) }
-    gatherPart(of: worker, SeriesSoFar()) { [self] series in
-      var filled = reports
-      filled[worker].metrics = filled[worker].metrics.with(requests: series)
-      gatherSeries(of: worker + 1, into: filled, done)
-    }
-  }
-
-  private func gatherPart(
-    of worker: Int, _ before: SeriesSoFar, _ done: @escaping ([RequestSeries]) -> Void
-  ) {
-    let first = before.series.count
-    onWorker(worker, { $0.telemetry.metrics.requestPart(from: first) }) { [self] part in
+  private func gather(_ before: WorkerReport, _ done: @escaping (WorkerReport) -> Void) {
+    guard let next = before.next else { return done(before) }
+    onWorker(before.worker, { $0.reportPart(next) }) { [self] part in
       var after = before
-      if let epoch = before.epoch, epoch != part.epoch, before.restarts < Self.mostRestarts {
-        return gatherPart(of: worker, SeriesSoFar(restarts: before.restarts + 1), done)
-      }
-      after.epoch = part.epoch
-      after.series += part.series
-      part.isLast ? done(after.series) : gatherPart(of: worker, after, done)
+      after.add(part)
+      gather(after, done)
     }
   }
-}
-
-/// What has been gathered of one worker.
-private struct SeriesSoFar: Sendable {
-  var series: [RequestSeries] = []
-  var epoch: UInt64?
-  var restarts = 0
 }

@@ -200,14 +200,12 @@ final class TelemetryCarrier {
   }
 
   private func pushMetrics() {
-    proxy.onAllWorkers({ worker in
-      worker.refreshGauges()
-      return worker.telemetry.metrics.snapshot()
-    }) { [weak self] snapshots in
+    proxy.gatherReports([.requests, .services]) { [weak self] reports in
       guard let self else { return }
       let texts = self.proxy.labels.texts()
       let metrics = OTLPMetrics(
-        MetricsSnapshot.merged(snapshots, byMethod: true).byRouteName(texts), texts, startNanoseconds: self.startedWall,
+        MetricsSnapshot.merged(reports.map(\.counted), byMethod: true).byRouteName(texts), texts,
+        startNanoseconds: self.startedWall,
         nowNanoseconds: cms_wall_nanoseconds())
       for batch in metrics.batches() {
         var items = batch

@@ -179,6 +179,9 @@ struct Exchange {
   var retryAt: UInt64 = 0
   var requestBytes: UInt64 = 0
   var responseBytes: UInt64 = 0
+  /// How many of them metrics have been told of: those of connections that stay open are told while they flow.
+  var toldRequestBytes: UInt64 = 0
+  var toldResponseBytes: UInt64 = 0
   /// What admission found out (`Admit.swift`).
   var admission = Admission()
   /// What it is for, if no client asked for it, and a second try beside it (`Errand.swift`).

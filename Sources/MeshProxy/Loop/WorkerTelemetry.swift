@@ -28,6 +28,8 @@ package final class WorkerTelemetry {
   /// Refused connections kept in a second (`WorkerAttempts.swift`).
   var refusalSecond: UInt64 = 0
   var refusalCount = 0
+  /// The longest that telling what was counted has taken of one turn since the last scrape, nanoseconds.
+  var longestPart: UInt64 = 0
   private let labels: LabelDictionary
   let node: NodeIdentity
   /// Who calls, as the baggage of tunnels says it.
@@ -40,6 +42,8 @@ package final class WorkerTelemetry {
   let addresses: UnsafeMutableBufferPointer<UInt8>
   /// Kept header fields, for the line being written.
   let noteTexts: UnsafeMutablePointer<UnsafeBufferPointer<UInt8>>
+  /// Who is called on which edge, for the access log.
+  let principals: UnsafeMutablePointer<EdgePrincipals>
   /// What is to be recorded and logged.
   private(set) var plan: UnsafePointer<TelemetryView>
   private var configuration: CompiledConfiguration
@@ -63,6 +67,8 @@ package final class WorkerTelemetry {
     noteTexts = .allocate(capacity: 48)
     noteTexts.initialize(repeating: UnsafeBufferPointer(start: nil, count: 0), count: 48)
     addresses = .allocate(capacity: 256)
+    principals = .allocate(capacity: 1)
+    principals.initialize(to: EdgePrincipals())
     observations = .allocate(capacity: 1)
     observations.initialize(to: ObservationPool())
     refusals = .allocate(capacity: 256)
@@ -73,6 +79,8 @@ package final class WorkerTelemetry {
     scratch.deallocate()
     clock.deallocate()
     addresses.deallocate()
+    principals.pointee.deallocate()
+    principals.deallocate()
     refusals.deallocate()
     noteTexts.deallocate()
     observations.pointee.deallocate()
@@ -92,7 +100,21 @@ package final class WorkerTelemetry {
   }
 
   func tunnelOpened(_ exchange: ExchangeRef, now: UInt64, _ peers: PeerTable) {
-    metrics.connectionOpened(ConnectionKey(edge: edge(of: exchange, peers)), now: Int64(bitPattern: now))
+    metrics.connectionOpened(
+      ConnectionKey(edge: edge(of: exchange, peers), route: exchange.pointee.routeNumber), now: Int64(bitPattern: now))
+  }
+
+  /// Counts what has passed on a connection since the last time, while it goes on.
+  func tellBytes(_ exchange: ExchangeRef, now: UInt64, _ peers: PeerTable) {
+    let (sent, received) = (exchange.pointee.responseBytes, exchange.pointee.requestBytes)
+    guard !exchange.pointee.flags.contains(.speculative),
+      sent != exchange.pointee.toldResponseBytes || received != exchange.pointee.toldRequestBytes
+    else { return }
+    metrics.connectionBytes(
+      ConnectionKey(edge: edge(of: exchange, peers), route: exchange.pointee.routeNumber),
+      sent: sent &- exchange.pointee.toldResponseBytes, received: received &- exchange.pointee.toldRequestBytes,
+      now: Int64(bitPattern: now))
+    (exchange.pointee.toldResponseBytes, exchange.pointee.toldRequestBytes) = (sent, received)
   }
 
   /// Counts and logs an exchange that has ended.
@@ -109,13 +131,18 @@ package final class WorkerTelemetry {
     let flag = exchange.pointee.reason?.flag ?? .none
     let isTunnel = exchange.pointee.flags.contains(.tunnel)
     if isTunnel {
-      let key = ConnectionKey(edge: edge, flag: flag, reason: exchange.pointee.reason)
-      if !exchange.pointee.flags.contains(.responseStarted) {
+      let opened = ConnectionKey(edge: edge, route: exchange.pointee.routeNumber)
+      let key = ConnectionKey(
+        edge: edge, route: exchange.pointee.routeNumber, flag: flag, reason: exchange.pointee.reason)
+      if exchange.pointee.flags.contains(.responseStarted) {
+        metrics.connectionClosed(opened, now: Int64(bitPattern: now))
+      } else {
         metrics.connectionOpened(key, now: Int64(bitPattern: now))
+        metrics.connectionClosed(key, now: Int64(bitPattern: now))
       }
-      metrics.connectionClosed(ConnectionKey(edge: edge), now: Int64(bitPattern: now))
       metrics.connectionBytes(
-        key, sent: exchange.pointee.responseBytes, received: exchange.pointee.requestBytes, now: Int64(bitPattern: now))
+        key, sent: exchange.pointee.responseBytes &- exchange.pointee.toldResponseBytes,
+        received: exchange.pointee.requestBytes &- exchange.pointee.toldRequestBytes, now: Int64(bitPattern: now))
     } else {
       let key = RequestKey(
         edge: edge, route: exchange.pointee.routeNumber, responseCode: exchange.pointee.status,
@@ -137,7 +164,7 @@ package final class WorkerTelemetry {
     remember(exchange, edge: edge, duration: duration, now: now, wallNow: wallNow)
     emitSpan(exchange, edge: edge, duration: duration, wallNow: wallNow, peers: peers, object: object)
     if plan.pointee.logs.count > 0 {
-      log(exchange, duration: duration, wallNow: wallNow, flag: flag, peers, object: object, chance: chance)
+      log(exchange, edge, duration: duration, wallNow: wallNow, flag: flag, peers, object: object, chance: chance)
     }
   }
 
@@ -169,14 +196,17 @@ package final class WorkerTelemetry {
     }
     if exchange.pointee.edge != 0 { return exchange.pointee.edge }
     guard let cluster = exchange.pointee.cluster else { return LabelDictionary.unknownEdge }
-    if cluster.pointee.edge == 0 { cluster.pointee.edge = outboundEdge(cluster, .none) }
+    if cluster.pointee.edge == 0 { cluster.pointee.edge = outboundEdge(cluster, PeerLabels()) }
     return cluster.pointee.edge
   }
 
   /// The number of the edge to an endpoint.
   func edge(to endpoint: EndpointRef) -> UInt32 {
     if endpoint.pointee.edge == 0 {
-      endpoint.pointee.edge = outboundEdge(endpoint.pointee.cluster, endpoint.pointee.labels.names)
+      var labels = Self.labels(endpoint.pointee.labels.names)
+      // Whoever is called without TLS has shown no identity.
+      if endpoint.pointee.expectation == nil { labels.principal = "" }
+      endpoint.pointee.edge = outboundEdge(endpoint.pointee.cluster, labels)
     }
     return endpoint.pointee.edge
   }
@@ -194,18 +224,26 @@ package final class WorkerTelemetry {
     return labels
   }
 
-  private func outboundEdge(_ cluster: ClusterRef, _ workload: WorkloadNames) -> UInt32 {
+  private func outboundEdge(_ cluster: ClusterRef, _ destination: PeerLabels) -> UInt32 {
     var labels = EdgeLabels(reporter: .source)
     labels.source = own
-    labels.destination = Self.labels(workload)
+    labels.destination = destination
     name(&labels, cluster)
-    return self.labels.edge(labels)
+    return number(labels)
+  }
+
+  /// The number of an edge, whose called end the access log can name from now on.
+  private func number(_ labels: EdgeLabels) -> UInt32 {
+    let number = self.labels.edge(labels)
+    if number != LabelDictionary.unknownEdge { principals.pointee.note(number, labels.destination.principal) }
+    return number
   }
 
   private func inboundEdge(_ exchange: ExchangeRef, _ peers: PeerTable) -> UInt32 {
     var labels = EdgeLabels(reporter: .destination)
     labels.destination = own
     labels.security = exchange.pointee.flags.contains(.mutualTLS) ? .mutualTLS : .none
+    if labels.security == .none { labels.destination.principal = "" }
     let identity = String(
       decoding: peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity, as: UTF8.self)
     if !identity.isEmpty {
@@ -213,7 +251,7 @@ package final class WorkerTelemetry {
       labels.source.principal = identity
     }
     if let cluster = exchange.pointee.cluster { name(&labels, cluster) }
-    return self.labels.edge(labels)
+    return number(labels)
   }
 
   /// The edge of a connection that was refused: of its caller nothing is known yet.

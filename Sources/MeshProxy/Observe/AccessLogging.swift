@@ -13,9 +13,11 @@ extension WorkerTelemetry {
 
   /// Writes the lines of an exchange that has ended.
   ///
-  /// - Parameter chance: a random number.
+  /// - Parameters:
+  ///   - edge: the number of the edge it is counted on.
+  ///   - chance: a random number.
   func log(
-    _ exchange: ExchangeRef, duration: Int64, wallNow: UInt64, flag: ResponseFlag, _ peers: PeerTable,
+    _ exchange: ExchangeRef, _ edge: UInt32, duration: Int64, wallNow: UInt64, flag: ResponseFlag, _ peers: PeerTable,
     object: UnsafeBufferPointer<UInt8>, chance: UInt64
   ) {
     let logs = plan.pointee.logs
@@ -34,6 +36,7 @@ extension WorkerTelemetry {
       if !isFilled {
         isFilled = true
         fill(&record, exchange, duration: duration, wallNow: wallNow, flag: flag, peers, object: object)
+        record.destinationPrincipal = principals.pointee[edge]
       }
       let isWritten =
         log.pointee.goesToCollector
@@ -117,6 +120,9 @@ extension WorkerTelemetry {
     if let cluster = exchange.pointee.cluster { record.upstreamService = cluster.pointee.label }
     if let routes = exchange.pointee.routes, exchange.pointee.rule >= 0 {
       record.route = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)
+    } else if exchange.pointee.routeNumber != 0 {
+      record.route = exchange.pointee.generation.pointee.streamRoute(
+        of: exchange.pointee.asked, exchange.pointee.routeNumber)
     }
     record.sourcePrincipal = peers.entry(exchange.pointee.downstream.pointee.peer).pointee.identity
     addNotes(&record, exchange)

@@ -36,7 +36,7 @@ package final class Proxy {
   private lazy var former = FormerConfigurations(loop)
   private var isFinishing = false
   /// TCP connections as last reported.
-  var lastTunnels: [UInt32: TunnelSums] = [:]
+  var lastConnections: [ConnectionKey: ConnectionSeries] = [:]
   private let tickets = TLSTicketKeys()
   private var exitStatus: Int32 = 0
 

@@ -173,6 +173,9 @@ extension Worker {
     if exchange.pointee.flags.contains(.tunnel) || exchange.pointee.flags.contains(.responseStarted) {
       nearest = min(nearest, exchange.pointee.lastActivity &+ settings.limits.streamIdleNanoseconds)
     }
+    if exchange.pointee.flags.contains([.tunnel, .joined]) {
+      nearest = min(nearest, now &+ RequestPath.tellingInterval)
+    }
     if watchesBody(exchange) {
       nearest = min(nearest, bodyDeadline(exchange))
     }
@@ -219,6 +222,7 @@ extension Worker {
       return exchange.pointee.flags.contains(.responseStarted)
         ? timedOut(exchange, .backendRequestTimeout) : tryTimedOut(exchange)
     }
+    if exchange.pointee.flags.contains([.tunnel, .joined]) { telemetry.tellBytes(exchange, now: now, peers) }
     if exchange.pointee.flags.contains(.tunnel) || exchange.pointee.flags.contains(.responseStarted),
       now >= exchange.pointee.lastActivity &+ settings.limits.streamIdleNanoseconds
     {

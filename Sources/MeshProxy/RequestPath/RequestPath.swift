@@ -26,6 +26,8 @@ enum RequestPath {
   static let minimumBodyBytes: UInt64 = 64
   /// How long a tunnel may go on to a service whose requests have come to be looked at.
   static let tunnelGrace: UInt64 = 5_000_000_000
+  /// How often metrics are told of what passes on a connection that stays open; Istio's is the same.
+  static let tellingInterval: UInt64 = 5_000_000_000
   /// Most of a request that is kept to be sent again.
   static let replayLimit = 64 * 1024
 }

@@ -59,6 +59,17 @@ struct Generation {
     return numbers[Int(rule)]
   }
 
+  /// The name of the rule with this label number among those for connections to a cluster; empty: there is none.
+  func streamRoute(of cluster: ClusterRef?, _ label: UInt32) -> UnsafeBufferPointer<UInt8> {
+    let number = number(of: cluster)
+    if let table = streams(number) {
+      for rule in table.pointee.rules.indices where streamNumber(number, Int32(truncatingIfNeeded: rule)) == label {
+        return table.pointee.text(table.pointee.rules[rule].label)
+      }
+    }
+    return UnsafeBufferPointer(start: nil, count: 0)
+  }
+
   /// The number of a cluster in this configuration; -1: it is not one of it.
   func number(of cluster: ClusterRef?) -> Int32 {
     guard let cluster else { return -1 }

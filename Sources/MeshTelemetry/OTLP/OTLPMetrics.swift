@@ -52,6 +52,7 @@ package struct OTLPMetrics {
   /// All `Metric` messages, in batches that make one request each.
   package func batches() -> [[[UInt8]]] {
     var batches: [[[UInt8]]] = [ownMetrics()]
+    batches += connectionMetrics()
     for measure in [Measure.duration, .requestSize, .responseSize] {
       let named = Dictionary(grouping: snapshot.requests) { series in
         measure.name(series, isServer: labels.edge(series.key.edge).reporter == .destination)
@@ -114,13 +115,51 @@ package struct OTLPMetrics {
     let failed = key.responseCode == 0 || key.responseCode >= 500
     point.attribute(
       9, "error.type", key.reason?.name.description ?? (failed ? "\(key.responseCode)" : ""))
-    point.attribute(9, "server.address", edge.service)
-    point.attribute(9, "apus.route", labels.route(key.route))
-    point.attribute(9, "apus.source.workload", edge.source.workload)
-    point.attribute(9, "apus.source.namespace", edge.source.namespace)
-    point.attribute(9, "apus.destination.workload", edge.destination.workload)
-    point.attribute(9, "apus.destination.namespace", edge.destination.namespace)
-    point.attribute(9, "apus.destination.version", edge.destination.version)
+    ends(&point, 9, edge, key.route)
+  }
+
+  /// TCP connections: OpenTelemetry has no names for what a proxy counts of them.
+  private func connectionMetrics() -> [[[UInt8]]] {
+    let counts: [(String, String, (ConnectionSeries) -> UInt64)] = [
+      ("apus.tcp.connections.opened", "{connection}", { $0.opened }),
+      ("apus.tcp.connections.closed", "{connection}", { $0.closed }),
+      ("apus.tcp.sent", "By", { $0.sentBytes }), ("apus.tcp.received", "By", { $0.receivedBytes }),
+    ]
+    return stride(from: 0, to: snapshot.connections.count, by: Self.pointsPerRequest).flatMap { start in
+      let some = snapshot.connections[start..<min(start + Self.pointsPerRequest, snapshot.connections.count)]
+      return counts.map { name, unit, count in
+        var metric = ProtobufWriter()
+        metric.string(1, name)
+        metric.string(3, unit)
+        metric.message(7) { sum in
+          for series in some {
+            sum.message(1) { point in
+              point.fixed64(2, startNanoseconds)
+              point.fixed64(3, nowNanoseconds)
+              point.choice(6, fixed: Int64(clamping: count(series)))
+              let edge = labels.edge(series.key.edge)
+              point.attribute(7, "apus.reporter", edge.reporter == .source ? "source" : "destination")
+              point.attribute(7, "error.type", series.key.reason?.name.description ?? "")
+              ends(&point, 7, edge, series.key.route)
+            }
+          }
+          sum.integer(2, 2)
+          sum.integer(3, 1)
+        }
+        return [metric.bytes]
+      }
+    }
+  }
+
+  /// The two ends, and the route.
+  private func ends(_ point: inout ProtobufWriter, _ field: UInt32, _ edge: EdgeLabels, _ route: UInt32) {
+    point.attribute(field, "server.address", edge.service)
+    point.attribute(field, "apus.route", labels.route(route))
+    point.attribute(field, "apus.source.workload", edge.source.workload)
+    point.attribute(field, "apus.source.namespace", edge.source.namespace)
+    point.attribute(field, "apus.destination.workload", edge.destination.workload)
+    point.attribute(field, "apus.destination.namespace", edge.destination.namespace)
+    point.attribute(field, "apus.destination.version", edge.destination.version)
   }
 
   /// Counters and gauges of the proxy itself, under their own names with dots.

@@ -68,8 +68,12 @@ package struct DecisionRecord: WireMessage {
   package var source = ""
   package var sourceService = ""
   package var sourceIdentity = ""
+  /// The service that the request went to: the backend that a route chose.
   package var destinationNamespace = ""
   package var service = ""
+  /// The service that the caller asked for, where a route took the request; empty: `service`, or not known.
+  package var askedNamespace = ""
+  package var asked = ""
   package var workload = ""
   package var version = ""
   package var destinationIdentity = ""
@@ -152,6 +156,8 @@ package struct DecisionRecord: WireMessage {
     try c.field(206, "isConnection", &isConnection)
     try c.field(207, "requestHead", &requestHead)
     try c.field(250, "responseHead", &responseHead)
+    try c.field(290, "askedNamespace", &askedNamespace)
+    try c.field(291, "asked", &asked)
   }
 }
 
