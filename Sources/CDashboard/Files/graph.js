@@ -1,7 +1,7 @@
 // The service graph: services as boxes in layers, callers left of what they call.
 import { el, svg, percent, rate, milliseconds, health } from "./widgets.js";
 
-const boxWidth = 184, boxHeight = 46, gapX = 92, gapY = 20, columnLimit = 26;
+const boxWidth = 184, boxHeight = 46, gapX = 64, gapY = 20, columnLimit = 26;
 /** Height that an edge takes where it passes a layer. */
 const passHeight = 16;
 
@@ -268,9 +268,9 @@ export class Graph {
     const box = this.canvas.getBoundingClientRect();
     if (!box.width || !this.size) return;
     // Names stay readable: what does not fit then is moved to.
-    const scale = Math.min(1.15, Math.max(0.55, Math.min((box.width - 40) / this.size.width, (box.height - 60) / this.size.height)));
-    const room = (outer, inner) => Math.max(20, (outer - inner * scale) / 2);
-    this.view = { scale, x: room(box.width, this.size.width), y: room(box.height - 30, this.size.height) };
+    const scale = Math.min(1.15, Math.max(0.65, Math.min((box.width - 40) / this.size.width, (box.height - 60) / this.size.height)));
+    // Callers stand at the left, in the middle of the height: there a large picture begins.
+    this.view = { scale, x: Math.max(20, (box.width - this.size.width * scale) / 2), y: (box.height - 30 - this.size.height * scale) / 2 };
     this.isMoved = false;
     this.apply();
   }

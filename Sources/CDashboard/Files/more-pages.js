@@ -64,8 +64,8 @@ export function configurationPage(main) {
     const text = search.value.trim().toLowerCase();
     const rows = objects.filter((o) => `${o.kind} ${o.metadata.namespace}/${o.metadata.name}`.toLowerCase().includes(text));
     list.replaceChildren(table([{ title: "Kind", cell: (o) => o.kind }, { title: "Name", name: true, cell: (o) => name(o.metadata.namespace, o.metadata.name) },
-      { title: "State", cell: (o) => (bad(o) ? el("span", { class: "mark bad" }, `! ${bad(o).type} is ${bad(o).status}`) : el("span", { class: "mark good" }, "in force")) },
-      { title: "Message", cell: (o) => bad(o)?.message ?? "" }, { title: "Since", cell: (o) => new Date(o.metadata.creationTimestamp).toLocaleString() },
+      { title: "State", cell: (o) => (bad(o) ? el("span", { class: "mark bad" }, `! ${bad(o).type} is ${bad(o).status}`) : unwell(o) ? el("span", { class: "mark warn" }, `! ${unwell(o).reason}`) : el("span", { class: "mark good" }, "in force")) },
+      { title: "Message", cell: (o) => (bad(o) ?? unwell(o))?.message ?? "" }, { title: "Since", cell: (o) => new Date(o.metadata.creationTimestamp).toLocaleString() },
     ], rows, { empty: "nothing is applied", label: "Objects", pick: show }));
   }
 
@@ -97,6 +97,9 @@ export function configurationPage(main) {
 
 const bad = (object) => [...(object.status?.conditions ?? []), ...(object.status?.parents ?? []).flatMap((p) => p.conditions ?? []), ...(object.status?.ancestors ?? []).flatMap((p) => p.conditions ?? [])]
   .find((c) => (["Accepted", "ResolvedRefs", "Programmed"].includes(c.type) && c.status === "False") || (["Conflicted"].includes(c.type) && c.status === "True"));
+
+/** A release that was taken back or has stopped: its object is in force, and yet somebody should look. */
+const unwell = (object) => (object.status?.conditions ?? []).find((c) => c.type === "Healthy" && c.status === "False");
 
 export function healthPage(main) {
   const summary = el("div"), list = el("section", { class: "panel" }), detail = el("section", { class: "panel", hidden: true });

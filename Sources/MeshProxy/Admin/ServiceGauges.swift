@@ -131,7 +131,9 @@ extension Worker {
     while index < end {
       let flags = cluster.pointee.set.base[index].flags
       let endpoint = cluster.pointee.endpoints[index]
-      let state = flags.contains(.ejected) ? 2 : flags.contains(.draining) ? 3 : flags.contains(.unhealthy) ? 1 : 0
+      // What the control plane says of it, or what its health checks found.
+      let isIll = !flags.isDisjoint(with: [.unhealthy, .failing])
+      let state = flags.contains(.ejected) ? 2 : flags.contains(.draining) ? 3 : isIll ? 1 : 0
       gauges.states[state] &+= 1
       gauges.idleConnections &+= UInt64(endpoint.pointee.idleCount)
       gauges.connections &+= UInt64(endpoint.pointee.connectionCount)
