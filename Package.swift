@@ -185,7 +185,7 @@ let package = Package(
     .testTarget(name: "MeshServerTests", dependencies: ["MeshServer", "MeshModel"], swiftSettings: common),
     .testTarget(name: "ProtoTests", dependencies: ["MeshWire"], swiftSettings: common),
     .testTarget(
-      name: "MeshProxyControlTests", dependencies: ["MeshHTTP", "MeshProxy", "MeshTLS", "MeshWire"],
+      name: "MeshProxyControlTests", dependencies: ["MeshHTTP", "MeshProxy", "MeshReactor", "MeshTLS", "MeshWire"],
       swiftSettings: common),
     .testTarget(
       name: "MeshXDSTests",

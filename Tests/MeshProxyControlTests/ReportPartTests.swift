@@ -1,4 +1,5 @@
 import MeshProxy
+import MeshReactor
 import MeshWire
 import Testing
 
