@@ -32,7 +32,7 @@ struct FormatTests {
     #expect(
       table.lines(maxWidth: 40) == [
         "NAME                MESHED  SUCCESS …",
-        "service/catalog-w…     2/2  100.00%",
+        "serv…h-a-long-name     2/2  100.00%",
       ])
     for width in 3...80 { #expect(table.lines(maxWidth: width).allSatisfy { $0.count <= width }, "\(width)") }
     #expect(table.lines(maxWidth: 80) == table.lines())

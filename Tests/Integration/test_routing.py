@@ -4,6 +4,7 @@ import collections
 import http.server
 import json
 import os
+import re
 import ssl
 import threading
 
@@ -126,6 +127,10 @@ def test_tcp_route_divides_connections_by_weight(shop, apply):
         assert sum(row["tcpOpened"] for row in rows) >= 200 and {row["service"] for row in rows} == {"echo"}, rows
         return True
     raw.eventually(seen, 60, 0.5)
+    for verb in (["stat", "--to", f"{SHOP}/echo"], ["routes", "echo", "-n", SHOP], ["edges", "--to", f"{SHOP}/echo"]):
+        text = shop.mesh.cli(*verb, "--window", "3600").stdout
+        counts = re.findall(r" \d+/(\d+)$", text, re.M)
+        assert text.split("\n")[0].endswith("TCP") and sum(map(int, counts)) >= 200, (verb, text)
     assert conditions(shop, "tcproute", "split") == [{"Accepted": "Accepted", "ResolvedRefs": "ResolvedRefs"}]
     wide = shop.mesh.cli("get", "tcproute", "-n", SHOP, "-o", "wide").stdout
     assert "ACCEPTED" in wide and "RESOLVED" in wide and "split" in wide

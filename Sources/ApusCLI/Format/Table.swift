@@ -1,5 +1,5 @@
 /// Columns of text, as wide as their content, without trailing blanks. With a bound, the widest columns that may shrink
-/// are cut until a line fits; what was cut ends in `…`. Where that is not enough the last columns are left out, which a
+/// are cut until a line fits; `…` says so. Where that is not enough the last columns are left out, which a
 /// `…` after the titles says, and at last the first ones are cut too: a row is one line.
 package struct Table: Sendable, Equatable {
   package enum Alignment: Sendable {
@@ -83,7 +83,11 @@ package struct Table: Sendable, Equatable {
   /// Says after the titles that there are more columns.
   private static let omission = " …"
 
+  /// Of `namespace/name` the name tells more, and of a name its end: such text is cut in its first half.
   private static func cut(_ text: String, to width: Int) -> String {
-    text.count <= width ? text : String(text.prefix(max(0, width - 1))) + "…"
+    if text.count <= width { return text }
+    let room = max(0, width - 1)
+    guard room >= 8, text.dropFirst().contains("/") else { return String(text.prefix(room)) + "…" }
+    return String(text.prefix(room / 4)) + "…" + String(text.suffix(room - room / 4))
   }
 }

@@ -179,10 +179,10 @@ struct ServiceDescription {
     table.rows = callers.map { row in
       [
         Figures.name(row["sourceNamespace"], row["sourceService"]),
-        row["mutualTLS"] == .boolean(true) ? "mTLS" : "no",
+        Edges.secured(row),
       ] + Figures.golden(row, quantiles: ["p50Ms", "p99Ms"])
     }
-    return table
+    return Figures.withConnections(table, callers)
   }
 
   private var versionTable: Table {

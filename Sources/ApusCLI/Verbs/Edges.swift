@@ -9,7 +9,7 @@ struct Edges: Verb {
     usage: "apus edges [-n <namespace> | -A] [--from <name>] [--to <name>] ...",
     discussion: """
       SECURED says whether the traffic of the last minutes (--window) went over mutual TLS. -o wide tells workloads apart \
-      and shows the identities of both sides.
+      and shows the identities of both sides. TCP is how many connections are open, and how many were opened meanwhile.
 
       EXAMPLES
         apus edges
@@ -62,7 +62,7 @@ struct Edges: Verb {
         Figures.name(row["destinationNamespace"], row["service"]), secured(row),
       ] + Figures.golden(row, quantiles: ["p50Ms", "p99Ms"])
     }
-    return table
+    return Figures.withConnections(table, rows)
   }
 
   private static func wide(_ rows: [Value]) -> Table {
@@ -81,7 +81,8 @@ struct Edges: Verb {
     return table
   }
 
-  private static func secured(_ row: Value) -> String {
+  /// Whether a row's traffic was encrypted; none of it reached an endpoint: neither.
+  static func secured(_ row: Value) -> String {
     guard let isSecured = row["mutualTLS"] else { return Figures.none }
     return isSecured == .boolean(true) ? "mTLS" : "no"
   }
@@ -148,6 +149,20 @@ extension Figures {
     if text.isEmpty || text == "unknown" { return none }
     let space = namespace?.text ?? ""
     return space.isEmpty || space == "default" || space == "unknown" ? text : "\(space)/\(text)"
+  }
+
+  /// The table with a column for TCP, where any of its rows has some: connections that are open, and that were opened
+  /// within the window.
+  static func withConnections(_ table: Table, _ rows: [Value]) -> Table {
+    func count(_ row: Value, _ name: String) -> Int { row[name]?.int ?? 0 }
+    guard rows.contains(where: { count($0, "tcpOpened") > 0 || count($0, "tcpConnections") > 0 }) else { return table }
+    var wider = table
+    wider.columns.append(.init("TCP", .right))
+    for (index, row) in rows.enumerated() where index < wider.rows.count {
+      let (open, opened) = (count(row, "tcpConnections"), count(row, "tcpOpened"))
+      wider.rows[index].append(open + opened > 0 ? "\(open)/\(opened)" : none)
+    }
+    return wider
   }
 
   /// Success, requests a second and quantiles of a row of the API.

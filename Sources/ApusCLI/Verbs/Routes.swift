@@ -60,6 +60,6 @@ struct Routes: Verb {
         Figures.percent(row["successRate"]?.double), Figures.percent(row["attemptSuccessRate"]?.double),
       ] + Figures.golden(row, quantiles: ["p50Ms", "p95Ms", "p99Ms"]).dropFirst()
     }
-    return table
+    return Figures.withConnections(table, rows)
   }
 }

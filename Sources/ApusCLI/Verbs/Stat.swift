@@ -167,7 +167,7 @@ struct StatTable {
         Figures.name(row["destinationNamespace"], row["service"]),
       ] + Figures.golden(row, quantiles: ["p50Ms", "p95Ms", "p99Ms"]) + [row["retries"]?.scalarText ?? "0"]
     }
-    return table
+    return Figures.withConnections(table, rows)
   }
 
   /// The columns of both success rates, of requests and retries: what `-o wide` has more.
@@ -192,7 +192,7 @@ struct StatTable {
         Figures.name(row["destinationNamespace"], row["service"]),
       ] + wideCells(row)
     }
-    return table
+    return Figures.withConnections(table, rows)
   }
 
   /// Services and workloads with both success rates.
