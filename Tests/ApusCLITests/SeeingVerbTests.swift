@@ -41,7 +41,7 @@ struct SeeingVerbTests {
   @Test func routesTellWhatCallersSawFromWhatAttemptsCameTo() throws {
     let api = try FakeAPI(["GET /apis/apus.dev/v1/traffic": .json(Self.traffic)])
     let result = apus("routes", "service/catalog", "--from", "front", environment: environment(api), columns: 80)
-    #expect(result.output.contains("default/canary/0") && result.output.contains("90.00%"))
+    #expect(result.output.contains("canary/0") && result.output.contains("90.00%"))
     #expect(result.output.contains("(none)"))
     #expect(result.output.split(separator: "\n").allSatisfy { $0.count <= 80 })
     #expect(api.requests.first?.target.contains("from=front&to=default%2Fcatalog") == true)

@@ -158,6 +158,29 @@ def test_metrics_are_pushed_under_opentelemetrys_names(static, collector, protoc
     raw.eventually(lambda: wanted <= {metric.name for _, metric in list(collector.metrics)}, 15)
 
 
+def test_connections_of_bytes_are_pushed_while_they_are_open(static, collector):
+    proxy = static.proxy([static.server()], protocol="tcp", proxy={"telemetry": {"metrics": {
+        "exporter": exporter(collector), "intervalMilliseconds": 1000}}})
+    request = b"GET / HTTP/1.1\r\nHost: server\r\n\r\n"
+    with raw.Connection(proxy.port) as connection:
+        connection.send(request)
+        connection.response()
+
+        def pushed():
+            found = {}
+            for _, metric in list(collector.metrics):
+                if metric.name.startswith("apus.tcp."):
+                    assert metric.sum.aggregation_temporality == 2 and metric.sum.is_monotonic
+                    assert all(attributes(point)["apus.reporter"] == "source" for point in metric.sum.data_points)
+                    # Of the last push: that the port is open was tried with a connection, too.
+                    found[metric.name] = sum(point.as_int for point in metric.sum.data_points)
+            return found if found.get("apus.tcp.received") == len(request) else None
+        # The connection is open, and what has passed is told.
+        found = raw.eventually(pushed, 60)
+        assert found["apus.tcp.connections.opened"] - found["apus.tcp.connections.closed"] == 1
+        assert found["apus.tcp.sent"] > len(request)
+
+
 def test_exemplars_where_they_are_asked_for(static, collector):
     proxy = static.proxy([static.server()], proxy={"telemetry": {"tracing": {
         "samplePerMillion": 1_000_000, "exporter": exporter(collector)}}})

@@ -63,7 +63,10 @@ package struct ServicePart: Sendable {
   var beginsAnew = false
 
   mutating func add(_ other: ServicePart) {
-    if other.beginsAnew { self = ServicePart() }
+    if other.beginsAnew {
+      self = ServicePart()
+      beginsAnew = true
+    }
     gauges += other.gauges
     pending &+= other.pending
     ejected &+= other.ejected
