@@ -127,7 +127,7 @@ def test_tcp_route_divides_connections_by_weight(shop, apply):
         assert sum(row["tcpOpened"] for row in rows) >= 200 and {row["service"] for row in rows} == {"echo"}, rows
         return True
     raw.eventually(seen, 60, 0.5)
-    for verb in (["stat", "--to", f"{SHOP}/echo"], ["routes", "echo", "-n", SHOP], ["edges", "--to", f"{SHOP}/echo"]):
+    for verb in (["stat", "--to", f"{SHOP}/echo"], ["routes", "echo", "-n", SHOP], ["edges", "-n", SHOP, "--to", f"{SHOP}/echo"]):
         text = shop.mesh.cli(*verb, "--window", "3600").stdout
         counts = re.findall(r" \d+/(\d+)$", text, re.M)
         assert text.split("\n")[0].endswith("TCP") and sum(map(int, counts)) >= 200, (verb, text)
