@@ -67,7 +67,7 @@ import Testing
     #expect(parts >= (2 * Self.services + Self.large) / 4 / ReportPart.mostWork)
     // Of the services only the pieces of the large one: it is told of before it is known whether it is used.
     #expect(report.services.gauges.count > 1 && report.services.gauges.allSatisfy { $0.service == "shop/large" })
-    #expect(report.services.gauges.reduce(0) { $0 + $1.states[0] } == UInt64(Self.large))
+    #expect(report.services.gauges.reduce(0) { $0 + $1.healthy } == UInt64(Self.large))
   }
 
   /// A change that comes between two parts puts services in other places: they are told anew.
@@ -83,6 +83,6 @@ import Testing
     worker.adopt(CompiledConfiguration(snapshot(), listeners: []))
     while worker.generationAddress == before { worker.turn(limitMilliseconds: 1) }
     while let next = report.next { report.add(worker.reportPart(next)) }
-    #expect(report.services.gauges.reduce(0) { $0 + $1.states[0] } == UInt64(Self.large))
+    #expect(report.services.gauges.reduce(0) { $0 + $1.healthy } == UInt64(Self.large))
   }
 }

@@ -20,12 +20,15 @@ package struct EndpointFlags: OptionSet, Sendable, BitwiseCopyable {
   package static let words = ["draining", "ejected", "failing", "unhealthy", "resting", "healthy"]
 
   /// The state of an endpoint for pages and metrics: the weightiest reason not to pick it, `healthy` where there is none.
-  package var word: String {
-    if contains(.draining) { return Self.words[0] }
-    if contains(.ejected) { return Self.words[1] }
-    if contains(.failing) { return Self.words[2] }
-    if contains(.unhealthy) { return Self.words[3] }
-    return contains(.resting) ? Self.words[4] : Self.words[5]
+  package var word: String { Self.words[place] }
+
+  /// Where that stands in `words`.
+  package var place: Int {
+    if contains(.draining) { return 0 }
+    if contains(.ejected) { return 1 }
+    if contains(.failing) { return 2 }
+    if contains(.unhealthy) { return 3 }
+    return contains(.resting) ? 4 : 5
   }
 }
 

@@ -41,7 +41,7 @@ extension Proxy {
     for service in used { writer.sample(service.labels(), count: service.retryBudget) }
     writer.family("apus_service_endpoints", .gauge, help: "Endpoints of the service, by state.")
     for service in used {
-      for (place, state) in ServiceGauges.stateNames.enumerated() {
+      for (place, state) in EndpointFlags.words.enumerated() {
         writer.sample(service.labels(("state", state)), count: service.states[place])
       }
     }

@@ -24,13 +24,13 @@ package struct ServiceGauges: Sendable {
   package var limits = InlineArray<4, UInt64?>(repeating: nil)
   package var refused = InlineArray<4, UInt64>(repeating: 0)
   package var retryBudget: UInt64 = 0
-  /// Endpoints by state: healthy, unhealthy, ejected, draining.
-  package var states = InlineArray<4, UInt64>(repeating: 0)
+  /// Endpoints by state, in the order of `EndpointFlags.words`.
+  package var states = InlineArray<6, UInt64>(repeating: 0)
   package var idleConnections: UInt64 = 0
   package var connections: UInt64 = 0
 
-  /// The names of the places of `states`.
-  static let stateNames = ["healthy", "unhealthy", "ejected", "draining"]
+  /// Endpoints of which nothing speaks against a request.
+  package var healthy: UInt64 { states[EndpointFlags().place] }
 
   /// What decides which services are shown where there are too many.
   var load: UInt64 { BreakerKind.allCases.reduce(0) { $0 &+ current[Int($1.rawValue)] &+ refused[Int($1.rawValue)] } }
@@ -41,10 +41,10 @@ package struct ServiceGauges: Sendable {
     for index in 0..<4 {
       current[index] &+= other.current[index]
       refused[index] &+= other.refused[index]
-      states[index] &+= other.states[index]
       // Each worker has its part of the limit.
       if let more = other.limits[index] { limits[index] = (limits[index] ?? 0) &+ more }
     }
+    for index in 0..<6 { states[index] &+= other.states[index] }
     retryBudget &+= other.retryBudget
     idleConnections &+= other.idleConnections
     connections &+= other.connections
@@ -132,17 +132,13 @@ extension Worker {
     }
     var index = first
     while index < end {
-      let flags = cluster.pointee.set.base[index].flags
       let endpoint = cluster.pointee.endpoints[index]
-      // What the control plane says of it, or what its health checks found.
-      let isIll = !flags.isDisjoint(with: [.unhealthy, .failing])
-      let state = flags.contains(.ejected) ? 2 : flags.contains(.draining) ? 3 : isIll ? 1 : 0
-      gauges.states[state] &+= 1
+      gauges.states[cluster.pointee.set.base[index].flags.place] &+= 1
       gauges.idleConnections &+= UInt64(endpoint.pointee.idleCount)
       gauges.connections &+= UInt64(endpoint.pointee.connectionCount)
       index &+= 1
     }
-    part.ejected &+= Int64(clamping: gauges.states[2])
+    part.ejected &+= Int64(clamping: gauges.states[EndpointFlags.ejected.place])
     part.idle &+= Int64(clamping: gauges.idleConnections)
     return gauges
   }
