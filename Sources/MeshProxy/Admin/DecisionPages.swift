@@ -153,7 +153,8 @@ struct DecisionChoice {
     if names(wanted, record.destinationNamespace, record.service, record.workload) { return true }
     if !record.asked.isEmpty, names(wanted, record.askedNamespace, record.asked) { return true }
     guard record.service.isEmpty, record.workload.isEmpty, !record.authority.isEmpty else { return false }
-    let host = record.authority.split(separator: ":", maxSplits: 1)[0]
+    // The authority is the client's word, and may be `:` alone.
+    let host = record.authority.prefix { $0 != ":" }
     let labels = host.split(separator: ".", maxSplits: 2).map(String.init)
     guard let name = labels.first else { return false }
     return wanted == host || names(wanted, labels.count > 1 ? labels[1] : record.sourceNamespace, name)

@@ -122,7 +122,8 @@ extension Proxy {
       sums[UInt64(series.key.edge) << 32 | UInt64(series.key.route), default: TunnelSums()].add(
         series, since: lastConnections[series.key])
     }
-    lastConnections = Dictionary(uniqueKeysWithValues: all.map { ($0.key, $0) })
+    // A series that moved while it was told may be there twice.
+    lastConnections = Dictionary(all.map { ($0.key, $0) }, uniquingKeysWith: { $1 })
     for (number, sum) in sums where sum.opened > 0 || sum.closed > 0 || sum.active > 0 {
       var edge = Self.named(texts, UInt32(truncatingIfNeeded: number >> 32), UInt32(truncatingIfNeeded: number))
       edge.tcpOpened = sum.opened
