@@ -132,7 +132,8 @@ def test_why_by_name_joins_both_ends_behind_a_route_to_a_backend(shop):
     mesh.apply(version_service("parted", "v1", SPACE),
                route("parted", {"name": "short", "timeouts": {"request": "300ms"}, "backendRefs": [backend("parted-v1")]},
                      namespace=SPACE), namespace=SPACE)
-    assert ask(client, "http://parted/delay/3000", "split-slow").status == 504
+    slow = ask(client, "http://parted/delay/3000", "split-slow")
+    assert slow.status == 504 and slow.header("x-apus-object") == "seeing/parted/short", slow
     assert ask(client, "http://parted/split-fine", "split-fine").status == 200
 
     def joined(path, *names):

@@ -135,7 +135,9 @@ extension Worker {
     if exchange.pointee.rule >= 0, let routes = exchange.pointee.routes {
       let label = routes.pointee.text(routes.pointee.rules[Int(exchange.pointee.rule)].label)
       switch reason {
-      case .redirect, .directResponse, .corsPreflight, .backendNotFound, .noBackendWeight: return label
+      case .redirect, .directResponse, .corsPreflight, .backendNotFound, .noBackendWeight, .requestTimeout,
+        .backendRequestTimeout, .perTryTimeout:
+        return label
       default: break
       }
     }
