@@ -62,7 +62,7 @@ import Testing
   @Test(arguments: ["policy", "route", "service"])
   func `whatever of it changes, the version is compiled again`(what: String) throws {
     let objects = ["policy": policy(Self.settings), "route": split, "service": service("shop")]
-    let changed = try #require(try objects[what].flatMap { read($0).resource })
+    let changed = try #require(objects[what].flatMap { read($0).resource })
     var index = try index([narrow] + objects.filter { $0.key != what }.map(\.value))
     #expect(try policy(of: Self.version, in: index) == nil)
     #expect(index.put(changed).services.contains(Self.version))
