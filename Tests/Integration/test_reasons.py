@@ -127,7 +127,8 @@ class World:
             of("limited", retry={"attempts": 1, "backoff": "1ms"}), of("large", retry={"attempts": 3}),
             of("capped", rateLimits=[{"name": "few", "requests": 1, "per": "1h", "side": "Client"}]),
             of("quota", rateLimits=[{"name": "all", "requests": 1, "per": "1h", "side": "Client", "scope": "Global"}]),
-            of("faulty", faultInjection=[{"abort": {"status": 555}}]),
+            of("faulty", faultInjection=[{"matches": [{"path": {"value": "/elsewhere"}}], "delay": {"time": "1ms"}},
+                                         {"abort": {"status": 555}}]),
             of("delayed", faultInjection=[{"delay": {"time": "120ms"}}]),
             of("busy", adaptiveConcurrency={"least": 1, "most": 1, "initial": 1}, retry=one)]
 
@@ -273,7 +274,7 @@ REQUESTS = {
                                      fields=[("x-envoy-expected-rq-timeout-ms", "150")]),
     "rate_limited": (capped, ("TrafficPolicy", "policy-of-capped", "rule few, limit of 1")),
     "quota_exceeded": (over_quota, ("TrafficPolicy", "policy-of-quota", "rule all, limit of 1")),
-    "fault_injected": asks("http://faulty/", "TrafficPolicy", "policy-of-faulty"),
+    "fault_injected": asks("http://faulty/", "TrafficPolicy", "policy-of-faulty", "rule faultInjection[1]"),
     "client_reset": (reset_by_client, ("Client", None)),
     "tls_identity_mismatch": asks("http://impostor/", "BackendTLSPolicy", "impostor", "endpoint 127.0.0.1:"),
 }

@@ -1,7 +1,7 @@
 // Requests as they end, and releases as they are judged.
 import { el, svg, table, panel, widePanel, percent, rate, milliseconds, name, none, chartFrame, place, dot } from "./widgets.js";
 import { api, ask, follow, session } from "./api.js";
-import { status, why, press, isPressed } from "./more-pages.js";
+import { called, status, why, press, isPressed } from "./more-pages.js";
 
 /** Rows of the tap that stay; older ones go. */
 const mostRows = 300;
@@ -52,7 +52,7 @@ export function tapPage(main, [preset]) {
     const focused = document.activeElement?.closest("tr.pick")?.rowIndex;
     list.replaceChildren(table([
       { title: "Time", cell: (r) => new Date(r.endedMilliseconds).toLocaleTimeString() }, { title: "Side", cell: (r) => (r.reporter === "source" ? "caller" : "service") },
-      { title: "From", name: true, cell: (r) => name(r.sourceNamespace, r.sourceService) }, { title: "To", name: true, cell: (r) => called(r) },
+      { title: "From", name: true, cell: (r) => name(r.sourceNamespace, r.sourceService) }, { title: "To", name: true, cell: called },
       { title: "Request", cell: (r) => (r.connection ? `connection from ${r.peer}` : `${r.method} ${r.path}`) }, { title: "Status", cell: status },
       { title: "Took", number: true, cell: (r) => milliseconds(r.durationMs) }, { title: "Upstream", number: true, cell: (r) => milliseconds(r.upstreamMs) },
       { title: "Tries", number: true, cell: (r) => String(r.attempts) }, { title: "Reason", cell: (r) => r.reason || r.attemptReason || none },
@@ -63,9 +63,6 @@ export function tapPage(main, [preset]) {
   draw();
   return { leave: () => stopper?.abort(), async refresh() { if (!stopper) begin(); draw(); } };
 }
-
-/** The service that was asked for, and the backend that a route chose, where that is another. */
-const called = (r) => (r.asked && r.asked !== r.service ? `${name(r.askedNamespace, r.asked)} (${r.service})` : name(r.destinationNamespace, r.service));
 
 /** The fields of both heads at the proxy that told of the request; nothing where none were kept. */
 function bothHeads(record) {

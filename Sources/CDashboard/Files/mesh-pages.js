@@ -32,7 +32,7 @@ export function meshPage(main) {
     const apart = [...drawn.nodes.values()].filter((node) => !called.has(node.key)).sort((a, b) => (a.key < b.key ? -1 : 1));
     // Services that nobody calls would take the picture from those that are called.
     if (called.size) for (const node of apart) drawn.nodes.delete(node.key);
-    idle.replaceChildren(...(called.size && apart.length ? [`${apart.length} without a call: `, ...apart.flatMap((node, index) => [index ? ", " : "", isGrouped ? node.label : link(node.namespace, [...node.services][0])])] : []));
+    idle.replaceChildren(...(called.size && apart.length ? [`${apart.length} that nobody calls by name: `, ...apart.flatMap((node, index) => [index ? ", " : "", isGrouped ? node.label : link(node.namespace, [...node.services][0])])] : []));
     graph.show(drawn);
     if (graph.chosen) tell(graph.data.nodes.get(graph.chosen));
   }

@@ -27,7 +27,7 @@ export function requestsPage(main, [preset]) {
     const focused = document.activeElement?.closest("tr.pick")?.rowIndex;
     list.replaceChildren(table([
       { title: "Time", cell: (r) => new Date(r.endedMilliseconds).toLocaleTimeString() }, { title: "Side", cell: (r) => (r.reporter === "source" ? "caller" : "service") },
-      { title: "From", name: true, cell: (r) => name(r.sourceNamespace, r.sourceService) }, { title: "To", name: true, cell: (r) => name(r.destinationNamespace, r.service) },
+      { title: "From", name: true, cell: (r) => name(r.sourceNamespace, r.sourceService) }, { title: "To", name: true, cell: called },
       { title: "Request", cell: (r) => (r.connection ? `connection from ${r.peer}` : `${r.method} ${r.path}`) }, { title: "Status", cell: status }, { title: "Took", number: true, cell: (r) => milliseconds(r.durationMs) },
       { title: "Tries", number: true, cell: (r) => String(r.attempts) }, { title: "Reason", cell: (r) => r.reason || r.attemptReason || none },
     ], rows, { empty: "no request is kept that is like this", label: "Requests", pick: (r) => explain(r.requestID ? { id: r.requestID } : { from: `${r.sourceNamespace}/${r.sourceService}`, to: `${r.destinationNamespace}/${r.service}` }) }));
@@ -40,6 +40,9 @@ export function requestsPage(main, [preset]) {
 
 export const press = (button) => button.setAttribute("aria-pressed", String(!isPressed(button)));
 export const isPressed = (button) => button.getAttribute("aria-pressed") === "true";
+
+/** The service that was asked for, and the backend that a route chose, where that is another. */
+export const called = (r) => (r.asked && r.asked !== r.service ? `${name(r.askedNamespace, r.asked)} (${r.service})` : name(r.destinationNamespace, r.service));
 
 export function status(record) {
   const word = record.failure || record.status >= 500 || record.status === 0 ? "bad" : record.status >= 400 ? "warn" : "good";

@@ -28,9 +28,11 @@ extension MeshIndex {
   }
 
   static func faults(of policy: Typed<TrafficPolicySpec>) -> [FaultConfig] {
-    policy.spec.faultInjection.map { fault in
+    let faults = policy.spec.faultInjection
+    return faults.enumerated().map { index, fault in
       var config = FaultConfig()
-      config.source = policy.qualifiedName
+      // Of several, the one that decided is named by its place: they have no names.
+      config.source = policy.qualifiedName + (faults.count > 1 ? "/faultInjection[\(index)]" : "")
       config.matches = fault.matches.map(self.config)
       if let delay = fault.delay {
         config.delayMilliseconds = milliseconds(delay.time) ?? 0
