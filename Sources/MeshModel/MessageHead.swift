@@ -71,7 +71,7 @@ public enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
   case xB3TraceID, xB3SpanID, xB3ParentSpanID, xB3Sampled, xB3Flags, userAgent
   // Deadlines, retries, gRPC.
   case grpcTimeout, grpcStatus, grpcMessage, grpcRetryPushback, expectedRequestTimeout, retryAfter
-  case contentType, server, date, cookie, authorization, location, apusReason
+  case contentType, server, date, cookie, authorization, location, apusReason, apusHealth
   // WebSockets, which change versions of HTTP on the way (RFC 6455, RFC 8441).
   case secWebSocketKey, secWebSocketAccept
   // HTTP/2 pseudo-header fields (RFC 9113, 8.3).
@@ -124,6 +124,7 @@ public enum KnownHeader: UInt8, Sendable, CaseIterable, BitwiseCopyable {
     case .authorization: "authorization"
     case .location: "location"
     case .apusReason: "x-apus-reason"
+    case .apusHealth: "x-apus-health"
     case .secWebSocketKey: "sec-websocket-key"
     case .secWebSocketAccept: "sec-websocket-accept"
     case .pseudoMethod: ":method"

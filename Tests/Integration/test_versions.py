@@ -308,6 +308,44 @@ def test_websockets(pair, client):
             assert c._exactly(11) == b"\x81\x85\0\0\0\0hello"
 
 
+def asks_for_websocket(client, path):
+    """The answer to extended CONNECT, whole."""
+    stream = client.stream()
+    client.send(headers(stream, [(":method", "CONNECT"), (":protocol", "websocket"), (":scheme", "http"),
+                                 (":path", path), (":authority", "server"), ("sec-websocket-version", "13")], end=False))
+    return client.answer(stream)
+
+
+@pytest.mark.parametrize("hops", [1, 2], ids=["one proxy", "two proxies"])
+def test_a_websocket_that_is_not_accepted_does_not_look_accepted(pairs, hops, tmp_path):
+    """RFC 8441, section 5: a client on HTTP/2 takes each 2xx for acceptance. Of HTTP/1.1 only 101 is one."""
+    before = pairs[1] if hops == 2 else Hop(tmp_path, pairs[1].application)
+    ignored = ("/", "/bytes/100000", "/status/204", "/status/201")
+
+    def asked():
+        return json.loads(raw.get(pairs[1].application, "/counts").body)
+    try:
+        with http2.Client(before.port) as c:
+            for path in ignored:
+                earlier = asked().get(path, 0)
+                answer = asks_for_websocket(c, path)
+                assert (answer.status, answer.reason) == (502, "upstream_protocol_error"), (path, answer)
+                # It was not asked a second time.
+                assert asked().get(path, 0) == earlier + 1, path
+            for status in (302, 403, 404, 500):
+                answer = asks_for_websocket(c, f"/status/{status}")
+                assert (answer.status, answer.reason) == (status, None), answer
+            # The connection goes on, and the endpoint is not blamed.
+            assert c.fetch("/").body == b"server\n"
+        page = raw.get(before.client.admin_port, "/decisions?reason=upstream_protocol_error", host="localhost").body
+        endpoint = f"127.0.0.1:{pairs[1].application if hops == 1 else pairs[1].inbound_port}"
+        found = [(d["path"], d["status"], d["endpoint"], d["attempts"]) for d in json.loads(page)["decisions"]]
+        assert sorted(found) == sorted((path, 502, endpoint, 1) for path in ignored), found
+    finally:
+        if hops == 1:
+            before.stop()
+
+
 def test_many_clients_ride_on_few_connections(pairs):
     """Requests of 50 HTTP/1.1 connections go through one or two between the proxies, at the same time."""
     pair = pairs[2]

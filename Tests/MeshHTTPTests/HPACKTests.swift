@@ -30,6 +30,9 @@ final class TestScratch {
     String(decoding: UnsafeBufferPointer(start: arena + Int(range.offset), count: Int(range.length)), as: UTF8.self)
   }
 
+  /// The name of the first field, and as what it is known.
+  var first: (name: String, known: KnownHeader) { (text(fields[0].name), fields[0].known) }
+
   /// The fields of a sink, pseudo-header fields first.
   func lines(_ sink: HeadSink) -> [String] {
     let pseudo: [(String, ByteRange?)] = [
@@ -142,6 +145,18 @@ struct HPACKTests {
     ])
   func broken(_ block: String) {
     #expect(Self.decode([block])[0].lines == nil)
+  }
+
+  @Test("names out of the static table are known as the same names in a head of HTTP/1 are", arguments: 15...61)
+  func staticNames(_ index: UInt8) {
+    var decoder = HPACKDecoder(tableBytes: 4096)
+    let scratch = TestScratch()
+    var sink = HeadSink(scratch.value, limits: HTTP2Limits())
+    let block: [UInt8] = [0x0F, index - 15, 1, 0x37]
+    #expect(decoder.decode(block, block.count, into: &sink))
+    #expect(sink.fieldCount == 1)
+    let (name, known) = scratch.first
+    #expect(known == KnownHeader.lookup(Array(name.utf8), name.utf8.count), "\(name)")
   }
 
   @Test("a size update stands at the beginning only, and never over the setting")

@@ -110,6 +110,9 @@ struct HTTP1RequestTests {
     Refused("GET http://a/ HTTP/1.1\r\nHost: b\r\n\r\n", .authorityMismatch),
     Refused("GET http://a:8080/ HTTP/1.1\r\nHost: a\r\n\r\n", .authorityMismatch),
     Refused("GET https://a:80/ HTTP/1.1\r\nHost: a\r\n\r\n", .authorityMismatch),
+    Refused("GET http://a:8080/ HTTP/1.1\r\nHost: a:\r\n\r\n", .authorityMismatch),
+    Refused("GET http://a:/ HTTP/1.1\r\nHost: a::\r\n\r\n", .authorityMismatch),
+    Refused("CONNECT a: HTTP/1.1\r\nHost: a:\r\n\r\n", .badTargetForm),
     Refused("GET http://a/ HTTP/1.1\r\n\r\n", .missingHost),
     Refused("CONNECT a:443 HTTP/1.1\r\nHost: b:443\r\n\r\n", .authorityMismatch),
     Refused("CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n", .badTargetForm),
@@ -207,6 +210,8 @@ struct HTTP1RequestTests {
     #expect(absolute.query == "c")
     #expect(request("GET https://[::1]:443 HTTP/1.1\r\nHost: [::1]\r\n\r\n").path == "/")
     #expect(request("GET http://a?x HTTP/1.1\r\nHost: a\r\n\r\n").query == "x")
+    #expect(request("GET http://a:/x HTTP/1.1\r\nHost: a\r\n\r\n").path == "/x")
+    #expect(request("GET http://a:80/x HTTP/1.1\r\nHost: a:\r\n\r\n").path == "/x")
     #expect(request("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n").path == "*")
     #expect(request("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").form == .asterisk)
     let connect = request("CONNECT a:443 HTTP/1.1\r\nHost: a\r\n\r\n")

@@ -46,6 +46,16 @@ struct HTTP1ResponseTests {
     #expect(response("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n").framing == .chunked)
   }
 
+  @Test("of final answers a 2xx would pass for the acceptance of a protocol, and 101 alone is one")
+  func looks() {
+    for (status, looks) in [
+      (100, false), (101, false), (103, false), (200, true), (204, true), (299, true), (300, false), (404, false),
+      (500, false),
+    ] {
+      #expect(response("HTTP/1.1 \(status) x\r\n\r\n").onlyLooksAccepted == looks, "\(status)")
+    }
+  }
+
   @Test("keep-alive is read, fields of the hop are flagged")
   func connection() {
     let parsed = response("HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nKeep-Alive: timeout=5\r\nServer: x\r\n\r\n")

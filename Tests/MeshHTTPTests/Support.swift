@@ -15,6 +15,7 @@ struct Parsed: Equatable, CustomStringConvertible {
   var hopByHop: [String] = []
   var framing: BodyFraming = .none
   var keepAlive = false
+  var onlyLooksAccepted = false
   var minor = 0
   var expectContinue = false
   var upgrade = ""
@@ -69,6 +70,7 @@ final class TestBuffer {
     guard case .complete = result else { return Parsed(result: result) }
     var parsed = copy(head, result, info.hopByHop)
     parsed.framing = info.framing(forRequestMethod: method)
+    parsed.onlyLooksAccepted = info.onlyLooksAccepted
     parsed.keepAlive = info.keepAlive
     parsed.minor = Int(info.minorVersion)
     parsed.upgrade = text(head, info.upgrade)

@@ -174,25 +174,29 @@ struct HPACKEncoder: ~Copyable {
       state ^= state &>> 32
       index &+= 8
     }
-    var rest: UInt64 = 0
-    while index < count {
-      rest = rest &<< 8 | UInt64(bytes[index])
-      index &+= 1
-    }
-    state = (state ^ rest) &* 0x9FB2_1C65_1E98_DF25
+    state = (state ^ tail(bytes, count)) &* 0x9FB2_1C65_1E98_DF25
     state ^= state &>> 32
   }
 
+  /// A word that tells the last bytes, up to eight of them.
+  @inline(__always)
+  private static func tail(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> UInt64 {
+    if count >= 8 { return ByteScan.load8(bytes + (count &- 8)) }
+    if count >= 4 {
+      return UInt64(ByteScan.load4(bytes)) &<< 32 | UInt64(ByteScan.load4(bytes + (count &- 4)))
+    }
+    if count == 0 { return 0 }
+    // The first, the middle and the last: of three bytes and less these are all.
+    return UInt64(bytes[0]) &<< 16 | UInt64(bytes[count / 2]) &<< 8 | UInt64(bytes[count &- 1])
+  }
+
+  @inline(__always)
   private static func same(_ left: UnsafePointer<UInt8>, _ right: UnsafePointer<UInt8>, _ count: Int) -> Bool {
     var index = 0
-    while index &+ 8 <= count {
+    while index &+ 8 < count {
       if ByteScan.load8(left + index) != ByteScan.load8(right + index) { return false }
       index &+= 8
     }
-    while index < count {
-      if left[index] != right[index] { return false }
-      index &+= 1
-    }
-    return true
+    return tail(left, count) == tail(right, count)
   }
 }

@@ -97,7 +97,7 @@ enum StaticTable {
     case 55: Entry("set-cookie", "")
     case 56: Entry("strict-transport-security", "")
     case 57: Entry("transfer-encoding", "", .transferEncoding)
-    case 58: Entry("user-agent", "")
+    case 58: Entry("user-agent", "", .userAgent)
     case 59: Entry("vary", "")
     case 60: Entry("via", "", .via)
     case 61: Entry("www-authenticate", "")
@@ -126,6 +126,7 @@ enum StaticTable {
     case .retryAfter: return 53
     case .server: return 54
     case .transferEncoding: return 57
+    case .userAgent: return 58
     case .via: return 60
     case .other: return unnamed(name, count)
     default: return 0
@@ -141,7 +142,7 @@ enum StaticTable {
     case 6: find(name, count, 19)
     case 7: find(name, count, 36, 51, 52)
     case 8: find(name, count, 39, 42)
-    case 10: find(name, count, 55, 58)
+    case 10: find(name, count, 55)
     case 12: find(name, count, 47)
     case 13: find(name, count, 18, 24, 30, 41, 44)
     case 14: find(name, count, 15)

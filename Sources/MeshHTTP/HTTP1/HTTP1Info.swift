@@ -90,6 +90,10 @@ package struct HTTP1ResponseInfo: Sendable {
   /// Whether more heads follow for the same request: a 1xx that is not 101.
   package var isInterim: Bool { status >= 100 && status < 200 && status != 101 }
 
+  /// Whether a client that asked for a protocol on a stream of HTTP/2 would take this for its acceptance, which in
+  /// HTTP/1 is 101 and nothing else: any 2xx is one there (RFC 8441, section 5).
+  package var onlyLooksAccepted: Bool { status >= 200 && status < 300 }
+
   /// The framing of the body, for which the request's method must be known (RFC 9112, section 6.3).
   package func framing(forRequestMethod method: Method) -> BodyFraming {
     if status == 101 { return .tunnel }

@@ -133,10 +133,11 @@ extension RequestParse {
     return colon &+ 1 < authority.limit && authority.limit &- colon <= 6
   }
 
-  /// The authority with its port cut off, if that port is `only` (nil: whichever it is).
+  /// The authority with its port cut off, if that port is `only` or empty (nil: whichever it is).
   private func withoutPort(_ authority: ByteRange, _ only: StaticString?) -> ByteRange {
     guard let colon = portColon(authority) else { return authority }
-    if let only, !ByteScan.equal(base + (colon &+ 1), authority.limit &- colon &- 1, lower: only) { return authority }
+    let digits = authority.limit &- colon &- 1
+    if let only, digits > 0, !ByteScan.equal(base + (colon &+ 1), digits, lower: only) { return authority }
     return ByteRange(from: Int(authority.offset), to: colon)
   }
 

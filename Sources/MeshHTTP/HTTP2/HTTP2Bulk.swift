@@ -9,7 +9,7 @@ extension HTTP2Connection {
   package static var recordPayloadBytes: Int { HTTP2Limits.maxFrameBytes - FrameHeader.size }
 
   /// Bytes of body that the windows let this stream send now, whatever waits in the output; 0 once it is over.
-  package func window(_ stream: HTTP2Stream) -> Int {
+  package mutating func window(_ stream: HTTP2Stream) -> Int {
     guard canSend(stream), headStart < 0, let slot = streams.slot(stream) else { return 0 }
     return Int(max(0, min(sendWindow, slot.pointee.sendWindow)))
   }
@@ -38,5 +38,5 @@ extension HTTP2Connection {
   }
 
   /// Whether streams wait to be reported as writable.
-  package var hasWritable: Bool { phase != .failed && readyFirst != HTTP2StreamTable.none }
+  package var hasWritable: Bool { mutating get { phase != .failed && readyFirst != HTTP2StreamTable.none } }
 }

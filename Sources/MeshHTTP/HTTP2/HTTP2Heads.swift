@@ -25,7 +25,7 @@ extension HTTP2Connection {
   }
 
   /// Whether a stream that is not idle was ever open; of streams long ago it is taken for granted.
-  private func wasOpened(_ id: UInt32) -> Bool {
+  private mutating func wasOpened(_ id: UInt32) -> Bool {
     let place = (lastPeerID &- id) / 2
     return place >= 64 || openedBits &>> UInt64(place) & 1 == 1
   }

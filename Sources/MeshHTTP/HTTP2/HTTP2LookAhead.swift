@@ -34,7 +34,7 @@ extension HTTP2Connection {
   }
 
   /// Where the first frame begins that has not begun before; nil: not in this input.
-  private func firstFrame(_ input: HTTP2Input) -> Int? {
+  private mutating func firstFrame(_ input: HTTP2Input) -> Int? {
     var at = input.position
     if phase == .preface { at &+= Self.preface.utf8CodeUnitCount &- prefaceRead }
     if data.active {
@@ -58,7 +58,7 @@ extension HTTP2Connection {
   }
 
   /// Whether the stream is reset further on in the input that is being read: what comes of it before that is read past.
-  func isDoomed(_ id: UInt32, _ scratch: HTTP2Scratch) -> Bool {
+  mutating func isDoomed(_ id: UInt32, _ scratch: HTTP2Scratch) -> Bool {
     guard let doomedAfter, id > doomedAfter else { return false }
     return scratch.isDoomed(Int((id &- doomedAfter) / 2))
   }

@@ -3,14 +3,14 @@
 extension HTTP2Connection {
   /// Whether this side opens streams with such identifiers.
   @inline(__always)
-  func isLocal(_ id: UInt32) -> Bool { (id & 1 == 1) == (role == .client) }
+  mutating func isLocal(_ id: UInt32) -> Bool { (id & 1 == 1) == (role == .client) }
 
   /// Whether no stream with this identifier has been opened yet.
   @inline(__always)
-  func isIdle(_ id: UInt32) -> Bool { isLocal(id) ? id >= nextLocalID : id > lastPeerID }
+  mutating func isIdle(_ id: UInt32) -> Bool { isLocal(id) ? id >= nextLocalID : id > lastPeerID }
 
   /// Whether this side has reset the stream lately, and the peer may not know of it yet.
-  func wasReset(_ id: UInt32) -> Bool {
+  mutating func wasReset(_ id: UInt32) -> Bool {
     for index in 0..<recentResets.count where recentResets[index] == id { return true }
     return false
   }

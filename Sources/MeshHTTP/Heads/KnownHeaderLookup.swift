@@ -70,6 +70,7 @@ extension KnownHeader {
     case 13:
       if matches(name, "authorization") { return .authorization }
       if matches(name, "x-apus-reason") { return .apusReason }
+      if matches(name, "x-apus-health") { return .apusHealth }
     default: break
     }
     return .other

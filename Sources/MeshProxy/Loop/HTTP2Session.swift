@@ -175,12 +175,14 @@ extension Worker {
   /// The codec has ended a connection for its peer's fault: GOAWAY goes out, and every stream is lost.
   private func sessionBroken(_ connection: ConnectionRef, _ session: HTTP2SessionRef, _ reason: HTTP2Reason) {
     refused(connection, reason.meshReason)
-    loseStreams(connection, session, reason.meshReason)
+    // Requests tell who it was: the endpoint, and not their client.
+    let lost: Reason = connection.pointee.role == .upstreamHTTP2 ? .upstreamProtocolError : reason.meshReason
+    loseStreams(connection, session, lost)
     guard !connection.pointee.flags.contains(.dead) else { return }
     leaveMultiplexed(connection)
     writeOut(connection, session)
     closeAfterFlush(connection)
-    loseAwaiting(connection, reason.meshReason)
+    loseAwaiting(connection, lost)
   }
 
   /// Ends what the streams of a connection carried.

@@ -57,6 +57,10 @@ extension Worker {
       }
       guard let exchange = winner(exchange, head.status) else { return count }
       exchange.pointee.firstByte = now
+      if responseInfo.onlyLooksAccepted, exchange.pointee.flags.contains(.extendedConnect) {
+        protocolIgnored(exchange, head.status)
+        return count
+      }
       if retriesStatus(exchange, head) { return count }
       noteResponse(exchange, head)
       return beginResponse(exchange, connection, head, bytes, length, count)
