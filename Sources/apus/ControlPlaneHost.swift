@@ -62,7 +62,13 @@ struct ControlPlaneHost: Sendable {
       api: HTTPAddress(host: addresses.apiHost, port: UInt16(clamping: addresses.apiPort)),
       xds: HTTPAddress(host: addresses.xdsHost, port: UInt16(clamping: addresses.xdsPort)),
       processID: getpid(), trustDomain: settings.trustDomain)
-    try settings.folder.write(record)
+    do {
+      try settings.folder.write(record)
+    } catch {
+      // On a full disk what stands there will do, if it leads here: no room must not cost the mesh its control plane.
+      guard let noted = settings.folder.controlPlane, noted.leadsWhere(record) else { throw error }
+      context.errors.write("apus: \(error.what); going on: what was noted there before leads here too\n")
+    }
     context.output.write("apus is ready: API \(record.api), proxies \(record.xds), data \(settings.folder.path)\n")
   }
 

@@ -81,6 +81,43 @@ def test_check_says_that_nothing_can_be_stored(own_mesh):
     assert not [name for name in os.listdir(own_mesh.data) if name.startswith(".check")]
 
 
+def test_a_full_disk_keeps_no_control_plane_from_starting(own_mesh, tmp_path):
+    """On a small file system of its own: what is there is served, what would be new is refused."""
+    mesh, data = own_mesh, str(tmp_path / "small")
+    os.mkdir(data)
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system is not permitted here (root is needed)")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1500k,mode=700", "tmpfs", data], check=True)
+    command = [APUS, "up", "--data", data, "--api", f"127.0.0.1:{free_port()}", "--xds", f"127.0.0.1:{free_port()}"]
+    environment = {**mesh.environment, "APUS_DATA": data, "APUS_API": command[5]}
+
+    def say(*words, stdin=None):
+        return subprocess.run([APUS, *words], input=stdin, capture_output=True, text=True, env=environment, timeout=60,
+                              check=False)
+    try:
+        for start in ("with room", "on a full disk"):
+            with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                  env=environment) as program:
+                try:
+                    assert program.stdout.readline().startswith("apus is ready"), program.stderr.read()
+                    if start == "with room":
+                        applied = say("apply", "-f", "-", stdin=yaml.safe_dump(version_service("kept", "v1")))
+                        assert applied.returncode == 0, applied
+                        with open(os.path.join(data, "fill"), "wb", buffering=0) as fill, pytest.raises(OSError):
+                            while True:
+                                fill.write(b"x" * 4096)
+                    else:
+                        assert "No space left on device" in program.stderr.readline()
+                    assert "kept-v1" in say("get", "services").stdout, start
+                    refused = say("apply", "-f", "-", stdin=yaml.safe_dump(version_service("late", "v1")))
+                    assert refused.returncode == 1 and "full" in refused.stderr, (start, refused)
+                    assert "FAIL store: changes cannot be stored" in say("check").stdout, start
+                finally:
+                    program.kill()
+    finally:
+        subprocess.run(["umount", "-l", data], check=True)
+
+
 def test_addresses_and_folders_that_cannot_be_are_told_in_sentences(own_mesh, tmp_path):
     mesh = own_mesh
     data = str(tmp_path / "open")

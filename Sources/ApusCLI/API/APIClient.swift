@@ -78,7 +78,10 @@ package struct APIClient: ~Copyable {
     case .timedOut:
       CLIFailure(
         .unreachable, "the control plane at \(address) does not answer in time",
-        hint: "see whether it is stopped or overloaded; `apus check` asks it again")
+        hint: """
+          see whether it is stopped or overloaded; `apus check` asks it again, and `apus get` whether a change that was \
+          asked for has been stored after all
+          """)
     default:
       CLIFailure(.unreachable, "no sound answer from \(address): \(error.message)", hint: "is this the API of Apus?")
     }

@@ -49,7 +49,7 @@ package struct DataFolder: Sendable, Equatable {
   }
 
   /// Notes where this control plane is reached.
-  package func write(_ record: ControlPlaneRecord) throws {
+  package func write(_ record: ControlPlaneRecord) throws(CLIFailure) {
     try Files.writePrivate(controlPlaneFile, Array((record.value.json() + "\n").utf8))
   }
 
@@ -97,6 +97,11 @@ package struct ControlPlaneRecord: Sendable, Equatable {
     self.xds = xds
     self.processID = processID
     self.trustDomain = trustDomain
+  }
+
+  /// Whether both name the same addresses and the same mesh: other verbs find with either what they look for.
+  package func leadsWhere(_ other: ControlPlaneRecord) -> Bool {
+    api == other.api && xds == other.xds && trustDomain == other.trustDomain
   }
 
   init?(_ value: Value) {

@@ -13,8 +13,8 @@ struct ProxyStatusVerb: Verb {
     abstract: "Show whether each proxy has taken the configuration meant for it.",
     usage: "apus proxy-status [-n <namespace> | -A] [-o <format>] [<options>]",
     discussion: """
-      SYNCED: all of it acknowledged. STALE: something is not acknowledged yet. NACKED: the proxy refused something; the \
-      reason stands below. DISCONNECTED: the proxy goes on with its last configuration.
+      SYNCED: all of it acknowledged. STALE: something is not sent or not acknowledged yet. NACKED: the proxy refused \
+      something; the reason stands below. DISCONNECTED: the proxy goes on with its last configuration.
 
       EXAMPLES
         apus proxy-status

@@ -55,3 +55,26 @@ extension MeshIndex {
     return kept.isEmpty ? .none(other: other) : .part(kept, other: other)
   }
 }
+
+/// Which routes decide on the ports of services, remembered while one index is looked at: finding it takes all routes of
+/// a service, and each of them asks.
+final class RouteDecisions {
+  private struct Group: Hashable {
+    let service: ServiceName
+    let namespace: String
+  }
+
+  private let index: MeshIndex
+  private var found: [Group: [Int: RouteObject]] = [:]
+
+  init(_ index: MeshIndex) { self.index = index }
+
+  /// `MeshIndex.decidingRoutes`, looked for once.
+  func routes(of service: ServiceName, from namespace: String) -> [Int: RouteObject] {
+    let group = Group(service: service, namespace: namespace)
+    if let known = found[group] { return known }
+    let deciding = index.decidingRoutes(of: service, from: namespace)
+    found[group] = deciding
+    return deciding
+  }
+}

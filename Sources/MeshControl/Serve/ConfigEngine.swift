@@ -18,6 +18,8 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
   /// Objects whose status is to be written.
   private var pendingStatuses: Set<ResourceKey> = []
   private var isWritingStatuses = false
+  /// What comes from the store while it is followed.
+  private var queue: ChangeQueue?
 
   /// - Parameters:
   ///   - trustDomain: of this mesh; it stands in every proxy's configuration.
@@ -67,7 +69,10 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
   /// The version of the store that the configuration given out is at.
   package func storeVersion() -> UInt64 { resourceVersion }
 
-  package func progress() -> ConfigProgress { ConfigProgress(revision: revision, resourceVersion: resourceVersion) }
+  package func progress() -> ConfigProgress {
+    let isBehind = queue?.contains { !($0.change == .modified && isStatusOnly($0.resource)) } ?? false
+    return ConfigProgress(revision: revision, resourceVersion: resourceVersion, isBehind: isBehind)
+  }
 
   package func knownWorkloads() async -> [KnownWorkload] {
     index.workloads.values.sorted { ($0.namespace, $0.name, $0.uid) < ($1.namespace, $1.name, $1.uid) }.map {
@@ -136,22 +141,39 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
     while !Task.isCancelled {
       do {
         await writeStatuses()
-        for try await events in try await store.changes(after: resourceVersion) {
-          pause = .milliseconds(50)
-          take(events)
-          await writeStatuses()
-        }
+        try await follow()
         // The stream ends without an error when the store is closed.
         return
       } catch {
         do {
           try await relist()
+          pause = .milliseconds(50)
         } catch {
           // The store fails: wait, then try again.
           try? await Task.sleep(for: pause)
           pause = min(pause * 2, .seconds(5))
         }
       }
+    }
+  }
+
+  /// Takes changes as they come, and those together that came while earlier ones were compiled and their statuses written.
+  private func follow() async throws {
+    let changes = try await store.changes(after: resourceVersion)
+    let queue = ChangeQueue()
+    self.queue = queue
+    defer { self.queue = nil }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        defer { queue.finish() }
+        for try await events in changes { try await queue.add(events) }
+      }
+      for await _ in queue.arrivals {
+        take(queue.take())
+        await writeStatuses()
+      }
+      take(queue.take())
+      try await group.waitForAll()
     }
   }
 
@@ -165,8 +187,9 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
     recompile(affected)
   }
 
-  /// Takes the changes of one commit together, so that proxies never see half of it.
+  /// Takes the changes of whole commits together, so that proxies never see half of one.
   private func take(_ events: [ResourceEvent]) {
+    guard !events.isEmpty else { return }
     var affected = Affected()
     for event in events {
       resourceVersion = max(resourceVersion, event.resourceVersion)
@@ -219,10 +242,14 @@ package actor ConfigEngine: ConfigSource, ConfigProgressSource, WorkloadSink, Wo
       let keys = pendingStatuses
       pendingStatuses = []
       let time = now()
+      let decisions = RouteDecisions(index)
       let updates = keys.sorted().compactMap { key -> StatusUpdate? in
-        guard let uid = index.metadata(of: key)?.uid, let status = index.status(of: key, now: time) else { return nil }
+        guard let uid = index.metadata(of: key)?.uid, let status = index.status(of: key, now: time, decisions),
+          status != index.knownStatus(of: key)
+        else { return nil }
         return StatusUpdate(key: key, uid: uid, status: status)
       }
+      guard !updates.isEmpty else { continue }
       do {
         try await store.writeStatuses(updates)
       } catch {
@@ -256,9 +283,18 @@ extension MeshIndex {
       ?? backendPolicies[key]?.metadata ?? configMaps[key]?.metadata
   }
 
+  /// The status that the object has, as far as the store has told.
+  func knownStatus(of key: ResourceKey) -> Value? {
+    routes[key]?.status ?? policies[key]?.status ?? backendPolicies[key]?.status
+      ?? (key.groupKind == ServiceSpec.kind.groupKind ? service(key)?.status : nil)
+  }
+
   /// The status that the object should have; nil for kinds without one.
-  package func status(of key: ResourceKey, now: Timestamp) -> Value? {
-    if let route = routes[key] { return status(of: route, now: now) }
+  package func status(of key: ResourceKey, now: Timestamp) -> Value? { status(of: key, now: now, RouteDecisions(self)) }
+
+  /// The same for one of several objects.
+  func status(of key: ResourceKey, now: Timestamp, _ decisions: RouteDecisions) -> Value? {
+    if let route = routes[key] { return status(of: route, now: now, decisions) }
     if let policy = policies[key] { return status(of: policy, now: now) }
     if let policy = backendPolicies[key] { return status(of: policy, now: now) }
     if key.groupKind == ServiceSpec.kind.groupKind { return status(of: service(key), now: now) }

@@ -108,10 +108,13 @@ package struct ConfigProgress: Sendable, Equatable {
   package var revision: UInt64
   /// Everything in the store up to this `resourceVersion` is in that revision.
   package var resourceVersion: UInt64
+  /// Whether the store holds later changes that proxies are to have, and no revision yet.
+  package var isBehind: Bool
 
-  package init(revision: UInt64, resourceVersion: UInt64) {
+  package init(revision: UInt64, resourceVersion: UInt64, isBehind: Bool = false) {
     self.revision = revision
     self.resourceVersion = resourceVersion
+    self.isBehind = isBehind
   }
 }
 

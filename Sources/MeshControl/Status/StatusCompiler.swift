@@ -1,7 +1,13 @@
 extension MeshIndex {
   /// The conditions of a route towards one of its parents.
   package func conditions(of route: RouteObject, parent: ParentReference) -> [Condition] {
-    let accepted = acceptance(of: route, parent: parent)
+    conditions(of: route, parent: parent, RouteDecisions(self))
+  }
+
+  private func conditions(
+    of route: RouteObject, parent: ParentReference, _ decisions: RouteDecisions
+  ) -> [Condition] {
+    let accepted = acceptance(of: route, parent: parent, decisions)
     let faults = referenceFaults(of: route)
     let resolved =
       if let first = faults.first {
@@ -15,7 +21,9 @@ extension MeshIndex {
     return [accepted, resolved]
   }
 
-  private func acceptance(of route: RouteObject, parent: ParentReference) -> Condition {
+  private func acceptance(
+    of route: RouteObject, parent: ParentReference, _ decisions: RouteDecisions
+  ) -> Condition {
     func refused(_ reason: RouteReason, _ message: String) -> Condition {
       Condition(type: "Accepted", isTrue: false, reason: reason, message: message)
     }
@@ -35,7 +43,7 @@ extension MeshIndex {
       notes += "; hostnames have no effect where the parent is a Service"
     }
     if let name = route.service(of: parent) {
-      let deciding = decidingRoutes(of: name, from: route.metadata.namespace)
+      let deciding = decisions.routes(of: name, from: route.metadata.namespace)
       switch claim(of: route, on: name, port: port, deciding: deciding) {
       case .whole: break
       case .part(let kept, let other):
@@ -101,10 +109,10 @@ extension MeshIndex {
   }
 
   /// The status of a route. What other controllers have written about parents of their own stays.
-  package func status(of route: RouteObject, now: Timestamp) -> Value {
+  func status(of route: RouteObject, now: Timestamp, _ decisions: RouteDecisions) -> Value {
     status(
       "parents", "parentRef", before: route.status, generation: route.metadata.generation, now: now,
-      own: route.parentRefs.map { ($0.written ?? .null, conditions(of: route, parent: $0)) })
+      own: route.parentRefs.map { ($0.written ?? .null, conditions(of: route, parent: $0, decisions)) })
   }
 
   /// The status of a TrafficPolicy: an ancestor for each service or route it is attached to (GEP-713).
