@@ -14,12 +14,25 @@
 // One message over TCP is never longer.
 enum { message_capacity = 65535, wait_seconds = 2, tries = 2 };
 
-// Sends all questions to one server instead of the system's.
+// Sends all questions to one server instead of the system's. The list of servers holds IPv4 addresses; those of IPv6 lie
+// beside it, and the place in the list is then of no family.
 static int use_server(struct __res_state *state, const char *server, int port) {
   struct sockaddr_in place = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
-  if (inet_pton(AF_INET, server, &place.sin_addr) != 1) return -EINVAL;
+  struct sockaddr_in6 wide = {.sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port)};
+  int is_wide = inet_pton(AF_INET6, server, &wide.sin6_addr) == 1;
+  if (!is_wide && inet_pton(AF_INET, server, &place.sin_addr) != 1) return -EINVAL;
+  for (int index = 0; index < MAXNS; index++) {
+    free(state->_u._ext.nsaddrs[index]);
+    state->_u._ext.nsaddrs[index] = NULL;
+  }
+  state->_u._ext.nscount = 0;
   state->nscount = 1;
-  state->nsaddr_list[0] = place;
+  state->nsaddr_list[0] = is_wide ? (struct sockaddr_in){.sin_family = 0} : place;
+  if (!is_wide) return 0;
+  struct sockaddr_in6 *copy = malloc(sizeof(*copy));
+  if (!copy) return -ENOMEM;
+  *copy = wide;
+  state->_u._ext.nsaddrs[0] = copy;
   return 0;
 }
 

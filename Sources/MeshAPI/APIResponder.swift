@@ -39,6 +39,10 @@ struct APIResponder: Sendable {
 
   private func answer(_ parts: [String], _ path: String, _ request: Request) async throws -> Response {
     switch (parts.first, parts.count) {
+    case ("metrics", 1):
+      return Response(
+        status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+        body: ResponseBody(byteBuffer: ByteBuffer(bytes: await sources.metrics())))
     case ("openapi", 2): return try DiscoveryAnswers.schema(parts[1], request, version: settings.version)
     case ("api", 1), ("apis", 1): return try DiscoveryAnswers.root(parts[0], request)
     case ("api", 2): return try DiscoveryAnswers.version(group: "", version: parts[1], request)

@@ -21,6 +21,8 @@ package struct APISources: Sendable {
   package var rollouts: (any RolloutControl)?
   /// Fields of heads whose values the tap does not show, beside those that it never shows.
   package var redactedFields: [String] = []
+  /// The control plane's own metrics, in Prometheus' text format.
+  package var metrics: @Sendable () async -> [UInt8]
   /// What is not ready yet, in words; empty when all is.
   package var unready: @Sendable () async -> [String]
 
@@ -29,7 +31,8 @@ package struct APISources: Sendable {
     progress: (any ConfigProgressSource)? = nil, statistics: any StatsSource, pages: any ProxyPages = NoProxyPages(),
     objects: (any DecidingObjects)? = nil,
     evaluator: (any ChangeEvaluator)? = nil, minter: any TokenMinter, rollouts: (any RolloutControl)? = nil,
-    redactedFields: [String] = [], unready: @escaping @Sendable () async -> [String]
+    redactedFields: [String] = [], metrics: @escaping @Sendable () async -> [UInt8] = { [] },
+    unready: @escaping @Sendable () async -> [String]
   ) {
     self.store = store
     self.workloads = workloads
@@ -42,6 +45,7 @@ package struct APISources: Sendable {
     self.minter = minter
     self.rollouts = rollouts
     self.redactedFields = redactedFields
+    self.metrics = metrics
     self.unready = unready
   }
 }

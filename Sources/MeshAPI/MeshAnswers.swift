@@ -171,7 +171,8 @@ struct MeshAnswers {
   /// `resourceVersion` has reached its own, and each connected proxy's `takenRevision` the `revision` beside that.
   private func proxies() async -> Response {
     let progress = await responder.sources.progress?.progress()
-    let known = await responder.sources.proxies.proxies().map(Self.value)
+    let isBehind = progress?.isBehind ?? false
+    let known = await responder.sources.proxies.proxies().map { Self.value($0, isBehind: isBehind) }
     return APIResponder.json(
       .object(
         (progress.map {
@@ -182,7 +183,9 @@ struct MeshAnswers {
         } ?? []) + [Value.Member("items", .list(known))]))
   }
 
-  private static func value(_ proxy: ProxyStatus) -> Value {
+  /// - Parameter isBehind: whether there are changes that nobody was sent: then nobody has all of them.
+  private static func value(_ proxy: ProxyStatus, isBehind: Bool) -> Value {
+    let state = isBehind && proxy.state == .synced ? .stale : proxy.state
     func versions(_ versions: [String: String]) -> Value {
       .object(versions.sorted { $0.key < $1.key }.map { Value.Member($0.key, .string($0.value)) })
     }
@@ -199,7 +202,7 @@ struct MeshAnswers {
       Value.Member("sent", versions(proxy.sent)), Value.Member("acked", versions(proxy.acked)),
       Value.Member("nack", refusal ?? .null),
       Value.Member("certificateNotAfter", proxy.certificateNotAfter.map { .string($0.rfc3339) } ?? .null),
-      Value.Member("status", .string(proxy.state.rawValue)),
+      Value.Member("status", .string(state.rawValue)),
       Value.Member("takenRevision", .integer(Int(clamping: proxy.takenRevision))),
     ])
   }

@@ -30,7 +30,7 @@ package struct ControlPlane: Service {
     package var requiresReferenceGrants = false
     /// Fields of heads whose values the tap does not show, beside those that it never shows.
     package var redactedFields: [String] = []
-    /// IPv4 address and port of the name server that is asked for external names; nil: those of `/etc/resolv.conf`.
+    /// Address and port of the name server that is asked for external names; nil: those of `/etc/resolv.conf`.
     package var nameServer: (host: String, port: Int)?
     /// Version of the program, for `/version`.
     package var version: String

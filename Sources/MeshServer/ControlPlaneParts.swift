@@ -86,7 +86,7 @@ final class ControlPlaneParts: Sendable {
     // The API answers its errors to whoever asked; what the library logs at the end of connections is no news. (It sets
     // levels of its own, so that a level does not silence it.)
     let logger = Logger(label: "apus.api") { _ in SwiftLogNoOpLogHandler() }
-    let readiness = self.readiness
+    let (readiness, names) = (self.readiness, self.names)
     api = try APIServer(
       settings: APISettings(
         host: configuration.apiHost, port: configuration.apiPort, token: token.text, version: configuration.version),
@@ -95,7 +95,7 @@ final class ControlPlaneParts: Sendable {
         objects: engine,
         evaluator: RouteEvaluator(engine: engine, statistics: statistics, reader: DecisionReader(pages: questions)),
         minter: MeshAuthority(authority: authority, now: seconds),
-        rollouts: rollouts, redactedFields: configuration.redactedFields,
+        rollouts: rollouts, redactedFields: configuration.redactedFields, metrics: { await names.exposition() },
         unready: { readiness.isReached ? [] : ["the server of the proxies"] }),
       logger: logger)
   }

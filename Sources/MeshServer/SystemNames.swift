@@ -9,7 +9,7 @@ struct SystemNames: NameResolver {
   /// Addresses of one kind that are read from an answer.
   static let maxAddresses = 1000
 
-  /// The IPv4 address and port of the server to ask; nil: those of `/etc/resolv.conf`.
+  /// The address and port of the server to ask; nil: those of `/etc/resolv.conf`.
   let server: (host: String, port: Int)?
 
   func hasIPv6() -> Bool { apus_has_ipv6() != 0 }

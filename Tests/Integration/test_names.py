@@ -3,6 +3,8 @@ changes and its failures do to traffic."""
 
 import http.server
 import json
+import os
+import re
 import ssl
 import threading
 
@@ -223,6 +225,14 @@ def test_a_name_that_was_never_answered_has_no_endpoint_and_heals(world, servers
     names.set("never.test", "127.0.0.21")
     until(world, "never", "True", "Answered", ["127.0.0.21"])
     assert places(world.caller, "never") == {"127.0.0.21"}
+    with open(os.path.join(world.data, "api-token")) as file:
+        token = [("authorization", f"Bearer {file.read().strip()}")]
+    text = raw.get(world.api_port, "/metrics", host="localhost", fields=token).body.decode()
+    counts = dict(re.findall(r'^apus_name_lookups_total\{name="never.test",result="(\w+)"\} (\d+)$', text, re.M))
+    assert int(counts["Answered"]) >= 1 and int(counts["NameNotFound"]) >= 1 and counts["NoAddresses"] == "0", counts
+    age = re.search(r'^apus_name_answer_age_seconds\{name="never.test"\} ([\d.e-]+)$', text, re.M)
+    assert 0 <= float(age[1]) < 600, age
+    assert raw.get(world.api_port, "/metrics", host="localhost").status == 401
 
 
 def test_answers_lead_to_nothing_that_listens_for_its_own_machine(world, servers, names):
@@ -280,7 +290,8 @@ def test_tls_to_a_name_is_verified_as_the_policy_says(world, names):
 
 
 def test_a_control_plane_that_restarts_while_dns_is_silent_takes_nothing_away(tmp_path, load_program, servers):
-    names = NameServer()
+    # One that is reached by IPv6.
+    names = NameServer("::1")
     names.set("kept.test", "127.0.0.21")
     mesh = Mesh(tmp_path, load_program, options=["--name-server", names.address])
     try:
@@ -314,6 +325,6 @@ def test_what_cannot_be_is_refused(world):
     assert refused.returncode != 0
     assert "spec.externalName" in refused.stderr and "EndpointSlice" in refused.stderr, refused.stderr
     assert "spec.selector" in refused.stderr, refused.stderr
-    for text in ("nonsense", "[::1]:53", "127.0.0.1:0x35"):
+    for text in ("nonsense", "[fe80::g]:53", "127.0.0.1:0x35"):
         answer = world.cli("up", "--name-server", text, check=False)
         assert answer.returncode == 2 and "--name-server" in answer.stderr, answer.stderr

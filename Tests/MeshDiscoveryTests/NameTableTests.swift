@@ -58,6 +58,11 @@ import Testing
       #expect(table.known[name] == KnownName(ipv4: ["192.0.2.1"], ipv6: [], failure: failure))
       now += .seconds(pause)
     }
+    let figures = table.figures
+    #expect(figures[name]?.answered == 1 && figures[name]?.failed == [failure: 7])
+    let text = String(decoding: NameFigures.exposition(figures, now: .seconds(90)), as: UTF8.self)
+    #expect(text.contains("apus_name_lookups_total{name=\"\(name)\",result=\"\(failure.rawValue)\"} 7\n"))
+    #expect(text.contains("apus_name_answer_age_seconds{name=\"\(name)\"} 90\n"))
     #expect(table.begin(now: now) == [name])
     #expect(table.take(name, ipv4: found("192.0.2.2"), ipv6: found(), now: now) == true)
     #expect(table.known[name] == KnownName(ipv4: ["192.0.2.2"], ipv6: []))

@@ -140,24 +140,29 @@ struct RolloutWatch: Verb {
   }
 }
 
+/// Which rollout a verb changes, and how it tells of it.
+struct RolloutTarget: ParsableArguments {
+  @Argument(help: "The rollout's name.") var name: String
+  @OptionGroup var namespace: NamespaceOption
+  @OptionGroup var format: OutputOption
+  @OptionGroup var connection: ConnectionOptions
+}
+
 /// What the verbs that change something have in common.
 protocol RolloutChange: Verb {
-  var name: String { get }
-  var namespace: NamespaceOption { get }
-  var format: OutputOption { get }
-  var connection: ConnectionOptions { get }
+  var target: RolloutTarget { get }
   /// The verb of the API, with its parameters.
   var call: String { get }
 }
 
 extension RolloutChange {
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
-    var client = try connection.client(in: context)
-    let place = RolloutPlace(namespace: namespace.name, name: name)
+    var client = try target.connection.client(in: context)
+    let place = RolloutPlace(namespace: target.namespace.name, name: target.name)
     let answer = try client.call("POST", "\(place.path)/\(call)")
-    context.write(answer, as: format.output) {
+    context.write(answer, as: target.format.output) {
       let status = answer["status"]
-      return "rollout.apus.dev/\(name): \(status?["phase"]?.text ?? "") (\(status?["reason"]?.text ?? "")): "
+      return "rollout.apus.dev/\(target.name): \(status?["phase"]?.text ?? "") (\(status?["reason"]?.text ?? "")): "
         + "\(status?["message"]?.text ?? "")\n"
     }
     return .success
@@ -177,11 +182,8 @@ struct RolloutPromote: RolloutChange {
         apus rollout promote catalog
       """)
 
-  @Argument(help: "The rollout's name.") var name: String
+  @OptionGroup var target: RolloutTarget
   @Flag(help: "Give the new version all traffic at once.") var full = false
-  @OptionGroup var namespace: NamespaceOption
-  @OptionGroup var format: OutputOption
-  @OptionGroup var connection: ConnectionOptions
 
   var call: String { full ? "promote?full=true" : "promote" }
 }
@@ -197,10 +199,7 @@ struct RolloutPause: RolloutChange {
         apus rollout pause catalog
       """)
 
-  @Argument(help: "The rollout's name.") var name: String
-  @OptionGroup var namespace: NamespaceOption
-  @OptionGroup var format: OutputOption
-  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var target: RolloutTarget
 
   var call: String { "pause" }
 }
@@ -216,10 +215,7 @@ struct RolloutResume: RolloutChange {
         apus rollout resume catalog
       """)
 
-  @Argument(help: "The rollout's name.") var name: String
-  @OptionGroup var namespace: NamespaceOption
-  @OptionGroup var format: OutputOption
-  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var target: RolloutTarget
 
   var call: String { "resume" }
 }
@@ -235,10 +231,7 @@ struct RolloutAbort: RolloutChange {
         apus rollout abort catalog
       """)
 
-  @Argument(help: "The rollout's name.") var name: String
-  @OptionGroup var namespace: NamespaceOption
-  @OptionGroup var format: OutputOption
-  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var target: RolloutTarget
 
   var call: String { "abort" }
 }
@@ -254,10 +247,7 @@ struct RolloutRetry: RolloutChange {
         apus rollout retry catalog
       """)
 
-  @Argument(help: "The rollout's name.") var name: String
-  @OptionGroup var namespace: NamespaceOption
-  @OptionGroup var format: OutputOption
-  @OptionGroup var connection: ConnectionOptions
+  @OptionGroup var target: RolloutTarget
 
   var call: String { "retry" }
 }

@@ -66,7 +66,7 @@ struct ControlPlaneOptions: ParsableArguments {
   @Option(
     help: ArgumentHelp(
       "The name server for Services of type ExternalName (default: those of /etc/resolv.conf).",
-      valueName: "ipv4[:port]"))
+      valueName: "address[:port]"))
   var nameServer: String?
 
   func validate() throws {
@@ -88,12 +88,11 @@ struct ControlPlaneOptions: ParsableArguments {
     settings.requiresReferenceGrants = requireReferenceGrants
     settings.redactedFields = redactHeader
     if let nameServer {
-      guard let address = HTTPAddress(nameServer, defaultPort: 53), IPAddress.isValid(address.host),
-        !address.host.contains(":")
+      guard let address = HTTPAddress(nameServer, defaultPort: 53), IPAddress.isValid(address.host)
       else {
         throw CLIFailure(
-          .usage, "--name-server \"\(nameServer)\" is no IPv4 address",
-          hint: "write --name-server like 127.0.0.1:5353")
+          .usage, "--name-server \"\(nameServer)\" is no address",
+          hint: "write --name-server like 127.0.0.1:5353, or [::1]:5353")
       }
       settings.nameServer = address
     }

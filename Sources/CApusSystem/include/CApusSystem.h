@@ -52,7 +52,7 @@ enum { APUS_LOOKUP_NO_NAME = 1, APUS_LOOKUP_NO_ANSWER = 2 };
 
 // Asks name servers for a name's IPv4 or IPv6 addresses and waits for the answer, at most some seconds. The name is taken
 // as it is: no search list, no /etc/hosts. Answers that are too long for UDP are asked for by TCP.
-// `server` (an IPv4 address) and `port` name the server; NULL: those of /etc/resolv.conf.
+// `server` (a numeric address) and `port` name the server; NULL: those of /etc/resolv.conf.
 // `addresses` takes `capacity` texts of APUS_ADDRESS_SIZE bytes each, `*count` how many there are, `*ttl_seconds` for how
 // long the answer holds (UINT32_MAX where it does not say). A name without such addresses is an answer of none.
 int apus_lookup(const char *name, int wants_ipv6, const char *server, int port, char *addresses, int capacity,

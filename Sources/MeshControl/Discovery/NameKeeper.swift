@@ -23,6 +23,9 @@ package actor NameKeeper {
     self.onProblem = onProblem
   }
 
+  /// How the questions have gone, as Prometheus reads it.
+  package func exposition() -> [UInt8] { NameFigures.exposition(table.figures, now: now()) }
+
   /// Asks until the task is cancelled.
   package func run() async {
     await withDiscardingTaskGroup { group in

@@ -18,6 +18,7 @@ package struct NameTable: Sendable {
     var due: Duration
     var isAsked = false
     var failures = 0
+    var figures = NameFigures()
   }
 
   private var entries: [String: Entry] = [:]
@@ -27,6 +28,9 @@ package struct NameTable: Sendable {
 
   /// All that has been found out.
   package var known: [String: KnownName] { entries.mapValues(\.known) }
+
+  /// How the questions for each wanted name have gone.
+  package var figures: [String: NameFigures] { entries.mapValues(\.figures) }
 
   /// Says which names are wanted from now on; others are forgotten.
   package mutating func want(_ names: Set<String>, now: Duration) {
@@ -66,6 +70,7 @@ package struct NameTable: Sendable {
       entry.due = now + min(Self.firstPause * (1 << min(entry.failures, 10)), Self.longestPause)
       entry.failures += 1
     }
+    entry.figures.note(entry.known.failure, now: now)
     entries[name] = entry
     return entry.known != before
   }

@@ -116,8 +116,13 @@ extension RolloutMachine {
     }
     let seconds = Double(max(1, input.observedMilliseconds)) / 1000
     let share = min(1, seconds / 5)
-    memory.stableRate += (Double(stable.requests) / seconds - memory.stableRate) * share
-    memory.candidateRate += (Double(Observation.sum(seen.candidate).requests) / seconds - memory.candidateRate) * share
+    // The first figure is taken as it is: from nothing upwards it would be too low for ten seconds.
+    func moved(_ rate: Double, _ requests: UInt64) -> Double {
+      let fresh = Double(requests) / seconds
+      return rate == 0 ? fresh : rate + (fresh - rate) * share
+    }
+    memory.stableRate = moved(memory.stableRate, stable.requests)
+    memory.candidateRate = moved(memory.candidateRate, Observation.sum(seen.candidate).requests)
     if let judge {
       judge.take(seen, into: &status.checks, memory: &memory)
     } else {

@@ -13,20 +13,21 @@ UDP_BYTES = 512
 class NameServer:
     """Records by name; `fail` makes a name fail instead. Names that nobody has given are not there."""
 
-    def __init__(self):
+    def __init__(self, host="127.0.0.1"):
         self.records, self.faults, self.counts = {}, {}, {}
         self.lock = threading.Lock()
         self.tcp_questions = 0
-        self.tcp = socket.create_server(("127.0.0.1", 0))
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self.host, self.tcp = host, socket.create_server((host, 0), family=family)
         self.port = self.tcp.getsockname()[1]
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind(("127.0.0.1", self.port))
+        self.udp = socket.socket(family, socket.SOCK_DGRAM)
+        self.udp.bind((host, self.port))
         for serve in (self._serve_udp, self._serve_tcp):
             threading.Thread(target=serve, daemon=True).start()
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def set(self, name, *addresses, ttl=1, alias=None):
         """From now on the name has these addresses; with `alias` by way of that name."""
