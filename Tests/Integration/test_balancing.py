@@ -1,6 +1,7 @@
 """How endpoints are chosen: affinity, weights, levels of preference, subsets, pauses, ejection by comparison."""
 
 import collections
+import json
 
 from support import raw
 from support.static import rule
@@ -161,6 +162,19 @@ def test_an_endpoint_that_fails_more_than_the_others_is_ejected(static):
     after = proxy.load(connections=4, rate=300, seconds=1)
     assert set(after["statuses"]) == {"200"}, after
     assert "apus_ejections_total 1" in proxy.admin("/metrics")
+
+
+def test_pages_show_the_latency_that_the_balancer_takes(static):
+    """It fades without a further request."""
+    proxy = static.proxy([static.server()])
+
+    def latency():
+        clusters = json.loads(proxy.admin("/endpoints"))["clusters"]
+        return max(e.get("latencyMicroseconds", 0) for c in clusters for e in c.get("endpoints", ()))
+    proxy.get("/delay/400")
+    assert latency() > 0
+    first = latency()
+    raw.eventually(lambda: 0 < latency() < first * 0.95, 10, 0.1)
 
 
 def test_peak_ewma_leaves_a_slow_endpoint_alone(static):

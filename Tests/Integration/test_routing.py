@@ -152,6 +152,8 @@ def test_tls_route_goes_by_server_name_and_leaves_the_tls_alone(shop, apply):
     for _ in range(5):
         assert secure(shop, "a.shop.test") == "echo-v1"
         assert secure(shop, "b.shop.test") == "echo-v2"
+    described = shop.mesh.cli("describe", "echo", "-n", SHOP).stdout
+    assert re.search(r"TLSRoute +\S*a +1 +yes", described) and re.search(r"TLSRoute +\S*others", described), described
     # No route has this name: the connection is refused, and nothing of it reaches an endpoint.
     with pytest.raises((ConnectionError, ssl.SSLError, EOFError)):
         secure(shop, "c.other.test")
@@ -303,7 +305,9 @@ def test_servers_outside_the_mesh_are_reached_by_tls_that_is_verified(shop, appl
     raw.eventually(lambda: answered(503, "tls_identity_mismatch"), 20)
     told = json.loads(shop.mesh.cli("why", "--to", f"{SHOP}/payments", "--reason", "tls_identity_mismatch", "-o", "json").stdout)
     assert told["reason"] == "tls_identity_mismatch" and told["object"]["kind"] == "BackendTLSPolicy", told
-    assert told["object"]["name"] == "payments", told
+    assert told["object"]["name"] == "payments" and "authorities that the policy names" in told["remedy"], told
+    described = shop.mesh.cli("describe", "payments", "-n", SHOP).stdout
+    assert re.search(r"BackendTLSPolicy +(\S+/)?payments", described), described
     shop.mesh.apply(*outside(shop, "a.shop.test", trustme.CA())[-2:])
     raw.eventually(lambda: answered(503, "tls_unknown_authority"), 20)
     shop.mesh.cli("delete", "configmap", "payments", "-n", SHOP)

@@ -226,6 +226,10 @@ func isWithinFiveSigma(_ count: Int, of draws: Int, share: Double) -> Bool {
     #expect(state.latencyNanoseconds > 49_000_000)
     let later = PeakEWMA.cost(state, now: 1_000_000 + decay, decayNanoseconds: decay) / 2
     #expect(abs(later / state.latencyNanoseconds - 0.3679) < 0.001)
+    // What pages show is what the cost is made of: an old peak is forgotten.
+    #expect(PeakEWMA.latency(state, now: 1_000_000 + decay, decayNanoseconds: decay) == later)
+    #expect(PeakEWMA.latency(state, now: 1_000_000 + 30 * decay, decayNanoseconds: decay) < 1)
+    #expect(PeakEWMA.latency(EndpointState(), now: 5, decayNanoseconds: decay) == 0)
     // An endpoint that answers 503 in a hundredth of the time must not become the cheapest.
     var failing = EndpointState()
     PeakEWMA.note(1_000_000, failed: false, now: 0, decayNanoseconds: decay, in: &failing)

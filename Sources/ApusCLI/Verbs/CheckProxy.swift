@@ -65,6 +65,12 @@ extension CheckReport {
           continue
         }
         troubled += 1
+        if limit["kind"]?.text == "adaptive" {
+          warning(
+            subject, "\(service): adaptiveConcurrency lets in no more than \(Int(most)) requests at a time now",
+            hint: "add instances, or send less; what it refuses gets 503 with the reason overload")
+          continue
+        }
         warning(
           subject, "\(service): the limit on \(limit["kind"]?.text ?? "") is reached (\(Int(most)))",
           hint: "see what holds them, or raise circuitBreaker in a TrafficPolicy")

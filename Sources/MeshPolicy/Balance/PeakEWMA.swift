@@ -37,7 +37,13 @@ package enum PeakEWMA {
     if state.latencyNanoseconds == 0 {
       return state.inFlight == 0 ? 0 : mostFailureNanoseconds * (1 + waiting)
     }
-    return state.latencyNanoseconds * remaining(after: now &- state.notedAt, decayNanoseconds) * (1 + waiting)
+    return latency(state, now: now, decayNanoseconds: decayNanoseconds) * (1 + waiting)
+  }
+
+  /// The latency that the cost is made of, nanoseconds: the average as far as it has not faded yet; 0 where nothing is
+  /// known.
+  package static func latency(_ state: EndpointState, now: Int64, decayNanoseconds: Int64) -> Double {
+    state.latencyNanoseconds * remaining(after: now &- state.notedAt, decayNanoseconds)
   }
 
   /// What is left of an average after a time: e^(-elapsed / decay).

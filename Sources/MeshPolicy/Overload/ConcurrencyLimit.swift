@@ -3,7 +3,8 @@ package import MeshModel
 /// Finds out by itself how many requests an application can work on at a time, and refuses the rest at once: latency that
 /// grows while the number in flight does is a queue, and a queue helps nobody.
 ///
-/// The calm latency is that of the first requests. While requests are being refused it is measured again now and then,
+/// The calm latency is that of the first requests; where the limit held requests back even then it may be a queue's, and
+/// is measured again at once. While requests are being refused it is measured again now and then,
 /// with only `least` of them in flight, for as long as it takes for `leastSamples` to end: a memory of latencies under
 /// load would in time take the queue for calm. Without pressure nothing is refused for the sake of measuring. While the
 /// mean stays within the tolerance, and the limit is what holds requests back, the limit grows by its square root; above,
@@ -87,7 +88,8 @@ package struct ConcurrencyLimiter: Sendable, BitwiseCopyable {
     if case .measuring = phase { isMeasured = true }
     if isMeasured {
       calmNanoseconds = mean
-      calmEnds = now &+ max(1_000_000_000, settings.calmNanoseconds)
+      let isDoubtful = if case .measuring = phase { false } else { refused > 0 }
+      calmEnds = isDoubtful ? now : now &+ max(1_000_000_000, settings.calmNanoseconds)
       phase = .adapting
     } else {
       adapt(mean, settings)

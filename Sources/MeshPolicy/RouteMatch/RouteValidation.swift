@@ -53,10 +53,10 @@ extension RouteRule {
 struct RuleCheck {
   private(set) var found: [SettingViolation] = []
 
-  /// Fields that frame messages or say where they go: the codecs write them, rules may not.
+  /// Fields that frame messages or say where they go, and the mark of health checks: proxies write them, rules may not.
   private static let reserved: Set<String> = [
     "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "transfer-encoding", "upgrade", "x-apus-health",
   ]
 
   mutating func add(_ path: String, _ message: String) {

@@ -113,6 +113,11 @@ extension Worker {
         let limit = cluster.pointee.breaker.limit(kind).map { "\($0)" } ?? "off"
         text += "  \(kind) \(cluster.pointee.breaker.count(kind))/\(limit)"
       }
+      if cluster.pointee.policy.concurrency != nil {
+        let limiter = cluster.pointee.concurrency
+        text +=
+          "  adaptive \(limiter.inFlight)/\(Int(limiter.limit)), calm at \(Int(limiter.calmNanoseconds / 1000)) us"
+      }
       text += "  retry budget left \(cluster.pointee.budget.available)\n"
       if cluster.pointee.isUndeclared {
         text += "  protocol undeclared: told from the first bytes"
@@ -124,7 +129,7 @@ extension Worker {
         let state = cluster.pointee.set.base[index]
         text += "  \(endpoint.pointee.labels.uid) \(endpoint.pointee.address) \(state.flags.word)"
         text += " weight \(state.weight) in flight \(state.inFlight)"
-        text += " latency \(Int(state.latencyNanoseconds / 1000)) us"
+        text += " latency \(latencyNanoseconds(cluster, index) / 1_000) us"
         text += " connections \(endpoint.pointee.connectionCount) idle \(endpoint.pointee.idleCount)"
         text += endpoint.pointee.multiplexedHead == nil ? "" : " HTTP/2"
         text += endpoint.pointee.expectation == nil ? " plaintext\n" : " mTLS\n"

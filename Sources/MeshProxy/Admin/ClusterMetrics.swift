@@ -37,6 +37,7 @@ extension Proxy {
         writer.sample(service.labels(("kind", "\(kind)")), count: service.refused[Int(kind.rawValue)])
       }
     }
+    writeAdaptive(used, &writer)
     writer.family("apus_service_retry_budget", .gauge, help: "Retries that the service's budget allows now.")
     for service in used { writer.sample(service.labels(), count: service.retryBudget) }
     writer.family("apus_service_endpoints", .gauge, help: "Endpoints of the service, by state.")
@@ -52,6 +53,22 @@ extension Proxy {
       writer.sample(service.labels(("state", "idle")), count: idle)
       writer.sample(service.labels(("state", "busy")), count: service.connections &- min(service.connections, idle))
     }
+  }
+}
+
+extension Proxy {
+  /// Where `adaptiveConcurrency` is on: what it allows, and by what it judges.
+  private func writeAdaptive(_ services: ArraySlice<ServiceGauges>, _ writer: inout ExpositionWriter) {
+    let limited = services.compactMap { service in service.adaptive.map { (labels: service.labels(), gauges: $0) } }
+    guard !limited.isEmpty else { return }
+    writer.family("apus_adaptive_limit", .gauge, help: "Requests that adaptiveConcurrency lets in at a time.")
+    for (labels, gauges) in limited { writer.sample(labels, count: gauges.limit) }
+    writer.family("apus_adaptive_under_way", .gauge, help: "Requests in flight under that limit.")
+    for (labels, gauges) in limited { writer.sample(labels, count: gauges.underWay) }
+    writer.family("apus_adaptive_refusals", .counter, help: "Requests that it refused.")
+    for (labels, gauges) in limited { writer.sample(labels, count: gauges.refused) }
+    writer.family("apus_adaptive_calm_seconds", .gauge, help: "The latency that it takes as calm; 0: not measured yet.")
+    for (labels, gauges) in limited { writer.sample(labels, Double(gauges.calmNanoseconds) / 1e9) }
   }
 }
 

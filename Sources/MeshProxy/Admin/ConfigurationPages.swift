@@ -161,10 +161,22 @@ extension Worker {
         limit.refused = cluster.pointee.breaker.refused(kind)
         return limit
       }
-      report.endpoints = (0..<Int(cluster.pointee.set.count)).map { Self.report(cluster, $0) }
+      if cluster.pointee.policy.concurrency != nil {
+        report.limits.append(Self.report(AdaptiveGauges(cluster.pointee.concurrency)))
+      }
+      report.endpoints = (0..<Int(cluster.pointee.set.count)).map { self.report(cluster, $0) }
       return report
     }
     return page
+  }
+
+  private static func report(_ gauges: AdaptiveGauges) -> LimitReport {
+    var limit = LimitReport()
+    limit.kind = LimitReport.adaptive
+    limit.current = UInt32(clamping: gauges.underWay)
+    limit.limit = UInt32(clamping: gauges.limit)
+    limit.refused = gauges.refused
+    return limit
   }
 
   private static func name(_ balancer: LoadBalancer) -> String {
@@ -172,7 +184,14 @@ extension Worker {
     return String(text.prefix { $0 != "(" })
   }
 
-  private static func report(_ cluster: ClusterRef, _ index: Int) -> EndpointReport {
+  /// The latency of an endpoint as its balancer takes it now, nanoseconds; 0 where nothing is known, or the balancer asks
+  /// for none.
+  func latencyNanoseconds(_ cluster: ClusterRef, _ index: Int) -> Int64 {
+    guard case .peakEWMA(let decay) = cluster.pointee.policy.loadBalancer else { return 0 }
+    return Int64(PeakEWMA.latency(cluster.pointee.set.base[index], now: clock, decayNanoseconds: decay))
+  }
+
+  private func report(_ cluster: ClusterRef, _ index: Int) -> EndpointReport {
     let endpoint = cluster.pointee.endpoints[index]
     let state = cluster.pointee.set.base[index]
     var report = EndpointReport()
@@ -182,7 +201,7 @@ extension Worker {
     report.state = state.flags.word
     report.weight = state.weight
     report.inFlight = UInt32(clamping: state.inFlight)
-    report.latencyMicroseconds = UInt64(clamping: Int64(state.latencyNanoseconds / 1_000))
+    report.latencyMicroseconds = UInt64(clamping: latencyNanoseconds(cluster, index) / 1_000)
     report.connections = endpoint.pointee.connectionCount
     report.idleConnections = endpoint.pointee.idleCount
     report.identity = endpoint.pointee.expectation == nil ? "" : endpoint.pointee.labels.names.principal

@@ -1,4 +1,5 @@
 // Unsafe by design: clusters and endpoints are plain structs of the worker.
+internal import MeshModel
 internal import MeshPolicy
 internal import MeshReactor
 
@@ -14,6 +15,31 @@ struct ServiceCursor: Sendable {
   static let mostRestarts: UInt8 = 3
 }
 
+/// Where an adaptive limit stands, at a worker, or at all of them together: each has a limit of its own.
+package struct AdaptiveGauges: Sendable {
+  package var limit: UInt64 = 0
+  package var underWay: UInt64 = 0
+  package var refused: UInt64 = 0
+  /// The latency that is taken as calm, of several workers the highest; 0: not measured yet.
+  package var calmNanoseconds: UInt64 = 0
+
+  package init() {}
+
+  init(_ limiter: ConcurrencyLimiter) {
+    limit = UInt64(max(0, limiter.limit))
+    underWay = UInt64(limiter.inFlight)
+    refused = limiter.refused
+    calmNanoseconds = UInt64(max(0, limiter.calmNanoseconds))
+  }
+
+  mutating func add(_ other: AdaptiveGauges) {
+    limit &+= other.limit
+    underWay &+= other.underWay
+    refused &+= other.refused
+    calmNanoseconds = max(calmNanoseconds, other.calmNanoseconds)
+  }
+}
+
 /// What a service's limits and endpoints are at, at a worker, or at all of them together.
 package struct ServiceGauges: Sendable {
   /// `namespace/name`.
@@ -24,6 +50,8 @@ package struct ServiceGauges: Sendable {
   package var limits = InlineArray<4, UInt64?>(repeating: nil)
   package var refused = InlineArray<4, UInt64>(repeating: 0)
   package var retryBudget: UInt64 = 0
+  /// Of the adaptive limit: where it stands, what is in flight under it, what it has refused; nil where there is none.
+  package var adaptive: AdaptiveGauges?
   /// Endpoints by state, in the order of `EndpointFlags.words`.
   package var states = InlineArray<6, UInt64>(repeating: 0)
   package var idleConnections: UInt64 = 0
@@ -43,6 +71,12 @@ package struct ServiceGauges: Sendable {
       refused[index] &+= other.refused[index]
       // Each worker has its part of the limit.
       if let more = other.limits[index] { limits[index] = (limits[index] ?? 0) &+ more }
+    }
+    if var sum = adaptive, let more = other.adaptive {
+      sum.add(more)
+      adaptive = sum
+    } else {
+      adaptive = adaptive ?? other.adaptive
     }
     for index in 0..<6 { states[index] &+= other.states[index] }
     retryBudget &+= other.retryBudget
@@ -128,6 +162,7 @@ extension Worker {
         gauges.refused[Int(kind.rawValue)] = cluster.pointee.breaker.refused(kind)
       }
       gauges.retryBudget = UInt64(clamping: cluster.pointee.budget.available)
+      if cluster.pointee.policy.concurrency != nil { gauges.adaptive = AdaptiveGauges(cluster.pointee.concurrency) }
       part.pending &+= Int64(cluster.pointee.breaker.count(.pending))
     }
     var index = first

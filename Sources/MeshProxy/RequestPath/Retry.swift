@@ -60,6 +60,17 @@ extension Worker {
     decide(exchange, failure, reason)
   }
 
+  /// The endpoint answered a request for another protocol with something else that its client would take for the
+  /// protocol's bytes. It is as well as before, and would answer the same again.
+  func protocolIgnored(_ exchange: ExchangeRef, _ status: UInt16) {
+    let reason = Reason.upstreamProtocolError
+    exchange.pointee.attemptReason = reason
+    noteAttempt(exchange, reason, status: status)
+    judge(exchange, EndpointOutcome(status: status))
+    finishRetry(exchange)
+    giveUp(exchange, reason)
+  }
+
   /// The time for one try is up.
   func tryTimedOut(_ exchange: ExchangeRef) {
     abandonUpstream(exchange)

@@ -10,7 +10,7 @@ extension Worker {
   /// is sent again in a retry, and what the access log reads.
   ///
   /// Left out: fields of this hop and those `Connection` names, what the route removes, and what a client could forge
-  /// (`x-forwarded-client-cert` always; `x-forwarded-for` and `x-forwarded-proto` where the client is neither of the mesh
+  /// (`x-forwarded-client-cert` and `x-apus-health` always; `x-forwarded-for` and `x-forwarded-proto` where the client is neither of the mesh
   /// nor this proxy's own application).
   func writeRequest(
     _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ hit: RouteHit, _ routes: UnsafePointer<RouteTableView>?,
@@ -26,7 +26,7 @@ extension Worker {
     while index < head.fieldCount {
       let field = head.fields[index]
       switch field.known {
-      case .host, .xForwardedClientCert: dropped.insert(index)
+      case .host, .xForwardedClientCert, .apusHealth: dropped.insert(index)
       case .xForwardedFor where !isTrusted: dropped.insert(index)
       case .xForwardedProto:
         if isTrusted, !hasScheme, saysScheme(head, field.value) {

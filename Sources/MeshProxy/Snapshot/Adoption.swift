@@ -42,10 +42,18 @@ struct GenerationBuilder {
   private func take(_ spec: ClusterSpec, _ index: Int, _ endpoints: EndpointRegistry, _ labels: LabelDictionary) {
     (clusters + index).initialize(to: endpoints.take(configuration, index))
     let view = spec.routes.map { Self.copy($0.view) }
-    (numbers + index).initialize(to: view.map { Self.numbers(of: $0.pointee, spec.service, labels) })
+    (numbers + index).initialize(
+      to: view.map { view in
+        let rules = view.pointee.rules
+        return Self.numbers(rules.count, of: spec.service, labels) { view.pointee.text(rules[$0].label) }
+      })
     (routes + index).initialize(to: view)
     (streams + index).initialize(to: spec.streams.map { Self.copy($0.view) })
-    (streamNumbers + index).initialize(to: spec.streams.map { Self.numbers(of: $0.view, spec.service, labels) })
+    (streamNumbers + index).initialize(
+      to: spec.streams.map { streams in
+        let view = streams.view
+        return Self.numbers(view.rules.count, of: spec.service, labels) { view.text(view.rules[$0].label) }
+      })
     gates?.fill(index, spec)
   }
 
@@ -64,24 +72,13 @@ struct GenerationBuilder {
     return generation
   }
 
+  /// The numbers of a service's rules for the label `route_name`.
   private static func numbers(
-    of view: RouteTableView, _ service: String, _ labels: LabelDictionary
+    _ count: Int, of service: String, _ labels: LabelDictionary, name: (Int) -> UnsafeBufferPointer<UInt8>
   ) -> UnsafeMutablePointer<UInt32> {
-    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
-    for (index, rule) in view.rules.enumerated() {
-      (numbers + index).initialize(
-        to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self), asked: service))
-    }
-    return numbers
-  }
-
-  private static func numbers(
-    of view: StreamTableView, _ service: String, _ labels: LabelDictionary
-  ) -> UnsafeMutablePointer<UInt32> {
-    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, view.rules.count))
-    for (index, rule) in view.rules.enumerated() {
-      (numbers + index).initialize(
-        to: labels.route(String(decoding: view.text(rule.label), as: UTF8.self), asked: service))
+    let numbers = UnsafeMutablePointer<UInt32>.allocate(capacity: max(1, count))
+    for index in 0..<count {
+      (numbers + index).initialize(to: labels.route(String(decoding: name(index), as: UTF8.self), asked: service))
     }
     return numbers
   }

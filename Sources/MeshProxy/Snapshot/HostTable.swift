@@ -72,13 +72,14 @@ struct HostTableView {
     return value
   }
 
-  /// The cluster that `host[:port]` means; the port defaults to 80, except for CONNECT, which must name it.
+  /// The cluster that `host[:port]` means; the port defaults to 80, also where nothing is behind its colon (RFC 3986,
+  /// section 3.2.3), except for CONNECT, which must name it.
   func cluster(authority: UnsafeBufferPointer<UInt8>, isConnect: Bool) -> Int32? {
     var end = authority.count
     var port: UInt32 = isConnect ? 0 : 80
     if let colon = lastColon(authority) {
-      port = 0
       var index = colon &+ 1
+      if index < end { port = 0 }
       while index < end {
         let digit = authority[index] &- 48
         guard digit < 10, port < 65_536 else { return nil }

@@ -1,4 +1,5 @@
 // Unsafe by design: a request in memory that is written once.
+internal import MeshModel
 package import MeshPolicy
 
 /// A health check with its texts.
@@ -21,8 +22,9 @@ package struct HealthCheckSpec: Equatable, Sendable {
     }
   }
 
-  /// What checks say of themselves in `user-agent`.
-  static let userAgent = "apus-health"
+  /// What checks say of themselves: to applications in `user-agent`; to the called proxy in a field that no proxy passes on,
+  /// so that an application cannot say it.
+  static let marks = "user-agent: apus-health\r\n\(KnownHeader.apusHealth.name): check\r\n"
   static let callPath = "/grpc.health.v1.Health/Check"
 }
 
@@ -37,18 +39,17 @@ final class ProbeRequest: @unchecked Sendable {
   init(_ spec: HealthCheckSpec?) {
     var head = ""
     var body: [UInt8] = []
-    let agent = "user-agent: \(HealthCheckSpec.userAgent)\r\n"
     switch spec?.settings.kind {
     case nil, .tcp?: break
     case .http?:
-      head = "GET \(spec?.path ?? "/") HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\n\(agent)\r\n"
+      head = "GET \(spec?.path ?? "/") HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\n\(HealthCheckSpec.marks)\r\n"
     case .grpc?:
       // `HealthCheckRequest`: one string, field 1 (grpc.health.v1).
       let name = Array((spec?.service ?? "").utf8.prefix(120))
       let message = name.isEmpty ? [] : [0x0A, UInt8(name.count)] + name
       body = [0, 0, 0, 0, UInt8(message.count)] + message
       head =
-        "POST \(HealthCheckSpec.callPath) HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\n\(agent)"
+        "POST \(HealthCheckSpec.callPath) HTTP/1.1\r\nhost: \(spec?.host ?? "")\r\n\(HealthCheckSpec.marks)"
         + "content-type: application/grpc\r\nte: trailers\r\ncontent-length: \(body.count)\r\n\r\n"
     }
     let all = Array(head.utf8) + body

@@ -42,9 +42,12 @@ package struct ClusterReport: WireMessage {
   }
 }
 
-/// A limit of a circuit breaker: what is under way, where it opens, how often it has refused.
+/// A limit of a circuit breaker, or the adaptive one: what is under way, where it opens, how often it has refused.
 package struct LimitReport: WireMessage {
-  /// `connections`, `pending`, `requests`, `retries`.
+  /// The kind of the limit that `adaptiveConcurrency` finds by itself.
+  package static let adaptive = "adaptive"
+
+  /// `connections`, `pending`, `requests`, `retries`; `adaptive` where `adaptiveConcurrency` is on.
   package var kind = ""
   package var current: UInt32 = 0
   /// Absent: there is no limit.

@@ -3,7 +3,8 @@
   server.py NAME [--record FILE] [--env FILE]      listens on 127.0.0.1:$PORT
             [--fail SHARE] [--status N] [--wait MS]   answers that share with 500, or with N; waits so long before
                                                       every answer
-            [--serial MS]                             does one request at a time, and takes so long for each
+            [--work MS [--workers N]]                 N threads (1) do what is asked, one request at a time each, and take
+                                                      so long for each; the others wait in a queue
 
 Everything it receives is appended to the record, byte for byte. Paths:
 
@@ -26,10 +27,12 @@ Everything it receives is appended to the record, byte for byte. Paths:
 import asyncio
 import base64
 import collections
+import concurrent.futures
 import hashlib
 import json
 import os
 import sys
+import time
 
 PIECE = bytes(range(256)) * 256
 
@@ -73,9 +76,10 @@ class Reader:
 
 
 class Server:
-    def __init__(self, name, record, fail=0.0, status="500", wait=0.0, serial=0.0):
-        self.name, self.record, self.wait, self.serial = name.encode(), record, wait, serial
-        self.turn = asyncio.Lock()
+    def __init__(self, name, record, fail=0.0, status="500", wait=0.0, work=0.0, workers=1):
+        self.name, self.record, self.wait, self.work = name.encode(), record, wait, work
+        # Threads, because the timers of asyncio end at whole milliseconds: they would be slower the more else happens.
+        self.pool = concurrent.futures.ThreadPoolExecutor(workers)
         self.fail, self.status, self.owed = fail, status.encode(), 0.0
         self.counts = collections.Counter()
 
@@ -143,9 +147,8 @@ class Server:
         is_head = method == b"HEAD"
         if self.wait:
             await asyncio.sleep(self.wait)
-        if self.serial:
-            async with self.turn:
-                await asyncio.sleep(self.serial)
+        if self.work:
+            await asyncio.get_running_loop().run_in_executor(self.pool, time.sleep, self.work)
         self.owed += self.fail
         if self.owed >= 1:
             self.owed -= 1
@@ -215,7 +218,8 @@ async def main():
     files = dict(zip(arguments[::2], arguments[1::2]))
     record = open(files["--record"], "ab") if "--record" in files else None
     server = Server(name, record, float(files.get("--fail", 0)), files.get("--status", "500"),
-                    float(files.get("--wait", 0)) / 1000, float(files.get("--serial", 0)) / 1000)
+                    float(files.get("--wait", 0)) / 1000, float(files.get("--work", 0)) / 1000,
+                    int(files.get("--workers", 1)))
     listening = await asyncio.start_server(
         server.serve, os.environ.get("HOST", "127.0.0.1"), int(os.environ["PORT"]), backlog=2048)
     if "--env" in files:

@@ -109,10 +109,10 @@ package struct HeaderModifier: FieldObject, Equatable {
     visitor.field("remove", &remove, .items(0...16), .unique, .each(.length(1...256)), .each(.format(.token)))
   }
 
-  /// Fields that frame messages or say where they go: the codecs write them, rules may not.
+  /// Fields that frame messages or say where they go, and the mark of health checks: proxies write them, rules may not.
   private static let reserved: Set<String> = [
     "connection", "content-length", "host", "http2-settings", "keep-alive", "proxy-connection", "te", "trailer",
-    "transfer-encoding", "upgrade",
+    "transfer-encoding", "upgrade", "x-apus-health",
   ]
 
   package func check(path: String, into report: ViolationReport) {
