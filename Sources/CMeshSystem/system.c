@@ -93,6 +93,8 @@ void cms_run_in_short_turns(void) {
 }
 
 void cms_run_beside(void) {
+  // With a smaller share too, a worker would never wait for this thread; but so would whoever waits for what it does:
+  // configuration, readiness, certificates.
   struct sched_param parameters = {0};
   sched_setscheduler(0, SCHED_BATCH, &parameters);
 }

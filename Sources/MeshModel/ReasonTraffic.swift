@@ -86,8 +86,9 @@ extension Reason {
         "Look at the application's log; the client saw a reset, since the head had been passed on.")
     case .upstreamProtocolError:
       ReasonDetail(
-        "upstream_protocol_error", 502, .upstreamProtocolError, "The endpoint's answer is not valid HTTP.",
-        "Check that the port speaks the protocol that the service's appProtocol names.")
+        "upstream_protocol_error", 502, .upstreamProtocolError,
+        "The endpoint's answer is not valid HTTP, or would pass for a WebSocket that was not accepted.",
+        "Check that the port speaks the protocol that the service's appProtocol names; gRPC needs HTTP/2.")
     default:  // upstreamHeadTooLarge
       ReasonDetail(
         "upstream_head_too_large", 502, .upstreamProtocolError,

@@ -58,6 +58,20 @@ struct FigureVerbTests {
         {"metadata":{"name":"db","namespace":"default"},"spec":{"ports":[{"port":3306},{"port":80}]}}
         """),
       "GET /apis/apus.dev/v1/workloads": none, "GET /apis/gateway.networking.k8s.io/v1/httproutes": none,
+      "GET /apis/gateway.networking.k8s.io/v1/grpcroutes": none,
+      "GET /apis/gateway.networking.k8s.io/v1/tcproutes": none,
+      "GET /apis/gateway.networking.k8s.io/v1/tlsroutes": .json(
+        """
+        {"items":[{"kind":"TLSRoute","metadata":{"name":"by-name","namespace":"default"},
+          "spec":{"parentRefs":[{"group":"","kind":"Service","name":"db"}],"rules":[{}]}}]}
+        """),
+      "GET /apis/gateway.networking.k8s.io/v1/backendtlspolicies": .json(
+        """
+        {"items":[{"kind":"BackendTLSPolicy","metadata":{"name":"outside","namespace":"default"},
+          "spec":{"targetRefs":[{"group":"","kind":"Service","name":"db"}],"validation":{}}},
+         {"kind":"BackendTLSPolicy","metadata":{"name":"others","namespace":"default"},
+          "spec":{"targetRefs":[{"group":"","kind":"Service","name":"web"}],"validation":{}}}]}
+        """),
       "GET /apis/apus.dev/v1/trafficpolicies": none, "GET /apis/apus.dev/v1/traffic": none,
       "GET /apis/apus.dev/v1/proxies": .json(
         """
@@ -84,6 +98,9 @@ struct FigureVerbTests {
         Protocol    3306: not declared, told from the first bytes; server speaks first (learned by a-1)
 
         """))
+    // Routes and policies of every kind that are attached to it, and of no other service.
+    #expect(result.output.contains("TLSRoute  by-name      1  -         -"))
+    #expect(result.output.contains("BackendTLSPolicy  outside  validation") && !result.output.contains("others"))
     let data = apus("describe", "db", "-o", "json", environment: environment(api))
     let learned = try JSONReader.read(Array(data.output.utf8))["learnedPorts"]?.elements ?? []
     #expect(learned.map { $0["learned"]?.text } == ["serverFirst", "firstBytes", "firstBytes"])

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import time
 
 import pytest
@@ -60,6 +61,18 @@ def test_envoys_default_format_has_its_meaning(static):
     assert (received, sent) == ("5", "7") and 30 <= int(service) <= int(duration) < 5000
     assert (forwarded, agent, request_id) == ("10.1.2.3", r"py\x22test", "id-1")
     assert (authority, host) == ("shop.example:80", f"127.0.0.1:{server.port}")
+
+
+def test_a_user_agent_that_comes_by_http_2_is_logged_and_matched(static):
+    chosen = {**rule(index=1), "matches": [{"headers": [{"name": "user-agent", "value": "probe"}]}]}
+    proxy = static.proxy([static.server()], routes=[rule(), chosen], proxy=logging(
+        {"text": "agent %REQ(USER-AGENT)% %ROUTE_NAME% %PROTOCOL%"}))
+    for agent in ("probe", "other"):
+        done = subprocess.run(["curl", "-sS", "--http2-prior-knowledge", "--max-time", "20", "-A", agent,
+                               f"http://127.0.0.1:{proxy.port}/"], capture_output=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+    assert [line.split()[1:] for line in lines(proxy, 2, "agent")] == [
+        ["probe", "default/route/1", "HTTP/2"], ["other", "default/route/0", "HTTP/2"]]
 
 
 def test_fields_of_json_and_of_answers(static):

@@ -144,6 +144,21 @@ def test_apply_waits_until_proxies_work_by_it_and_names_who_does_not(own_mesh):
     assert mesh.cli("delete", "httproute", "shop", "--wait").stdout.endswith("in force at 4 proxies\n")
 
 
+def test_a_burst_of_single_changes_is_in_force_soon(own_mesh):
+    """Deleted one by one: what came while one change was compiled is taken together."""
+    mesh = own_mesh
+    mesh.client()
+    count = 300
+    routes = [{**route("shop", {"backendRefs": [backend("shop-v1")]}), "metadata": {"name": f"r{number}"}}
+              for number in range(count)]
+    text = yaml.safe_dump_all([version_service("shop", "v1"), version_service("shop", "v2"), *routes])
+    mesh.cli("apply", "--wait", "-f", "-", stdin=text)
+    before = json.loads(mesh.cli("proxy-status", "-o", "json").stdout)["revision"]
+    assert "in force at 1 proxy" in mesh.cli("delete", "--wait", "-f", "-", stdin=text).stdout
+    after = json.loads(mesh.cli("proxy-status", "-o", "json").stdout)["revision"]
+    assert 0 < after - before < count, "fewer revisions than changes"
+
+
 # What bash does when Tab is pressed after these words: it calls what the script registered, with the words in COMP_WORDS.
 COMPLETE = """
 source "$0"
@@ -186,13 +201,12 @@ def zsh_offers(script, words):
     try:
         # Its last words are a sum, so that the echo of what is typed does not look like them.
         os.write(parent, f"fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D; LISTMAX=1000; "
-                         "bindkey '^X' list-choices; print ready$((40 + 2))\n".encode())
-        assert "ready42" in until("ready42")
+                         "bindkey '^X' list-choices; PROMPT=$((40 + 2))'> '\n".encode())
+        assert "42> " in until("42> ")
         line = " ".join(words)
         os.write(parent, f"{line}\x18".encode())
-        # The list stands between the line and the line again.
-        shown = until("  -- ")
-        return shown + until(line)
+        # The list stands between the line and the line again, which has a prompt before it.
+        return until(f"42> {line}")
     finally:
         os.killpg(shell.pid, signal.SIGKILL)
         shell.wait()

@@ -74,9 +74,9 @@ def test_each_request_is_counted_once_before_during_and_after_an_apply(own_mesh)
     assert first in routes and second in routes and "99." not in routes.splitlines()[1], routes
     described = mesh.cli("describe", "catalog", "-n", space).stdout
     titles, row = described.split("\nRoutes\n")[1].splitlines()[:2]
-    assert titles.split()[:4] == ["NAME", "RULES", "ACCEPTED", "RESOLVED"], described
+    assert titles.split()[:5] == ["KIND", "NAME", "RULES", "ACCEPTED", "RESOLVED"], described
     # It is accepted, though one of its backends is not there.
-    assert row.split()[:4] == [f"{space}/catalog", "2", "yes", "no"], described
+    assert row.split()[:5] == ["HTTPRoute", f"{space}/catalog", "2", "yes", "no"], described
 
     # Taken away again, with the same traffic: nothing is counted anew.
     mesh.delete("httproute", "catalog", space)
@@ -98,17 +98,18 @@ def test_health_checks_are_nobodys_requests(own_mesh):
         found = re.search(rb"^apus_health_checks_passed_on_total (\d+)", server.admin("/metrics").body, re.M)
         return int(found[1]) if found else 0
     raw.eventually(lambda: passed() >= 3)
-    # Neither has who only calls itself a check, nor who asks for the path without being one, a way to go unseen.
-    agent = [("user-agent", "apus-health")]
-    assert client.get("http://catalog/other", fields=agent).status == 200
-    assert client.get("http://catalog/healthz").status == 200
+    # No application has a way to go unseen: not by asking for the path, and not by calling itself a check, since the mark of
+    # a check is taken from whatever its proxy sends.
+    marks = [("user-agent", "apus-health"), ("X-Apus-Health", "check")]
+    for path in ("/other", "/healthz", "/healthz?deep=1"):
+        assert client.get(f"http://catalog{path}", fields=marks).status == 200
 
     def counted():
         text = server.admin("/metrics").body.decode()
         return sum(int(count) for count in re.findall(
             r'^istio_requests_total\{.*reporter="destination".*\} (\d+)', text, re.M))
-    assert counted() == 3
+    assert counted() == 4
     paths = [item["path"] for item in mesh.api("GET", f"/apis/apus.dev/v1/decisions?to={space}/catalog")[1]["items"]
              if item["reporter"] == "destination"]
-    assert sorted(paths) == ["/", "/healthz", "/other"]
-    raw.eventually(lambda: figures(mesh, space)["edges"] == [("client", "catalog", 3)])
+    assert sorted(path.split("?")[0] for path in paths) == ["/", "/healthz", "/healthz", "/other"]
+    raw.eventually(lambda: figures(mesh, space)["edges"] == [("client", "catalog", 4)])

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from support import raw
+from support import http2, raw
 from support.load import Load
 from support.mesh import backend, route
 from support.processes import free_port
@@ -413,12 +413,26 @@ def test_naming_a_field_that_frames_or_routes_as_hop_by_hop_does_not_remove_it(t
             assert answer.status == 400 or json.loads(answer.body)["length"] == 5, answer
 
 
-@pytest.mark.parametrize("host", ["server:x", "server:99999", "server:0", "server:", "server:80:80", "[::1", "..", "a" * 300])
+@pytest.mark.parametrize("host", ["server:x", "server:99999", "server:0", "server::", "server:80:80", "[::1", "..", "a" * 300])
 def test_a_host_that_names_no_service_goes_nowhere(target, host):
     marker = f"host-{next(SERIAL)}"
     answer = raw.get(target.client.forward_port, f"http://{host}/{marker}", host=host)
-    assert answer.status in (400, 404) and answer.reason or host == "server:", answer
-    assert marker.encode() not in target.server.recorded() or host == "server:"
+    assert answer.status in (400, 404) and answer.reason, answer
+    assert marker.encode() not in target.server.recorded()
+
+
+def test_an_empty_port_is_the_default_one(target):
+    """RFC 3986, section 3.2.3: nothing behind the colon means what no colon does; CONNECT has no default."""
+    port = target.client.forward_port
+    for asked, host in (("/", "server:"), ("/", "server.:"), ("http://server:/", "server:"), ("http://server:/", "server"),
+                        ("http://server/", "server:"), ("http://server:80/", "server:")):
+        answer = raw.get(port, asked, host=host)
+        assert (answer.status, answer.body) == (200, b"server\n"), (asked, host, answer)
+    with http2.Client(port) as client:
+        assert client.fetch("/", authority="server:").body == b"server\n"
+    for asked, host in (("http://server:8080/", "server:"), ("http://server:/", "other")):
+        assert raw.get(port, asked, host=host).status == 400, (asked, host)
+    assert raw.get(port, "server:", host="server:", method="CONNECT").status in (400, 404)
 
 
 def test_every_refusal_is_in_the_access_log(target):

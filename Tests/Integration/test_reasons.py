@@ -18,7 +18,7 @@ from support.leaves import Leaves, plain_context
 from support.mesh import backend, policy, route
 from support.processes import TOP, free_port
 from support.records import HANDSHAKE, HELLO_REQUEST, Sealer
-from support.scripted import Deaf, Scripted, endless_head, refuses_streams
+from support.scripted import Deaf, Scripted, endless_head, knows_no_http2, refuses_streams
 
 SPACE = "reasons"
 GROUP = "gateway.networking.k8s.io"
@@ -80,6 +80,7 @@ class World:
         self.deaf, self.long = Deaf(), Scripted(endless_head)
         self.refusing, self.closed = Scripted(refuses_streams), free_port()
         self.leaves, self.folder, self.authority = Leaves(mesh.data, folder), folder, Authority(folder, "others")
+        self.old = Scripted(knows_no_http2)
         self.nameless = Scripted(secured(self.authority.leaf("nameless")))
         self.server = mesh.quick_server(namespace=SPACE)
         self.busy = mesh.quick_server("busy", namespace=SPACE)
@@ -102,6 +103,7 @@ class World:
             *(service(name) for name in names), service("empty", "nobody"),
             *past, *outside("unreachable", 9, "224.0.0.1"), *outside("closed", self.closed), *outside("deaf", self.deaf.port),
             *with_tls("impostor", self.nameless.port, self.authority), *outside("long", self.long.port), *outside("refusing", self.refusing.port, protocol="kubernetes.io/h2c"),
+            *outside("old", self.old.port, protocol="kubernetes.io/h2c"), of("old", retry=one),
             routed("unrouted", {"matches": [{"path": {"value": "/only"}}], "backendRefs": [backend("unrouted")]}),
             routed("missing", {"name": "lost", "backendRefs": [backend("nowhere")]}),
             routed("weightless", {"matches": [{"path": {"value": "/"}}]}),
@@ -137,7 +139,7 @@ class World:
         return next(w for w in workloads if w["metadata"]["uid"] == self.server.uid)["spec"]["ports"][0]["meshPort"]
 
     def close(self):
-        for thing in (self.deaf, self.long, self.refusing, self.nameless):
+        for thing in (self.deaf, self.long, self.refusing, self.old, self.nameless):
             thing.close()
         for workload in (self.client, self.busy, self.server):
             self.mesh.stop_workload(workload)
@@ -445,6 +447,13 @@ def test_http2_that_is_none(world, reason, provoke):
         told = world.why(**{"from": f"{SPACE}/client"}, reason=reason)
         return told["reason"] == reason and told
     check(raw.eventually(known, 5), reason, "Client")
+
+
+def test_an_endpoint_that_speaks_no_http2_is_named_and_not_its_client(world):
+    answer = world.get("http://old/", "of-old")
+    assert (answer.status, answer.reason) == (502, "upstream_protocol_error"), answer
+    check(told_of(world, "of-old", "upstream_protocol_error"), "upstream_protocol_error", "Endpoint", None,
+          f"127.0.0.1:{world.old.port}")
 
 
 def asks_again(world):

@@ -1,6 +1,7 @@
 """What the proxies tell about themselves: metrics that Prometheus reads, logs that parse, admin pages."""
 
 import json
+import os
 import signal
 
 import pytest
@@ -78,6 +79,20 @@ def test_what_a_scrape_costs_a_worker_is_told(pair):
         workers = {sample.labels["worker"]: sample.value for sample in families[name].samples}
         assert len(workers) >= 1 and all(0 < value < 10 for value in workers.values()), (name, workers)
     assert [(s.labels["component"], s.value) for s in families["istio_build"].samples] == [("proxy", 1)]
+
+
+def test_who_makes_texts_stays_behind_who_answers_requests(pair):
+    """The thread that makes a scrape's text takes no worker's processor away when it becomes ready; its share is the same."""
+    for workload in pair:
+        names, nice, policies = {}, {}, {}
+        for thread in map(int, os.listdir(f"/proc/{workload.sidecar_pid}/task")):
+            with open(f"/proc/{workload.sidecar_pid}/task/{thread}/comm") as file:
+                names[thread] = file.read().strip()
+            nice[thread], policies[thread] = os.getpriority(os.PRIO_PROCESS, thread), os.sched_getscheduler(thread)
+        side, workers = workload.sidecar_pid, [thread for thread, name in names.items() if name.startswith("worker-")]
+        assert workers and policies[side] == os.SCHED_BATCH, names
+        for worker in workers:
+            assert policies[worker] == os.SCHED_OTHER and nice[side] == nice[worker], (names, nice)
 
 
 def test_failures_carry_their_reason_and_their_deciding_object(pair):

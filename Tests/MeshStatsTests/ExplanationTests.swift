@@ -77,6 +77,21 @@ private func record(
     #expect(told.object?.text == "Service shop/payments")
   }
 
+  @Test func anApplicationThatSpeaksNoHTTP2IsNamedAndNotItsClient() throws {
+    var caller = record(status: 200, isLocal: false)
+    var called = record(.destination, status: 200, reason: "upstream_protocol_error", isLocal: true)
+    (caller.grpcStatus, called.grpcStatus) = (14, 14)
+    (caller.isFailure, called.isFailure) = (true, true)
+    let told = try #require(Explanation(of: [caller, called]))
+    #expect(
+      told.sentence.hasPrefix(
+        "GET /pay from front to payments was refused with gRPC status 14 by the proxy of the service: "
+          + "the endpoint's answer is not valid HTTP"))
+    #expect(told.object?.text == "Application shop/payments-v2, 127.0.0.1:4321")
+    #expect(told.remedy.contains("gRPC needs HTTP/2"))
+    #expect(told.chain.allSatisfy { $0.text.contains("gRPC status 14") && !$0.text.contains("200") })
+  }
+
   @Test func applicationsAndRetriesAreToldFromRefusals() throws {
     let own = try #require(
       Explanation(of: [record(status: 500, isLocal: false), record(.destination, status: 500, isLocal: false)]))

@@ -75,6 +75,21 @@ import Testing
     #expect(!read([("traceparent", value)]).isPresent)
   }
 
+  @Test func hexadecimalTakesDigitsInLowerCaseAndNothingElse() {
+    let digits = Array("0123456789abcdef".utf8)
+    for place in 0..<16 {
+      for byte in UInt8.min...UInt8.max {
+        var text = Array("13579bdf02468ace".utf8)
+        text[place] = byte
+        for count in [8, 11, 16] where place < count {
+          let values = text.prefix(count).map { digits.firstIndex(of: $0) }
+          let expected = values.contains(nil) ? nil : values.reduce(UInt64(0)) { $0 << 4 | UInt64($1 ?? 0) }
+          #expect(Hexadecimal.read(text, count) == expected)
+        }
+      }
+    }
+  }
+
   @Test func twoTraceparentsAreNone() {
     let one = ("traceparent", "00-\(Self.trace)-\(Self.span)-01")
     #expect(!read([one, one]).isPresent)

@@ -54,12 +54,21 @@ struct ServiceDescription {
     endpoints = workloads.filter { workload in
       (workload["status"]?["services"]?.elements ?? []).contains { $0.text == "\(namespace)/\(name)" }
     }
-    routes = try Self.objects("/apis/gateway.networking.k8s.io/v1/httproutes", &client).filter { route in
-      Self.points(route["spec"]?["parentRefs"], at: name, in: namespace, from: route["metadata"]?["namespace"]?.text)
+    var routes: [Value] = []
+    for kind in ["grpcroutes", "httproutes", "tlsroutes", "tcproutes"] {
+      routes += try Self.objects("/apis/gateway.networking.k8s.io/v1/\(kind)", &client).filter { route in
+        Self.points(route["spec"]?["parentRefs"], at: name, in: namespace, from: route["metadata"]?["namespace"]?.text)
+      }
     }
-    policies = try Self.objects("/apis/apus.dev/v1/trafficpolicies", &client).filter { policy in
-      Self.points(policy["spec"]?["targetRefs"], at: name, in: namespace, from: policy["metadata"]?["namespace"]?.text)
+    self.routes = routes
+    var policies: [Value] = []
+    for path in ["apus.dev/v1/trafficpolicies", "gateway.networking.k8s.io/v1/backendtlspolicies"] {
+      policies += try Self.objects("/apis/\(path)", &client).filter { policy in
+        Self.points(
+          policy["spec"]?["targetRefs"], at: name, in: namespace, from: policy["metadata"]?["namespace"]?.text)
+      }
     }
+    self.policies = policies
     let to = "to=\(PercentCoding.encode("\(namespace)/\(name)"))&window=\(window)"
     callers = try Self.objects("/apis/apus.dev/v1/traffic?by=sourceService,security&\(to)", &client)
     rules = try Self.objects("/apis/apus.dev/v1/traffic?by=service,route&\(to)", &client)
@@ -137,13 +146,14 @@ struct ServiceDescription {
 
   private var routeTable: Table {
     var table = Table([
-      .init("NAME"), .init("RULES", .right), .init("ACCEPTED"), .init("RESOLVED"), .init("MESSAGE", minimumWidth: 10),
+      .init("KIND"), .init("NAME"), .init("RULES", .right), .init("ACCEPTED"), .init("RESOLVED"),
+      .init("MESSAGE", minimumWidth: 10),
     ])
     table.rows = routes.map { route in
       let conditions = (route["status"]?["parents"]?.elements ?? []).flatMap { $0["conditions"]?.elements ?? [] }
       let bad = conditions.first { $0["status"]?.text == "False" }
       return [
-        Figures.name(route["metadata"]?["namespace"], route["metadata"]?["name"]),
+        route["kind"]?.text ?? "", Figures.name(route["metadata"]?["namespace"], route["metadata"]?["name"]),
         "\(route["spec"]?["rules"]?.elements?.count ?? 0)",
         Self.state("Accepted", conditions), Self.state("ResolvedRefs", conditions),
         bad?["message"]?.text ?? "",
@@ -161,11 +171,12 @@ struct ServiceDescription {
   }
 
   private var policyTable: Table {
-    var table = Table([.init("NAME"), .init("SETS", minimumWidth: 10)])
+    var table = Table([.init("KIND"), .init("NAME"), .init("SETS", minimumWidth: 10)])
     table.rows = policies.map { policy in
       let settings = (policy["spec"]?.members ?? []).map(\.name).filter { $0 != "targetRefs" }
       return [
-        Figures.name(policy["metadata"]?["namespace"], policy["metadata"]?["name"]), settings.joined(separator: ", "),
+        policy["kind"]?.text ?? "", Figures.name(policy["metadata"]?["namespace"], policy["metadata"]?["name"]),
+        settings.joined(separator: ", "),
       ]
     }
     return table

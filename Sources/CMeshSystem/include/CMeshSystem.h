@@ -52,8 +52,8 @@ void cms_pause_exactly(void);
 /// The calling thread answers others: when it becomes ready to run it goes before one whose turns are longer, on kernels
 /// that let threads say so (Linux 6.12 and later).
 void cms_run_in_short_turns(void);
-/// The calling thread works for itself: becoming ready to run it takes nobody's processor away (SCHED_BATCH). Its share
-/// of the time stays the same.
+/// The calling thread works beside others that answer requests: becoming ready to run it takes nobody's processor away
+/// (SCHED_BATCH). Its share of the time stays the same.
 void cms_run_beside(void);
 /// A non-blocking, close-on-exec stream socket of the family.
 int cms_stream_socket(int family);

@@ -65,15 +65,16 @@ enum Sentence {
     if record.status == 0 { return record.isTunnel ? "was ended" : "was broken off" }
     if record.isLocalReply {
       let side = record.reporter == .source ? "the caller" : "the service"
-      return "was refused with \(record.status) by the proxy of \(side)"
+      return "was refused with \(record.answer) by the proxy of \(side)"
     }
     return reason.breaksAnswer
-      ? "was broken off after the head of its answer (\(record.status))" : "ended with \(record.status)"
+      ? "was broken off after the head of its answer (\(record.status))" : "ended with \(record.answer)"
   }
 
   private static func ending(_ record: DecisionRecord) -> String {
-    record.isTunnel
-      ? "ended" : record.status < 400 ? "succeeded with \(record.status)" : "was answered with \(record.status)"
+    if record.isTunnel { return "ended" }
+    let isSuccess = record.status < 400 && record.grpcStatus ?? 0 == 0
+    return (isSuccess ? "succeeded with " : "was answered with ") + record.answer
   }
 
   static func times(_ count: UInt32, _ one: String, _ many: String) -> String {
@@ -139,7 +140,7 @@ extension Hop {
     if !record.route.isEmpty { parts.append("route \(record.route)") }
     if !record.endpoint.isEmpty {
       let workload = record.workload.isEmpty ? "" : "\(record.workload) at "
-      parts.append("endpoint \(workload)\(record.endpoint), \(record.isMutualTLS ? "mutual TLS" : "plaintext")")
+      parts.append("endpoint \(workload)\(record.endpoint), \(record.isMutualTLS ? "" : "no ")mutual TLS")
     }
     if record.attempts > 1 { parts.append("\(record.attempts) attempts") }
     if let refusal = retryRefusal {
@@ -181,7 +182,15 @@ extension Hop {
 
   private func end(_ record: DecisionRecord) -> String {
     let reason = record.reason.isEmpty ? "" : " (\(record.reason))"
-    let status = record.status == 0 ? "ended" : "\(record.status)"
+    let status = record.status == 0 ? "ended" : record.answer
     return "\(status)\(reason) after \(Sentence.duration(record.durationMicroseconds))"
+  }
+}
+
+extension DecisionRecord {
+  /// What it was answered with, for people: the status of gRPC says more than the 200 that carries it.
+  var answer: String {
+    guard status == 200, let grpcStatus, grpcStatus != 0 else { return "\(status)" }
+    return "gRPC status \(grpcStatus)"
   }
 }

@@ -30,6 +30,11 @@ package struct TrafficExplainer: Sendable {
     if let objects, let object = explanation.object, let told = explanation.told {
       explanation.object = await objects.object(object, for: told)
     }
+    if explanation.object?.kind == "BackendTLSPolicy" {
+      explanation.remedy =
+        "Compare the certificate that the server shows with the hostname and the authorities that the policy names; "
+        + "`apus analyze` says whether they are there."
+    }
     return explanation
   }
 

@@ -174,15 +174,10 @@ package final class WorkerTelemetry {
     return exchange.pointee.grpcStatus ?? (exchange.pointee.reason == .clientReset ? 1 : 2)
   }
 
-  /// Whether an exchange failed, as success rates count it: by HTTP status, for gRPC by the statuses that tell of the
-  /// server, and where an answer was broken off after its head.
+  /// Whether an exchange failed, as success rates count it.
   static func isFailure(_ exchange: ExchangeRef) -> Bool {
-    if exchange.pointee.status >= 500 || exchange.pointee.status == 0 { return true }
-    if exchange.pointee.reason?.breaksAnswer ?? false { return true }
-    switch grpcStatus(exchange) {
-    case 2, 4, 13, 14, 15: return true
-    default: return false
-    }
+    ServiceFailure.counts(
+      status: exchange.pointee.status, grpcStatus: grpcStatus(exchange), reason: exchange.pointee.reason)
   }
 
   // MARK: Edges

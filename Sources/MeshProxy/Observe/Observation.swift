@@ -181,14 +181,12 @@ extension Worker {
     }
   }
 
-  /// Whether a proxy of the mesh asks how the application is. The path is compared too, so that nobody makes other requests
-  /// unseen by calling them a check.
+  /// Whether a proxy of the mesh asks how the application is: the peer is of the mesh, and the mark is its proxy's, since
+  /// proxies pass it on from nobody. The path is compared too, for peers whose proxies are of another make.
   private func isHealthCheck(
     _ exchange: ExchangeRef, _ head: borrowing MessageHead, _ plan: UnsafePointer<TelemetryView>
   ) -> Bool {
-    guard exchange.pointee.isInbound, exchange.pointee.flags.contains(.mutualTLS),
-      let agent = HeaderSearch.first(plan.pointee.checkAgent, .userAgent, head),
-      Self.equal(head.bytes(agent), plan.pointee.checkAgent)
+    guard exchange.pointee.isInbound, exchange.pointee.flags.contains(.mutualTLS), head.first(.apusHealth) != nil
     else { return false }
     let path = head.bytes(head.path)
     var index = 0

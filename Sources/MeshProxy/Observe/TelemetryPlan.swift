@@ -50,7 +50,6 @@ struct TelemetryView: BitwiseCopyable {
   var hasPrograms: Bool
   /// Paths of the health checks that are configured; what asks for them as one is no request of anybody.
   var checks: UnsafeBufferPointer<UnsafeBufferPointer<UInt8>>
-  var checkAgent: UnsafeBufferPointer<UInt8>
 
   /// Whether something is kept of every request.
   var keepsAll: Bool { logs.count > 0 }
@@ -123,8 +122,7 @@ package final class TelemetryPlan: @unchecked Sendable {
         requestFields: store.freeze(builder.wanted.request.map { builder.field($0) }),
         responseFields: store.freeze(builder.wanted.response.map { builder.field($0) }), logs: store.freeze(logs),
         tags: store.freeze(tags), hasPrograms: !builder.programs.isEmpty,
-        checks: store.freeze(checks.prefix(Self.maxChecks).map { kept.freeze(Array($0.utf8)) }),
-        checkAgent: store.freeze(Array(HealthCheckSpec.userAgent.utf8)))
+        checks: store.freeze(checks.prefix(Self.maxChecks).map { kept.freeze(Array($0.utf8)) }))
     ])
     view = memory.baseAddress.unsafelyUnwrapped
   }

@@ -275,6 +275,11 @@ package enum Hexadecimal {
   package static func read(_ base: UnsafePointer<UInt8>, _ count: Int) -> UInt64? {
     var value: UInt64 = 0
     var index = 0
+    while index &+ 8 <= count {
+      guard let eight = readEight(base + index) else { return nil }
+      value = value << 32 | UInt64(eight)
+      index &+= 8
+    }
     while index < count {
       let byte = base[index]
       let digit: UInt8
@@ -316,6 +321,18 @@ package enum Hexadecimal {
     let raw = UnsafeMutableRawPointer(place)
     raw.storeBytes(of: digits(UInt32(truncatingIfNeeded: number >> 32)), as: UInt64.self)
     raw.storeBytes(of: digits(UInt32(truncatingIfNeeded: number)), toByteOffset: 8, as: UInt64.self)
+  }
+
+  /// Eight digits at once: bytes become nibbles, and what they are as digits again must be what was read.
+  @inline(__always)
+  private static func readEight(_ base: UnsafePointer<UInt8>) -> UInt32? {
+    let text = UnsafeRawPointer(base).loadUnaligned(as: UInt64.self)
+    let bytes = UInt64(bigEndian: text)
+    var word = (bytes &+ (bytes >> 6 & 0x0101_0101_0101_0101) &* 9) & 0x0F0F_0F0F_0F0F_0F0F
+    word = (word | word >> 4) & 0x00FF_00FF_00FF_00FF
+    word = (word | word >> 8) & 0x0000_FFFF_0000_FFFF
+    let number = UInt32(truncatingIfNeeded: word | word >> 16)
+    return digits(number) == text ? number : nil
   }
 
   /// Eight digits as a word whose first byte is the first of them: nibbles are spread over bytes, and those above nine

@@ -60,6 +60,13 @@ def refuses_streams(connection):
         server.send(reset(stream, REFUSED_STREAM))
 
 
+def knows_no_http2(connection):
+    """A server of HTTP/1.1, which takes the preface of HTTP/2 for a request that is none."""
+    read_head(connection)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    connection.recv(65536)
+
+
 class Deaf:
     """A port that takes no connection: its backlog is full, and what comes then is dropped by the kernel."""
 
