@@ -8,6 +8,9 @@
 // result, and the connections are kept until standard input is closed. What stands around the run (handshakes, the end
 // of connections) can so be kept out of what is measured on the other side.
 //
+// With --samples FILE every answered request is written there: when it was due (CLOCK_MONOTONIC) and how long it took,
+// both in nanoseconds, as two 64-bit numbers.
+//
 // Prints one JSON object. What counts as failed: no connection, a connection that ends inside an answer or before one,
 // an answer that is not HTTP, and (counted apart, by status) answers of 500 and above. A kept-alive connection that the
 // server closed before the first byte of an answer is opened again and the request sent once more, as HTTP clients do;
@@ -71,6 +74,7 @@ static struct sockaddr_in server;
 static uint64_t statuses[600], requests, failed, connect_failed, reset, malformed, stale, bytes, latency[HISTOGRAM];
 static uint64_t latency_max, begun;
 static volatile sig_atomic_t stopping;
+static FILE *samples;
 #ifndef NO_TLS
 static SSL_CTX *context;
 #endif
@@ -183,6 +187,7 @@ static void answered(connection *c) {
   uint64_t took = now_ns() - c->sent_ns;
   latency[bucket(took)]++;
   if (took > latency_max) latency_max = took;
+  if (samples) fwrite((uint64_t[]){c->sent_ns, took}, sizeof(uint64_t), 2, samples);
   statuses[c->status]++;
   requests++;
   c->busy = false;
@@ -434,7 +439,7 @@ static void parse(int argc, char **argv) {
       {"rate", 1, 0, 'r'},    {"path", 1, 0, 'u'}, {"host", 1, 0, 'h'},        {"method", 1, 0, 'm'},
       {"header", 1, 0, 'H'},  {"tls", 0, 0, 't'},  {"cert", 1, 0, 'C'},        {"key", 1, 0, 'K'},
       {"alpn", 1, 0, 'A'},    {"sni", 1, 0, 'S'},  {"requests", 1, 0, 'n'},
-      {"warmup", 1, 0, 'w'},  {0, 0, 0, 0}};
+      {"warmup", 1, 0, 'w'},  {"samples", 1, 0, 'o'}, {0, 0, 0, 0}};
   int option;
   while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
     switch (option) {
@@ -451,6 +456,13 @@ static void parse(int argc, char **argv) {
       if (strlen(extra) + strlen(optarg) + 3 < sizeof extra) strcat(strcat(extra, optarg), "\r\n");
       break;
     case 'w': options.warmup = atof(optarg); break;
+    case 'o':
+      samples = fopen(optarg, "w");
+      if (samples == NULL) {
+        fprintf(stderr, "load: %s cannot be written\n", optarg);
+        exit(2);
+      }
+      break;
     case 't': options.tls = true; break;
     case 'C': options.cert = optarg; break;
     case 'K': options.key = optarg; break;
@@ -578,6 +590,7 @@ int main(int argc, char **argv) {
   }
   report((double)(now_ns() - counted_from) / 1e9);
   fflush(stdout);
+  if (samples) fclose(samples);
   if (options.warmup > 0) (void)!read(STDIN_FILENO, buffer, 1);
   return failed ? 1 : 0;
 }

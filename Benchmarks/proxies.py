@@ -9,6 +9,7 @@ import os
 import shutil
 
 import measure
+import policies
 from certificates import Certificates
 
 
@@ -39,8 +40,6 @@ class Proxy:
     suffix = "conf"
 
     def launch(self, shape, upstream):
-        if shape in ("features", "observed") and not hasattr(self, "_add_features"):
-            raise Unavailable("what this row has on is Apus's")
         port = measure.free_port()
         path = os.path.join(self.folder, f"{shape}.{self.suffix}")
         with open(path, "w") as file:
@@ -87,6 +86,8 @@ class HAProxy(Proxy):
     def config(self, shape, listen, upstream):
         if shape.endswith("-l4"):
             raise Unavailable("it makes no tunnels in HTTP/2")
+        if shape == "observed":
+            raise Unavailable("it has no tracing by OTLP")
         c = self.certificates
         end = f" ssl crt {c.server_bundle} ca-file {c.root} verify required alpn "
         bind = {"tls": f" ssl crt {c.server_bundle}", "server": end + c.alpn, "server-h2": end + "h2",
@@ -102,11 +103,13 @@ class HAProxy(Proxy):
         if shape == "l4":
             return head + f"frontend f\n  bind 127.0.0.1:{listen}\n  default_backend b\n" \
                           f"backend b\n  server s 127.0.0.1:{upstream}\n"
+        rules, backend, server = ((policies.haproxy_rules(), policies.haproxy_backend(), policies.haproxy_server())
+                                  if shape == "features" else ("", "", ""))
         return head + (
             f"frontend f\n  bind 127.0.0.1:{listen}{bind}\n"
-            "  http-request set-header x-request-id %[uuid]\n"
+            f"  http-request set-header x-request-id %[uuid]\n{rules}"
             "  acl other path_beg /other/\n  use_backend other if other\n  default_backend b\n"
-            f"backend b\n  http-reuse always\n  server s 127.0.0.1:{upstream}{out}\n"
+            f"backend b\n  http-reuse always\n{backend}  server s 127.0.0.1:{upstream}{out}{server}\n"
             f"backend other\n  http-reuse always\n  server s 127.0.0.1:{upstream}{out}\n")
 
 
@@ -207,15 +210,19 @@ class Envoy(Proxy):
                 "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [connect]}]},
                 "http_filters": [{"name": "router", "typed_config": {
                     "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}
+        has_policies = shape == "features"
         return {"name": "http", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
                      "HttpConnectionManager",
             "stat_prefix": "in", "generate_request_id": True,
+            **(policies.envoy_telemetry("/dev/null") if shape == "observed" else {}),
             "codec_type": "HTTP2" if shape in ("h2", "h2h2", "grpc", "server-h2") else "HTTP1",
             "route_config": {"virtual_hosts": [{"name": "v", "domains": ["*"], "routes": [
+                *(policies.envoy_routes() if has_policies else []),
                 {"match": {"prefix": "/other/"}, "route": {"cluster": "other"}},
-                {"match": {"prefix": "/"}, "route": {"cluster": "b"}}]}]},
-            "http_filters": [{"name": "router", "typed_config": {
+                {"match": {"prefix": "/"}, "route": {
+                    "cluster": "b", **(policies.envoy_route_action() if has_policies else {})}}]}]},
+            "http_filters": [*(policies.envoy_filters() if has_policies else []), {"name": "router", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}}]}}
 
     def config(self, shape, listen, upstream):
@@ -226,6 +233,7 @@ class Envoy(Proxy):
             limits = {"max_connections": 10000, "max_pending_requests": 10000, "max_requests": 10000}
             return {"name": name, "type": "STATIC", "connect_timeout": "5s",
                     "circuit_breakers": {"thresholds": [limits]}, **self._upstream(shape),
+                    **(policies.envoy_cluster() if shape == "features" else {}),
                     "load_assignment": {"cluster_name": name, "endpoints": [
                         {"lb_endpoints": [{"endpoint": {"address": address(upstream)}}]}]}}
 
@@ -234,7 +242,7 @@ class Envoy(Proxy):
             "admin": {"address": address(measure.free_port())},
             "static_resources": {
                 "listeners": [{"address": address(listen), "filter_chains": [chain]}],
-                "clusters": [cluster("b"), cluster("other")]}}, indent=1)
+                "clusters": [cluster("b"), cluster("other"), *([cluster("collector")] if shape == "observed" else [])]}}, indent=1)
 
 
 class Apus(Proxy):
@@ -247,31 +255,6 @@ class Apus(Proxy):
         command = [self.program, "--config", config, "--workers", "1"]
         # Lines of the access log are written, and cost no disk.
         return ["sh", "-c", 'exec "$@" >/dev/null', "sh", *command] if "observed" in config else command
-
-    @staticmethod
-    def _add_features(service, rule):
-        """Fifty rules with conditions on headers, and every policy that a request passes, none of which interferes."""
-        others = [{**rule(index + 2, f"/other/{index}/", "other"),
-                   "matches": [{"path": {"kind": "prefix", "value": f"/other/{index}/"},
-                                "headers": [{"name": f"x-test-{index % 8}", "value": str(index)}]},
-                               {"headers": [{"name": f"x-test-{index % 8}", "value": f"v{index}"}]}]}
-                  for index in range(48)]
-        service["routes"] = service["routes"] + others
-        limits = [{"name": "all", "requests": 1000000, "source": "default/bench"},
-                  {"name": "source", "requests": 1000000, "key": "sourceAddress", "source": "default/bench"},
-                  {"name": "header", "requests": 1000000, "key": "header", "header": "x-user", "source": "default/bench",
-                   "matches": [{"headers": [{"name": "host", "kind": "regularExpression", "value": ".+"}]}]}]
-        service["routes"][1]["policy"] = {"source": "default/bench", "rateLimits": limits[:1]}
-        service["policy"] = {
-            "source": "default/bench", "rateLimits": limits,
-            "faults": [{"abortPerMillion": 1, "abortStatus": 503, "source": "default/bench",
-                        "matches": [{"headers": [{"name": "x-fault", "value": "yes"}]}]}],
-            "circuitBreaker": {"maxConnections": 1000, "maxRequests": 1000, "maxPendingRequests": 1000, "maxRetries": 10},
-            "outlier": {"consecutive5xx": 5, "successRate": {}, "failurePercentage": {}},
-            "retry": {"attempts": 2, "perTryMilliseconds": 5000, "hedgeDelayMilliseconds": 5000},
-            "timeouts": {"requestMilliseconds": 10000},
-            "balance": {"affinity": "header", "affinityName": "x-user", "slowStartMilliseconds": 1000,
-                        "isZoneAware": True, "subset": {"label": "env", "header": "x-env"}}}
 
     def config(self, shape, listen, upstream):
         if shape == "tls":
@@ -305,18 +288,14 @@ class Apus(Proxy):
         if protocol != "tcp":
             services[0]["routes"] = [rule(0, "/other/", "other"), rule(1, "/", "backend")]
         if shape == "features":
-            self._add_features(services[0], rule)
-        # 1 % of the requests traced, and the access log in JSON; metrics are on in every row.
-        told = {"tracing": {"samplePerMillion": 10_000,
-                            "exporter": {"endpoint": f"http://127.0.0.1:{upstream}", "protocol": "http"}},
-                "decidesAccessLogs": True, "accessLogs": [{"source": "default/bench"}]}
+            policies.add_to_apus(services[0], rule)
         account = "backend" if is_server else "load"
         snapshot = {
             "node": {"uid": account, "namespace": "default", "workload": account, "service": account,
                      "serviceAccount": account, "trustDomain": "cluster.local"},
             "listeners": [listener], "services": services, "workloads": [workload("backend"), workload("other")],
             "proxy": {"namespace": "default", "workload": account, "trustDomain": "cluster.local",
-                      **({"telemetry": told} if shape == "observed" else {})}}
+                      **({"telemetry": policies.apus_telemetry(upstream)} if shape == "observed" else {})}}
         if is_server or is_client:
             certificate, key = (c.server, c.server_key) if is_server else (c.client, c.client_key)
             snapshot["certificate"] = {"certificateChain": certificate, "privateKey": key, "roots": c.root}

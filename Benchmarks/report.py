@@ -167,7 +167,9 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
 - *h2 to h1* and *h2 to h2* name what the load and the backend speak: 16 connections with 10 requests on each at any time
   (h2load). *gRPC unary* is a message of 32 bytes that nghttpd sends back, with its status in a trailer.
 - *policies* is the plain hop with fifty rules and every policy on that a request passes (limits, faults, affinity,
-  ejection, retries, hedging), Apus alone: what it costs above *plain* is the price of the policies.
+  ejection, retries, hedging): what it costs above *plain* is the price of the policies. Envoy and HAProxy have the same
+  as far as they can (`Benchmarks/policies.py`): Envoy one limit where Apus has four and no zones, HAProxy no hedging and
+  no time limit for a single try.
 - Rows that name a rate leave the proxy idle for most of the time: it pays for falling asleep and waking up with nearly
   every message. All other rows load it as much as it can take.
 - The *floor* is no proxy: a loop in C that receives and sends the same bytes and does nothing else. What it costs is
@@ -176,8 +178,8 @@ How Apus compares with Envoy, HAProxy and nginx on one machine. `make bench` rep
 - *1,000 services …* is a sidecar under a real control plane, with 2,000 requests a second meanwhile. What is applied costs
   control plane and command line the CPU that they share with load and backend; so the same objects are applied again by
   turns, which changes nothing at the proxy: the difference is what a change of the configuration costs a request.
-- *all seen* is the plain hop with 1 % of the requests traced (OTLP/HTTP) and an access log in JSON written to
-  `/dev/null`; metrics are on in every row. What it costs above *plain* is the price of seeing.
+- *all seen* is the plain hop with 1 % of the requests traced (OTLP/HTTP; HAProxy has none) and an access log in JSON
+  written to `/dev/null`; metrics are on in every row. What it costs above *plain* is the price of seeing.
 - Latency is measured at a fixed rate, and counts from when a request was due, not from when it was sent.
 
 ## The machine
