@@ -81,22 +81,27 @@ struct attributes {
   uint64_t runtime, deadline, period;
 };
 
-void cms_run_in_short_turns(void) {
-  // The shortest that the kernel takes is 100 microseconds; a turn of a busy loop is about as long.
+static void run_in_turns(uint32_t policy, uint64_t nanoseconds) {
   struct attributes attributes = {
     .size = sizeof attributes,
-    .policy = SCHED_OTHER,
+    .policy = policy,
     .nice = getpriority(PRIO_PROCESS, 0),
-    .runtime = 200000,
+    .runtime = nanoseconds,
   };
   syscall(SYS_sched_setattr, 0, &attributes, 0);
 }
 
+// The shortest that the kernel takes is 100 microseconds; a turn of a busy loop is about as long.
+void cms_run_in_short_turns(void) { run_in_turns(SCHED_OTHER, 200000); }
+
 void cms_run_beside(void) {
   // With a smaller share too, a worker would never wait for this thread; but so would whoever waits for what it does:
-  // configuration, readiness, certificates.
-  struct sched_param parameters = {0};
-  sched_setscheduler(0, SCHED_BATCH, &parameters);
+  // configuration, readiness, certificates. With turns this short it gives up little where it lets others run.
+  run_in_turns(SCHED_BATCH, 100000);
+}
+
+void cms_let_others_run(void) {
+  if (!SIMULATED) sched_yield();
 }
 
 int cms_stream_socket(int family) {

@@ -1,8 +1,11 @@
 """What the proxies tell about themselves: metrics that Prometheus reads, logs that parse, admin pages."""
 
+import collections
+import ctypes
 import json
 import os
 import signal
+import struct
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
@@ -93,6 +96,31 @@ def test_who_makes_texts_stays_behind_who_answers_requests(pair):
         assert workers and policies[side] == os.SCHED_BATCH, names
         for worker in workers:
             assert policies[worker] == os.SCHED_OTHER and nice[side] == nice[worker], (names, nice)
+        if told := turn_nanoseconds(side):
+            assert told == 100_000 and all(told < turn_nanoseconds(worker) for worker in workers)
+
+
+def turn_nanoseconds(thread):
+    """How long a thread's turns are; 0 where the kernel does not tell (before Linux 6.12)."""
+    attributes = ctypes.create_string_buffer(48)
+    number = {"x86_64": 315, "aarch64": 275}[os.uname().machine]
+    assert ctypes.CDLL(None).syscall(number, thread, attributes, 48, 0) == 0
+    return struct.unpack_from("Q", attributes, 24)[0]
+
+
+def test_no_exposition_has_a_series_twice(pair):
+    """Prometheus refuses a whole scrape for one doubled series."""
+    client, server = pair
+    for number in range(30):
+        client.get("http://server/status/404" if number % 3 == 0 else "http://server/")
+        client.get("http://nobody/")
+    for workload in pair:
+        for accept in ("text/plain", "application/openmetrics-text; version=1.0.0"):
+            answer = raw.get(workload.admin_port, "/metrics", [("Accept", accept)], host="localhost")
+            lines = [line for line in answer.body.decode().splitlines() if not line.startswith("#")]
+            # Without exemplar and value.
+            series = collections.Counter(line.split(" # ")[0].rpartition(" ")[0] for line in lines)
+            assert len(series) > 100 and max(series.values()) == 1, series.most_common(3)
 
 
 def test_failures_carry_their_reason_and_their_deciding_object(pair):

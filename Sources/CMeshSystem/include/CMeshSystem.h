@@ -55,6 +55,9 @@ void cms_run_in_short_turns(void);
 /// The calling thread works beside others that answer requests: becoming ready to run it takes nobody's processor away
 /// (SCHED_BATCH). Its share of the time stays the same.
 void cms_run_beside(void);
+/// The calling thread goes on after those that wait for its processor, where any does. For one that runs beside others:
+/// what it gives up is one of its turns, which are short.
+void cms_let_others_run(void);
 /// A non-blocking, close-on-exec stream socket of the family.
 int cms_stream_socket(int family);
 /// accept4 with non-blocking and close-on-exec; the peer's address goes to `peer`.

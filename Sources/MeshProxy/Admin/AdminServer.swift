@@ -95,6 +95,8 @@ private final class AdminConnection: SideHandler {
   private var output: [UInt8] = []
   private var sent = 0
   private var nextPage: (() -> [UInt8]?)?
+  /// How many parts were made.
+  private var made = 0
   /// Whether the client takes chunks; one of HTTP/1.0 reads until the connection closes.
   private var takesChunks = true
   private var isHead = false
@@ -108,6 +110,8 @@ private final class AdminConnection: SideHandler {
   private static let patience: UInt64 = 30_000_000_000
   /// Parts of one answer made in one turn; the thread has other things to do.
   private static let pagesPerTurn = 32
+  /// Parts, of some 25 microseconds each, that are made before others may have the processor: requests may wait for it.
+  private static let pagesAtOnce = 2
 
   init(loop: SideLoop, descriptor: Int32, isLoopback: Bool, handler: @escaping AdminServer.Handler) {
     self.loop = loop
@@ -222,6 +226,8 @@ private final class AdminConnection: SideHandler {
       if output.isEmpty { return }
       guard let nextPage else { return finish() }
       sent = 0
+      made &+= 1
+      if made.isMultiple(of: Self.pagesAtOnce) { cms_let_others_run() }
       if let page = nextPage() {
         output = takesChunks ? Array("\(String(page.count, radix: 16))\r\n".utf8) + page + [0x0D, 0x0A] : page
       } else {
