@@ -36,7 +36,10 @@ struct FigureVerbTests {
 
   @Test func statOfWhatIsNotThereIsNotFound() throws {
     let api = try FakeAPI(["GET /apis/apus.dev/v1/stats": .json(Self.stats)])
-    #expect(apus("stat", "service/front", environment: environment(api)).status == 0)
+    for words in [["service/front"], ["service", "front"], ["svc", "front"]] {
+      let result = apus(["stat"] + words, environment: environment(api))
+      #expect(result.status == 0 && result.output.contains("service/front") && !result.output.contains("catalog"))
+    }
     let result = apus("stat", "service/frnt", environment: environment(api))
     #expect(result.status == 4)
     #expect(result.errors.contains("frnt"))

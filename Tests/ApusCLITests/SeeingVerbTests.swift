@@ -1,4 +1,5 @@
 import ApusCLI
+import ApusHTTP
 import MeshControl
 import Testing
 
@@ -47,6 +48,50 @@ struct SeeingVerbTests {
     #expect(api.requests.first?.target.contains("from=front&to=default%2Fcatalog") == true)
     #expect(apus("stat", "--to", "catalog", environment: environment(api)).output.contains("RETRIES"))
     #expect(apus("stat", "service/catalog", "--to", "catalog", environment: environment(api)).status == 2)
+  }
+
+  @Test(arguments: [["catalog"], ["service/catalog"], ["svc/catalog"], ["service", "catalog"], ["svc", "catalog"]])
+  func servicesGoByNameWithOrWithoutTheirKind(_ words: [String]) throws {
+    let path = "/api/v1/namespaces/shop/services/catalog"
+    let none: HTTPResponse = .json("{\"items\":[]}")
+    var answers: [String: HTTPResponse] = ["GET \(path)": .json("{\"metadata\":{\"name\":\"catalog\"}}")]
+    for kind in ["httproutes", "grpcroutes", "tlsroutes", "tcproutes", "backendtlspolicies"] {
+      answers["GET /apis/gateway.networking.k8s.io/v1/\(kind)"] = none
+    }
+    for kind in ["workloads", "trafficpolicies", "proxies", "traffic"] {
+      answers["GET /apis/apus.dev/v1/\(kind)"] = none
+    }
+    let api = try FakeAPI(answers)
+    let described = apus(["describe"] + words + ["-n", "shop"], environment: environment(api))
+    #expect(described.status == 0 && described.output.hasPrefix("Service     shop/catalog\n"), "\(described.errors)")
+    #expect(apus(["routes"] + words + ["-n", "shop"], environment: environment(api)).status == 0)
+    #expect(api.requests.last?.target.contains("&to=shop%2Fcatalog") == true)
+  }
+
+  @Test func whatIsNoServiceIsSentToGet() throws {
+    let api = try FakeAPI([:])
+    for words in [
+      ["describe", "httproute", "catalog"], ["describe", "httproute/catalog"], ["routes", "tcproute/catalog"],
+    ] {
+      let result = apus(words, environment: environment(api))
+      #expect(result.status == 2)
+      #expect(result.errors.contains("about services") && result.errors.contains("apus get"))
+    }
+    #expect(apus("describe", "service/", environment: environment(api)).status == 2)
+    #expect(apus("describe", "nonsense", "catalog", environment: environment(api)).errors.contains("no kind"))
+    #expect(api.requests.isEmpty)
+  }
+
+  @Test func bothEndsGoByNameWithTheirKindToo() throws {
+    let api = try FakeAPI([
+      "GET /apis/apus.dev/v1/why": .json(Self.explanation), "GET /apis/apus.dev/v1/traffic": .json(Self.traffic),
+    ])
+    _ = apus("why", "--from", "workload/front", "--to", "service/shop/payments", environment: environment(api))
+    #expect(api.requests.last?.target == "/apis/apus.dev/v1/why?from=front&to=shop%2Fpayments")
+    _ = apus("edges", "--to", "svc/payments", environment: environment(api))
+    #expect(api.requests.last?.target.hasSuffix("&to=payments") == true)
+    _ = apus("edges", "--to", "shop/payments", environment: environment(api))
+    #expect(api.requests.last?.target.hasSuffix("&to=shop%2Fpayments") == true)
   }
 
   static let explanation = """

@@ -6,17 +6,21 @@ import MeshControl
 struct Describe: Verb {
   static let configuration = CommandConfiguration(
     abstract: "Show all that concerns one service: endpoints, routes, policies, traffic.",
-    usage: "apus describe <service> [-n <namespace>] [<options>]",
+    usage: "apus describe [service] <name> [-n <namespace>] [<options>]",
     discussion: """
       The traffic is that of the last 30 seconds (or --window).
 
       EXAMPLES
         apus describe catalog
+        apus describe service payments -n shop
         apus describe service/payments -n shop -o json
       """)
 
-  @Argument(help: ArgumentHelp("The service, as NAME or service/NAME.", valueName: "service"))
+  @Argument(help: ArgumentHelp("The service, as NAME, service/NAME or service NAME.", valueName: "service"))
   var service: String
+
+  @Argument(help: ArgumentHelp("The service's name, where the kind comes before it.", valueName: "name"))
+  var name: String?
 
   @OptionGroup var namespace: NamespaceOption
   @OptionGroup var window: WindowOption
@@ -24,9 +28,10 @@ struct Describe: Verb {
   @OptionGroup var connection: ConnectionOptions
 
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
-    let name = service.split(separator: "/").last.map(String.init) ?? service
+    let named = try ServiceName(service, name)
     var client = try connection.client(in: context)
-    let description = try ServiceDescription(name: name, namespace: namespace.name, window: window.seconds, &client)
+    let description = try ServiceDescription(
+      name: named.name, namespace: named.namespace ?? namespace.name, window: window.seconds, &client)
     context.write(description.value, as: format.output) { description.text(width: context.tableWidth) }
     return .success
   }

@@ -119,7 +119,10 @@ struct PeerOptions: ParsableArguments {
   var to: String?
 
   /// As parameters of the API, each with its `&`.
-  var query: String {
+  var query: String { Self.query(from: from.map(ServiceName.withoutKind), to: to.map(ServiceName.withoutKind)) }
+
+  /// The same of names that have no kind before them.
+  static func query(from: String?, to: String?) -> String {
     [("from", from), ("to", to)].map { name, value in
       value.map { "&\(name)=\(PercentCoding.encode($0))" } ?? ""
     }.joined()

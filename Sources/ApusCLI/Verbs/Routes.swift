@@ -17,8 +17,13 @@ struct Routes: Verb {
         apus routes -A -o json
       """)
 
-  @Argument(help: ArgumentHelp("The service whose routes are shown.", valueName: "service"))
+  @Argument(
+    help: ArgumentHelp(
+      "The service whose routes are shown, as NAME, service/NAME or service NAME.", valueName: "service"))
   var service: String?
+
+  @Argument(help: ArgumentHelp("The service's name, where the kind comes before it.", valueName: "name"))
+  var name: String?
 
   @OptionGroup var namespaces: NamespacesOption
 
@@ -30,12 +35,13 @@ struct Routes: Verb {
   @OptionGroup var connection: ConnectionOptions
 
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
-    var peers = PeerOptions()
-    let name = service.map { $0.hasPrefix("service/") ? String($0.dropFirst("service/".count)) : $0 } ?? ""
-    peers.to = namespaces.listed.map { "\($0)/\(name)" } ?? (name.isEmpty ? nil : name)
-    peers.from = from
+    let named = try Self.named(service, name)
+    let name = named?.name ?? ""
+    let peers = PeerOptions.query(
+      from: from.map(ServiceName.withoutKind),
+      to: (named?.namespace ?? namespaces.listed).map { "\($0)/\(name)" } ?? named?.name)
     var client = try connection.client(in: context)
-    let value = try client.call("GET", "/apis/apus.dev/v1/traffic?by=service,route\(window.query)\(peers.query)")
+    let value = try client.call("GET", "/apis/apus.dev/v1/traffic?by=service,route\(window.query)\(peers)")
     let rows = value["items"]?.elements ?? []
     if rows.isEmpty {
       context.errors.write(
@@ -45,6 +51,11 @@ struct Routes: Verb {
       rows.isEmpty ? "" : Self.table(rows).text(maxWidth: context.tableWidth)
     }
     return .success
+  }
+
+  private static func named(_ service: String?, _ name: String?) throws(CLIFailure) -> ServiceName? {
+    guard let service else { return nil }
+    return try ServiceName(service, name)
   }
 
   static func table(_ rows: [Value]) -> Table {

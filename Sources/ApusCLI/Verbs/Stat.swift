@@ -23,6 +23,9 @@ struct Stat: Verb {
   @Argument(help: ArgumentHelp("services, workloads, or one of them as service/NAME.", valueName: "subject"))
   var subject: String?
 
+  @Argument(help: ArgumentHelp("The name of one of them, where it is not in the subject.", valueName: "name"))
+  var name: String?
+
   @OptionGroup var namespaces: NamespacesOption
   @OptionGroup var peers: PeerOptions
 
@@ -45,7 +48,7 @@ struct Stat: Verb {
   private var isOfCalls: Bool { peers.from != nil || peers.to != nil }
 
   func run(in context: CLIContext) throws(CLIFailure) -> ExitStatus {
-    let filter = try StatFilter(subject, namespace: namespaces.listed)
+    let filter = try StatFilter(subject, name, namespace: namespaces.listed)
     var client = try connection.client(in: context)
     guard watch else {
       let answer = try fetch(&client, filter)
@@ -113,16 +116,16 @@ struct StatFilter: Equatable {
   /// Absent: all namespaces.
   var namespace: String?
 
-  init(_ subject: String?, namespace: String?) throws(CLIFailure) {
+  init(_ subject: String?, _ name: String? = nil, namespace: String?) throws(CLIFailure) {
     self.namespace = namespace
     guard let subject else { return }
-    let target = try ObjectName(kind: subject, name: nil)
+    let target = try ObjectName(kind: subject, name: name)
     guard let kind = Kind(rawValue: target.kind.singular) else {
       throw CLIFailure(
         .usage, "there are no figures of \(target.kind.plural)", hint: "write services, workloads, or service/NAME")
     }
     self.kind = kind
-    name = target.name
+    self.name = target.name
   }
 
   func matches(_ row: Value) -> Bool {
