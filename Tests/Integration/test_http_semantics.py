@@ -1,6 +1,9 @@
 """What HTTP/1.1 promises holds through two proxies: framing, trailers, 100-continue, upgrades, CONNECT."""
 
+import contextlib
 import json
+import os
+import re
 import socket
 import sys
 import time
@@ -177,6 +180,61 @@ def test_tcp_services_keep_half_closed_connections(shared_mesh):
             assert conversation(size) == b"x" * size + b"bye %d\n" % size
         metrics = client.admin("/metrics").body.decode()
         assert "istio_tcp_sent_bytes_total" in metrics and "istio_tcp_received_bytes_total" in metrics
+    finally:
+        for workload in (client, echo):
+            shared_mesh.stop_workload(workload)
+
+
+def wakes(pid):
+    """How often the workers of a proxy have slept and been woken."""
+    total = 0
+    for thread in os.listdir(f"/proc/{pid}/task"):
+        with open(f"/proc/{pid}/task/{thread}/status") as file:
+            status = file.read()
+        if re.search(r"^Name:\s+worker", status):
+            total += int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.M)[1])
+    return total
+
+
+def test_open_connections_are_counted_while_they_flow_and_wake_nobody_while_idle(shared_mesh):
+    port, count = free_port(), 300
+    echo = shared_mesh.run("echo", sys.executable, f"{APPS}/tcp_echo.py", "{env}", protocol="tcp", namespace="idle")
+    client = shared_mesh.client(namespace="idle", upstreams={"echo": port})
+
+    def received(workload, reporter):
+        text = workload.admin("/metrics").body.decode()
+        return sum(int(found) for found in re.findall(
+            r'^istio_tcp_received_bytes_total\{.*reporter="%s".*\} (\d+)' % reporter, text, re.M))
+
+    def say(connection):
+        connection.send(b"x" * 10)
+        assert connection._exactly(10) == b"x" * 10
+
+    def all_told(size):
+        return received(client, "source") == received(echo, "destination") == size
+    try:
+        def first():
+            with raw.Connection(port, 10) as connection:
+                connection.send(b"x")
+                connection.socket.shutdown(socket.SHUT_WR)
+                return connection.rest() == b"xbye 1\n"
+        raw.eventually(first, 15)
+        before = received(client, "source")
+        with contextlib.ExitStack() as stack:
+            connections = [stack.enter_context(raw.Connection(port, 10)) for _ in range(count)]
+            for connection in connections:
+                say(connection)
+                time.sleep(0.005)
+            raw.eventually(lambda: all_told(before + 10 * count), 15)
+            # Neither the 5 seconds after which what passed is told, nor the clock that ends what is idle, wakes a worker.
+            pids = [client.sidecar_pid, echo.sidecar_pid]
+            earlier = [wakes(pid) for pid in pids]
+            time.sleep(6)
+            woken = [wakes(pid) - then for pid, then in zip(pids, earlier)]
+            assert max(woken) < 30, f"idle connections wake proxies: {woken}"
+            # One that was idle is counted again as soon as it is used.
+            say(connections[0])
+            raw.eventually(lambda: all_told(before + 10 * count + 10), 15)
     finally:
         for workload in (client, echo):
             shared_mesh.stop_workload(workload)

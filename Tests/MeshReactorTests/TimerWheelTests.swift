@@ -24,11 +24,12 @@ private let tick = TimerWheel.nanosecondsPerTick
         wheel.remove(timers + index)
         deadlines[index] = nil
       default:
-        let deadline = now + random.next() % (random.next() % 2 == 0 ? 50 : 9000) * tick
+        let reach: [UInt64] = [50, 9000, 600_000, 3_000_000]
+        let deadline = now + random.next() % reach[Int(random.next() % 4)] * tick
         wheel.arm(timers + index, deadline: deadline)
         deadlines[index] = max(deadline / tick + 1, now / tick + 1)
       }
-      now += random.next() % (random.next() % 50 == 0 ? 5000 : 5) * tick
+      now += random.next() % (random.next() % 50 == 0 ? [5000, 1_000_000][Int(random.next() % 2)] : 5) * tick
       var fired: Set<Int> = []
       while let timer = wheel.nextDue(now: now) { fired.insert(timer - timers) }
       var expected: Set<Int> = []
@@ -55,11 +56,29 @@ private let tick = TimerWheel.nanosecondsPerTick
     #expect(timer.pointee.fires(after: 10 * tick))
   }
 
+  /// Idle connections have their clocks far away; ten thousand of them wake the loop no oftener than one.
+  @Test(arguments: [1, 10_000]) func timersThatAreFarAwayWakeTheLoopOnceInTwoSeconds(count: Int) {
+    let timers = UnsafeMutablePointer<WheelTimer>.allocate(capacity: count)
+    timers.initialize(repeating: WheelTimer(), count: count)
+    defer { timers.deallocate() }
+    var wheel = TimerWheel(now: 0)
+    for index in 0..<count { wheel.arm(timers + index, deadline: (300_000 + UInt64(index)) * tick) }
+    var (now, wakes): (UInt64, Int) = (0, 0)
+    while wakes < 1000 {
+      now += UInt64(wheel.millisecondsToNext(limit: 1_000_000)) * tick
+      guard wheel.nextDue(now: now) == nil else { break }
+      wakes += 1
+    }
+    #expect(now == 300_001 * tick)
+    // The slot of two seconds in which the first is due, and nothing before.
+    #expect(wakes <= 1)
+  }
+
   @Test func theTimeToSleepNeverPassesADeadline() {
     let timer = UnsafeMutablePointer<WheelTimer>.allocate(capacity: 1)
     timer.initialize(to: WheelTimer())
     defer { timer.deallocate() }
-    for distance in [0, 1, 62, 63, 64, 65, 500, 2046] as [UInt64] {
+    for distance in [0, 1, 62, 63, 64, 65, 500, 2046, 2047] as [UInt64] {
       var wheel = TimerWheel(now: 7 * tick)
       wheel.arm(timer, deadline: (7 + distance) * tick)
       #expect(wheel.millisecondsToNext(limit: 100_000) == Int32(distance) + 1)

@@ -209,6 +209,13 @@ struct Exchange {
   /// Whether the client's side is, or was until it went, a stream of HTTP/2.
   var wasStream: Bool { downstream.pointee.role == .downstreamHTTP2 }
 
+  /// Whether it is an open connection of which metrics have not been told all that has passed.
+  @inline(__always)
+  var owesBytes: Bool {
+    flags.contains([.tunnel, .joined])
+      && (responseBytes != toldResponseBytes || requestBytes != toldRequestBytes)
+  }
+
   /// Whether the client's side is a stream of HTTP/2.
   @inline(__always)
   var isDownstreamStream: Bool { downstreamStream.id != 0 }

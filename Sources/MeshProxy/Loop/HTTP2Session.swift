@@ -153,6 +153,7 @@ extension Worker {
       return
     }
     exchange.pointee.lastActivity = now
+    if exchange.pointee.flags.contains([.tunnel, .joined]) { tellSoon(exchange) }
     crowd.moved(&exchange.pointee.crowdMark)
     if session.pointee.connection == exchange.pointee.downstream {
       exchange.pointee.downstreamDebt &+= count

@@ -107,9 +107,7 @@ package final class WorkerTelemetry {
   /// Counts what has passed on a connection since the last time, while it goes on.
   func tellBytes(_ exchange: ExchangeRef, now: UInt64, _ peers: PeerTable) {
     let (sent, received) = (exchange.pointee.responseBytes, exchange.pointee.requestBytes)
-    guard !exchange.pointee.flags.contains(.speculative),
-      sent != exchange.pointee.toldResponseBytes || received != exchange.pointee.toldRequestBytes
-    else { return }
+    guard exchange.pointee.owesBytes, !exchange.pointee.flags.contains(.speculative) else { return }
     metrics.connectionBytes(
       ConnectionKey(edge: edge(of: exchange, peers), route: exchange.pointee.routeNumber),
       sent: sent &- exchange.pointee.toldResponseBytes, received: received &- exchange.pointee.toldRequestBytes,

@@ -173,9 +173,7 @@ extension Worker {
     if exchange.pointee.flags.contains(.tunnel) || exchange.pointee.flags.contains(.responseStarted) {
       nearest = min(nearest, exchange.pointee.lastActivity &+ settings.limits.streamIdleNanoseconds)
     }
-    if exchange.pointee.flags.contains([.tunnel, .joined]) {
-      nearest = min(nearest, now &+ RequestPath.tellingInterval)
-    }
+    if exchange.pointee.owesBytes { nearest = min(nearest, now &+ RequestPath.tellingInterval) }
     if watchesBody(exchange) {
       nearest = min(nearest, bodyDeadline(exchange))
     }

@@ -127,6 +127,13 @@ extension Worker {
     settleRequest(exchange)
   }
 
+  /// Bytes pass through a tunnel: they are told within `RequestPath.tellingInterval`. One that is idle wakes nobody for that.
+  func tellSoon(_ exchange: ExchangeRef) {
+    let time = now &+ RequestPath.tellingInterval
+    guard exchange.pointee.timer.fires(after: time) else { return }
+    timers.arm(UnsafeMutableRawPointer(exchange).assumingMemoryBound(to: WheelTimer.self), deadline: time)
+  }
+
   /// Bytes of a side that is a connection, for the other side.
   func tunnelBytes(_ connection: ConnectionRef, _ bytes: UnsafeMutablePointer<UInt8>, _ count: Int) -> Int {
     guard let exchange = connection.pointee.exchange, exchange.pointee.flags.contains(.joined) else {
@@ -138,6 +145,7 @@ extension Worker {
       return 0
     }
     exchange.pointee.lastActivity = now
+    tellSoon(exchange)
     if exchange.pointee.downstream == connection {
       exchange.pointee.requestBytes &+= UInt64(count)
       giveUpstream(exchange, bytes, count, ends: false)
