@@ -11,7 +11,7 @@ extension Reason {
     case .noRoute:
       ReasonDetail(
         "no_route", 404, .noRoute, "The service has routes, and none of them matches this request.",
-        "Compare the request with `apus get httproutes -o yaml`, or add a rule that matches everything.")
+        "Compare the request with the routes that `apus describe NAME` lists, or add a rule that matches everything.")
     case .backendNotFound:
       ReasonDetail(
         "backend_not_found", 500, .noCluster, "The route names a backend that does not exist.",

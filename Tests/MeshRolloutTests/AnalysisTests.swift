@@ -278,6 +278,27 @@ import Testing
         == ["AP603 spec.adaptiveConcurrency"])
   }
 
+  @Test func `external names that lead to a workload of the mesh, past its proxy`() throws {
+    func external(_ port: String, _ addresses: String, name: String = "shop.test") -> String {
+      """
+      {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "other"},
+       "spec": {"type": "ExternalName", "externalName": "shop.test", "ports": [\(port)]},
+       "status": {"resolved": {"name": "\(name)", "addresses": \(addresses)}}}
+      """
+    }
+    let (itsPort, itsAddress) = (#"{"port": 80, "targetPort": 8080}"#, #"["192.0.2.1", "127.0.0.1"]"#)
+    let finding = try #require(try Self.findings([external(itsPort, itsAddress)]).first)
+    #expect(finding.code == .nameWithinMesh && finding.path == "spec.externalName" && finding.severity == .warning)
+    #expect(finding.message.contains("127.0.0.1:8080, the workload default/shop-1"))
+    #expect(finding.mend.contains("selector"))
+    #expect(try Self.lines([external(#"{"port": 8080}"#, itsAddress)]) == ["AP506 spec.externalName"])
+    // Another program of that machine, another machine, an answer for another name, files alone.
+    #expect(try Self.lines([external(#"{"port": 80}"#, itsAddress)]) == [])
+    #expect(try Self.lines([external(itsPort, #"["192.0.2.1"]"#)]) == [])
+    #expect(try Self.lines([external(itsPort, itsAddress, name: "before.test")]) == [])
+    #expect(try Self.lines([external(itsPort, itsAddress)], isLive: false) == [])
+  }
+
   @Test func `policies that are passed by: routes that lead to what is no version`() throws {
     let breaker = Self.policy("one", #""circuitBreaker": {"maxRequests": 1}, "timeouts": {"request": "1s"}"#)
     let away = Self.route(#"[{"backendRefs": [{"name": "other", "port": 80}]}]"#)

@@ -76,6 +76,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
   case sliceBesideSelector = "AP503"
   case sliceBesideName = "AP504"
   case nameUnresolved = "AP505"
+  case nameWithinMesh = "AP506"
   // Policies that contradict each other.
   case policiesConflict = "AP601"
   case peerAuthenticationsConflict = "AP602"
@@ -116,6 +117,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .sliceBesideSelector: "slice-beside-selector"
     case .sliceBesideName: "slice-beside-name"
     case .nameUnresolved: "name-unresolved"
+    case .nameWithinMesh: "name-within-mesh"
     case .policiesConflict: "policies-conflict"
     case .peerAuthenticationsConflict: "peer-authentications-conflict"
     case .limitWithoutProxy: "limit-without-proxy"
@@ -137,7 +139,7 @@ package enum FindingCode: String, Sendable, Equatable, CaseIterable {
     case .sliceServiceMissing, .noParent, .routesConflict, .retriesDoNotAllFit, .budgetWithoutRetries,
       .selectorMatchesNothing, .namedPortUnknown, .policiesConflict, .peerAuthenticationsConflict,
       .rolloutRouteElsewhere, .duplicateBackend, .sliceBesideSelector, .nowhereToSend, .limitWithoutProxy,
-      .sliceBesideName, .nameUnresolved, .policyPassedBy:
+      .sliceBesideName, .nameUnresolved, .nameWithinMesh, .policyPassedBy:
       .warning
     case .weightUnreachable, .retryWithoutTryLimit: .info
     }

@@ -165,7 +165,10 @@ extension MeshAnalysis {
     for (name, service) in services.sorted(by: { $0.key < $1.key }) where service.resolvedName == nil {
       lookAtService(name, service, hasSlices: slices.contains(name))
     }
-    for object in objects { lookAtName(object.resource) }
+    for object in objects {
+      lookAtName(object.resource)
+      lookWhereNameLeads(object.resource)
+    }
     lookAtPeerAuthentications()
   }
 
@@ -207,6 +210,26 @@ extension MeshAnalysis {
     add(
       .nameUnresolved, service.key, "spec.externalName", condition["message"]?.text ?? "\(host) is not resolved",
       mend: failure?.remedy ?? "correct externalName or ipFamilies, or the addresses that DNS gives the name")
+  }
+
+  /// A name that leads to a workload of the mesh leads past the proxy that takes in its connections.
+  private mutating func lookWhereNameLeads(_ service: Resource) {
+    guard let spec = service.spec as? ServiceSpec, let host = spec.resolvedName,
+      service.status?["resolved"]?["name"]?.text == host
+    else { return }
+    let addresses = Set((service.status?["resolved"]?["addresses"]?.elements ?? []).compactMap(\.text))
+    let ports = Set(
+      spec.ports.map { port in
+        if case .number(let number)? = port.targetPort { number } else { port.port }
+      })
+    for workload in world.workloads ?? [] where workload.hasProxy && addresses.contains(workload.address) {
+      guard let port = workload.ports.first(where: { ports.contains(Int($0.appPort)) }) else { continue }
+      return add(
+        .nameWithinMesh, service.key, "spec.externalName",
+        "\(host) leads to \(workload.address):\(port.appPort), the workload \(workload.namespace)/\(workload.name) of this "
+          + "mesh: calls go past its proxy, in plain text and with no identity",
+        mend: "remove type and externalName, and give the Service a selector that the workload's labels meet")
+    }
   }
 
   private mutating func lookAtService(_ name: ServiceName, _ service: ServiceSpec, hasSlices: Bool) {
