@@ -185,6 +185,31 @@ def test_tcp_services_keep_half_closed_connections(shared_mesh):
             shared_mesh.stop_workload(workload)
 
 
+def test_servers_that_send_head_and_body_apart_wait_for_no_acknowledgement(shared_mesh):
+    """The kernel delays an acknowledgement by 40 ms, for which Nagle's algorithm keeps the body back: not behind the mesh."""
+    port = free_port()
+    server = shared_mesh.run("apart", sys.executable, f"{APPS}/two_writes.py", "{env}", namespace="apart")
+    client = shared_mesh.client(namespace="apart", upstreams={"apart": port})
+
+    def median(where):
+        times = []
+        with raw.Connection(where) as connection:
+            for _ in range(15):
+                began = time.monotonic()
+                connection.request("GET", "/", host="apart")
+                assert connection.response().body == b"in two writes\n"
+                times.append(time.monotonic() - began)
+        return sorted(times)[len(times) // 2]
+    try:
+        raw.eventually(lambda: raw.get(port, "/").status == 200, 15)
+        direct, meshed = median(server.app_port), median(port)
+        assert direct > 0.03, f"this server is not what the test is about: {direct}"
+        assert meshed < 0.02, f"{meshed} s in the middle, {direct} s without the mesh"
+    finally:
+        for workload in (client, server):
+            shared_mesh.stop_workload(workload)
+
+
 def wakes(pid):
     """How often the workers of a proxy have slept and been woken."""
     total = 0

@@ -102,7 +102,7 @@ extension Worker {
       writeHead(
         exchange, head, status: head.status, except: responseInfo.hopByHop,
         endStream: connection.pointee.body.isFinished)
-      if connection.pointee.body.isFinished { finishResponse(exchange, connection) }
+      headForwarded(exchange, connection, isAlone: count == length)
       return length
     }
     var writer = HTTP1Writer(headBuffer, capacity: Self.headCapacity)
@@ -114,7 +114,7 @@ extension Worker {
     }
     if exchange.pointee.flags.contains(.dechunk) || writer.count > length &+ EventLoop.receiveHeadroom {
       write(exchange.pointee.downstream, headBuffer, writer.count)
-      if connection.pointee.body.isFinished { finishResponse(exchange, connection) }
+      headForwarded(exchange, connection, isAlone: count == length)
       return length
     }
     // The new head is put right before the body, so that both leave in one call without copying the body.
@@ -132,12 +132,25 @@ extension Worker {
     if case .finished = step.progress {
       finishResponse(exchange, connection)
     } else {
-      // A server that sends head and body apart, with Nagle's algorithm on, waits for this acknowledgement.
-      cms_acknowledge_now(connection.pointee.fd)
+      acknowledge(connection)
       hold(exchange, connection)
     }
     return length &+ step.consumed
   }
+
+  /// The head has gone to the client by itself; the body follows, if there is one.
+  private func headForwarded(_ exchange: ExchangeRef, _ connection: ConnectionRef, isAlone: Bool) {
+    if connection.pointee.flags.contains(.dead) { return }
+    if connection.pointee.body.isFinished {
+      finishResponse(exchange, connection)
+    } else if isAlone {
+      acknowledge(connection)
+    }
+  }
+
+  /// A server that sends head and body apart, with Nagle's algorithm on (RFC 896), keeps the body back until the head is
+  /// acknowledged, which the kernel delays by 40 ms.
+  private func acknowledge(_ connection: ConnectionRef) { cms_acknowledge_now(connection.pointee.fd) }
 
   /// Whether the two connections may serve another request after this one.
   private func decideReuse(_ exchange: ExchangeRef, _ connection: ConnectionRef, _ framing: BodyFraming) {
