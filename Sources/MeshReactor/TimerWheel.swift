@@ -92,19 +92,31 @@ package struct TimerWheel: ~Copyable {
   private static let coarseCount = 256
   package static let nanosecondsPerTick: UInt64 = 1_000_000
 
-  private let fine: TimerRing
-  private let coarse: TimerRing
-  private var currentTick: UInt64
+  private struct State {
+    let fine = TimerRing(count: TimerWheel.slotCount)
+    let coarse = TimerRing(count: TimerWheel.coarseCount)
+    var currentTick: UInt64
+  }
+
+  /// Behind a pointer, since reading a large property of a class from another module allocates memory for its access.
+  private let state: UnsafeMutablePointer<State>
+
+  private var fine: TimerRing { state.pointee.fine }
+  private var coarse: TimerRing { state.pointee.coarse }
+  private var currentTick: UInt64 {
+    get { state.pointee.currentTick }
+    nonmutating set { state.pointee.currentTick = newValue }
+  }
 
   package init(now: UInt64) {
-    fine = TimerRing(count: Self.slotCount)
-    coarse = TimerRing(count: Self.coarseCount)
-    currentTick = now / Self.nanosecondsPerTick
+    state = .allocate(capacity: 1)
+    state.initialize(to: State(currentTick: now / Self.nanosecondsPerTick))
   }
 
   deinit {
     fine.deallocate()
     coarse.deallocate()
+    state.deallocate()
   }
 
   private func insert(_ timer: UnsafeMutablePointer<WheelTimer>, tick: UInt64) {
